@@ -1,0 +1,2 @@
+//! The studio's web API and all-in-one mode
+fn main() {}

@@ -1,0 +1,2 @@
+//! Load generator and benchmarks for servers of the protocol
+fn main() {}

@@ -1,0 +1,2 @@
+//! The stepwell command line
+fn main() {}

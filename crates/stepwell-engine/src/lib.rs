@@ -1,0 +1,1 @@
+//! The decisions of durable functions: a deterministic state machine without I/O

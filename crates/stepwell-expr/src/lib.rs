@@ -1,0 +1,1 @@
+//! The event expression language: parse, check and evaluate

@@ -1,0 +1,1 @@
+//! Drives the engine: batching loop, timers, invokers

@@ -1,0 +1,1 @@
+//! Durable storage for the engine: the store contract, SQLite and memory

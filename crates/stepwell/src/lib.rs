@@ -1,0 +1,1 @@
+//! Durable, event-driven functions for Rust

@@ -1,0 +1,1 @@
+//! What a brand is: its profile and how complete it is
