@@ -1,1 +1,1 @@
-//! AI capabilities of the studio behind narrow traits
+//! AI

@@ -1,1 +1,1 @@
-//! The studio's database
+//! db

@@ -1,1 +1,1 @@
-//! Document text, chunks and retrieval
+//! rag
