@@ -1,0 +1,205 @@
+use crate::database::{Backend, corrupt, failed};
+use crate::{AssetId, Database, DbError, WorkspaceId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::FromRow;
+
+/// What kind of file an asset is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum AssetType {
+    Image,
+    Video,
+    Audio,
+    Document,
+    Model,
+    Other,
+}
+
+impl AssetType {
+    const ALL: [Self; 6] = [
+        Self::Image,
+        Self::Video,
+        Self::Audio,
+        Self::Document,
+        Self::Model,
+        Self::Other,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "IMAGE",
+            Self::Video => "VIDEO",
+            Self::Audio => "AUDIO",
+            Self::Document => "DOCUMENT",
+            Self::Model => "MODEL",
+            Self::Other => "OTHER",
+        }
+    }
+
+    /// The type that a MIME type stands for. Documents are PDF, text and office files.
+    pub fn of_mime_type(mime_type: &str) -> Self {
+        let essence = mime_type
+            .split(';')
+            .next()
+            .unwrap_or("")
+            .trim()
+            .to_ascii_lowercase();
+        match essence.split_once('/') {
+            Some(("image", _)) => Self::Image,
+            Some(("video", _)) => Self::Video,
+            Some(("audio", _)) => Self::Audio,
+            Some(("model", _)) => Self::Model,
+            Some(("text", _)) => Self::Document,
+            Some(("application", subtype))
+                if matches!(subtype, "pdf" | "msword" | "rtf" | "json")
+                    || subtype.starts_with("vnd.openxmlformats-officedocument")
+                    || subtype.starts_with("vnd.oasis.opendocument")
+                    || subtype.starts_with("vnd.ms-") =>
+            {
+                Self::Document
+            }
+            _ => Self::Other,
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("unknown asset type {text:?}"))
+    }
+}
+
+/// An asset as stored. JSON is camelCase, as the web app answers it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asset {
+    pub id: AssetId,
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: AssetType,
+    pub url: String,
+    #[serde(rename = "size")]
+    pub size_bytes: u64,
+    pub mime_type: String,
+    pub metadata: Value,
+    pub project_id: Option<String>,
+    pub workspace_id: Option<WorkspaceId>,
+    pub is_brand_asset: bool,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+}
+
+/// An asset to store. Its type follows from the MIME type.
+#[derive(Debug, Clone)]
+pub struct NewAsset {
+    pub id: AssetId,
+    pub name: String,
+    pub url: String,
+    pub size_bytes: u64,
+    pub mime_type: String,
+    /// A JSON object.
+    pub metadata: Value,
+    pub project_id: Option<String>,
+    pub workspace_id: Option<WorkspaceId>,
+    pub is_brand_asset: bool,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    name: String,
+    #[sqlx(rename = "type")]
+    kind: String,
+    url: String,
+    size_bytes: i64,
+    mime_type: String,
+    metadata: String,
+    project_id: Option<String>,
+    workspace_id: Option<String>,
+    is_brand_asset: bool,
+    created_at_ms: i64,
+    updated_at_ms: i64,
+}
+
+impl Row {
+    fn into_asset(self) -> Result<Asset, DbError> {
+        let what = |column: &str| format!("{column} of asset {}", self.id);
+        Ok(Asset {
+            kind: AssetType::parse(&self.kind).map_err(corrupt(what("type")))?,
+            metadata: serde_json::from_str(&self.metadata).map_err(corrupt(what("metadata")))?,
+            size_bytes: u64::try_from(self.size_bytes).map_err(corrupt(what("size")))?,
+            id: AssetId::new(self.id),
+            name: self.name,
+            url: self.url,
+            mime_type: self.mime_type,
+            project_id: self.project_id,
+            workspace_id: self.workspace_id.map(WorkspaceId::new),
+            is_brand_asset: self.is_brand_asset,
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: self.updated_at_ms,
+        })
+    }
+}
+
+impl Database {
+    /// Stores an asset, or replaces the one of that id (which keeps its time of creation).
+    /// An asset stays in its workspace: storing its id in another is
+    /// [`DbError::AssetElsewhere`].
+    pub async fn upsert_asset(&self, new: &NewAsset, now_ms: i64) -> Result<Asset, DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        let size_bytes = i64::try_from(new.size_bytes).unwrap_or(i64::MAX);
+        let row: Result<Option<Row>, sqlx::Error> = sqlx::query_as(
+            "INSERT INTO asset (id, name, type, url, size_bytes, mime_type, metadata, project_id,
+                                workspace_id, is_brand_asset, created_at_ms, updated_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)
+             ON CONFLICT (id) DO UPDATE SET
+                 name = excluded.name, type = excluded.type, url = excluded.url,
+                 size_bytes = excluded.size_bytes, mime_type = excluded.mime_type,
+                 metadata = excluded.metadata, project_id = excluded.project_id,
+                 is_brand_asset = excluded.is_brand_asset, updated_at_ms = excluded.updated_at_ms
+             WHERE asset.workspace_id IS excluded.workspace_id
+             RETURNING *",
+        )
+        .bind(new.id.as_str())
+        .bind(&new.name)
+        .bind(AssetType::of_mime_type(&new.mime_type).as_str())
+        .bind(&new.url)
+        .bind(size_bytes)
+        .bind(&new.mime_type)
+        .bind(new.metadata.to_string())
+        .bind(&new.project_id)
+        .bind(new.workspace_id.as_ref().map(WorkspaceId::as_str))
+        .bind(new.is_brand_asset)
+        .bind(now_ms)
+        .fetch_optional(pool)
+        .await;
+        match row {
+            Ok(Some(row)) => row.into_asset(),
+            Ok(None) => Err(DbError::AssetElsewhere {
+                id: new.id.to_string(),
+            }),
+            Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => {
+                let id = new
+                    .workspace_id
+                    .as_ref()
+                    .map_or("", WorkspaceId::as_str)
+                    .to_owned();
+                Err(DbError::NoSuchWorkspace { id })
+            }
+            Err(source) => Err(failed("store the asset")(source)),
+        }
+    }
+
+    /// The asset of that id, if there is one.
+    pub async fn asset(&self, id: &AssetId) -> Result<Option<Asset>, DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        let row: Option<Row> = sqlx::query_as("SELECT * FROM asset WHERE id = ?1")
+            .bind(id.as_str())
+            .fetch_optional(pool)
+            .await
+            .map_err(failed("read the asset"))?;
+        row.map(Row::into_asset).transpose()
+    }
+}

@@ -1,0 +1,216 @@
+use crate::database::{Backend, corrupt, failed};
+use crate::{Database, DbError, WorkspaceId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::FromRow;
+
+/// Whether documents of a workspace are being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum IndexingStatus {
+    Idle,
+    Indexing,
+    Failed,
+}
+
+impl IndexingStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "IDLE",
+            Self::Indexing => "INDEXING",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        [Self::Idle, Self::Indexing, Self::Failed]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| format!("unknown indexing status {text:?}"))
+    }
+}
+
+/// A workspace as stored. JSON is camelCase, as the web app answers it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workspace {
+    pub id: WorkspaceId,
+    pub name: String,
+    pub slug: String,
+    pub user_id: String,
+    pub brand_profile: Option<Value>,
+    pub brand_summary: Option<Value>,
+    pub indexing_status: IndexingStatus,
+    pub created_at_ms: i64,
+    pub updated_at_ms: i64,
+}
+
+/// What a new workspace starts with.
+#[derive(Debug, Clone)]
+pub struct NewWorkspace {
+    pub id: WorkspaceId,
+    pub name: String,
+    /// Unique among workspaces.
+    pub slug: String,
+    pub user_id: String,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: String,
+    name: String,
+    slug: String,
+    user_id: String,
+    brand_profile: Option<String>,
+    brand_summary: Option<String>,
+    indexing_status: String,
+    created_at_ms: i64,
+    updated_at_ms: i64,
+}
+
+impl Row {
+    fn into_workspace(self) -> Result<Workspace, DbError> {
+        let what = |column: &str| format!("{column} of workspace {}", self.id);
+        let json = |column: &str, text: Option<&str>| {
+            text.map(serde_json::from_str)
+                .transpose()
+                .map_err(corrupt(what(column)))
+        };
+        Ok(Workspace {
+            brand_profile: json("brand profile", self.brand_profile.as_deref())?,
+            brand_summary: json("brand summary", self.brand_summary.as_deref())?,
+            indexing_status: IndexingStatus::parse(&self.indexing_status)
+                .map_err(corrupt(what("indexing status")))?,
+            id: WorkspaceId::new(self.id),
+            name: self.name,
+            slug: self.slug,
+            user_id: self.user_id,
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: self.updated_at_ms,
+        })
+    }
+}
+
+impl Database {
+    /// Stores a new workspace. A taken slug is [`DbError::SlugTaken`].
+    pub async fn create_workspace(
+        &self,
+        new: &NewWorkspace,
+        now_ms: i64,
+    ) -> Result<Workspace, DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        let row: Result<Row, sqlx::Error> = sqlx::query_as(
+            "INSERT INTO workspace (id, name, slug, user_id, created_at_ms, updated_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?5) RETURNING *",
+        )
+        .bind(new.id.as_str())
+        .bind(&new.name)
+        .bind(&new.slug)
+        .bind(&new.user_id)
+        .bind(now_ms)
+        .fetch_one(pool)
+        .await;
+        match row {
+            Ok(row) => row.into_workspace(),
+            Err(sqlx::Error::Database(error))
+                if error.is_unique_violation() && error.message().contains("workspace.slug") =>
+            {
+                Err(DbError::SlugTaken {
+                    slug: new.slug.clone(),
+                })
+            }
+            Err(source) => Err(failed("create the workspace")(source)),
+        }
+    }
+
+    /// The workspace of that id, if there is one.
+    pub async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        let row: Option<Row> = sqlx::query_as("SELECT * FROM workspace WHERE id = ?1")
+            .bind(id.as_str())
+            .fetch_optional(pool)
+            .await
+            .map_err(failed("read the workspace"))?;
+        row.map(Row::into_workspace).transpose()
+    }
+
+    /// The workspace with that slug, if there is one.
+    pub async fn workspace_by_slug(&self, slug: &str) -> Result<Option<Workspace>, DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        let row: Option<Row> = sqlx::query_as("SELECT * FROM workspace WHERE slug = ?1")
+            .bind(slug)
+            .fetch_optional(pool)
+            .await
+            .map_err(failed("read the workspace"))?;
+        row.map(Row::into_workspace).transpose()
+    }
+
+    /// Writes the brand profile and its summary together.
+    pub async fn set_brand_profile(
+        &self,
+        id: &WorkspaceId,
+        profile: &Value,
+        summary: &Value,
+        now_ms: i64,
+    ) -> Result<(), DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        let done = sqlx::query(
+            "UPDATE workspace SET brand_profile = ?2, brand_summary = ?3, updated_at_ms = ?4
+             WHERE id = ?1",
+        )
+        .bind(id.as_str())
+        .bind(profile.to_string())
+        .bind(summary.to_string())
+        .bind(now_ms)
+        .execute(pool)
+        .await
+        .map_err(failed("store the brand profile"))?;
+        must_exist(id, done.rows_affected())
+    }
+
+    /// Writes the brand summary (none clears it) and leaves the profile.
+    pub async fn set_brand_summary(
+        &self,
+        id: &WorkspaceId,
+        summary: Option<&Value>,
+        now_ms: i64,
+    ) -> Result<(), DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        let done = sqlx::query(
+            "UPDATE workspace SET brand_summary = ?2, updated_at_ms = ?3 WHERE id = ?1",
+        )
+        .bind(id.as_str())
+        .bind(summary.map(Value::to_string))
+        .bind(now_ms)
+        .execute(pool)
+        .await
+        .map_err(failed("store the brand summary"))?;
+        must_exist(id, done.rows_affected())
+    }
+
+    pub async fn set_indexing_status(
+        &self,
+        id: &WorkspaceId,
+        status: IndexingStatus,
+        now_ms: i64,
+    ) -> Result<(), DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        let done = sqlx::query(
+            "UPDATE workspace SET indexing_status = ?2, updated_at_ms = ?3 WHERE id = ?1",
+        )
+        .bind(id.as_str())
+        .bind(status.as_str())
+        .bind(now_ms)
+        .execute(pool)
+        .await
+        .map_err(failed("set the indexing status"))?;
+        must_exist(id, done.rows_affected())
+    }
+}
+
+fn must_exist(id: &WorkspaceId, rows_affected: u64) -> Result<(), DbError> {
+    match rows_affected {
+        0 => Err(DbError::NoSuchWorkspace { id: id.to_string() }),
+        _ => Ok(()),
+    }
+}
