@@ -2,7 +2,7 @@
 //
 // It exists to record what the official SDKs really send, and to check the conformance suites
 // themselves. It plays fair weather only: nothing is durable, limits are minimal and most bad input
-// is not handled. Expressions are limited to `event.a.b` and `event.a.b == 'literal'`.
+// is not handled. Expressions are limited to `event.a.b` and `event.a.b == literal`.
 
 import { createHash, createHmac } from "node:crypto";
 import { createServer } from "node:http";
@@ -26,6 +26,7 @@ export class RecordingServer {
     this.apps = new Map();
     this.events = new Map();
     this.runs = new Map();
+    this.seeds = new Map();
     this.waits = new Set();
     this.exchanges = [];
     this.idCounter = 0;
@@ -47,6 +48,7 @@ export class RecordingServer {
   /** Forgets what was recorded and starts ids again, so that recordings do not depend on each other. */
   startScenario({ eventAfterWait = null } = {}) {
     this.exchanges = [];
+    this.seeds.clear();
     this.idCounter = 0;
     this.eventAfterWait = eventAfterWait;
   }
@@ -108,7 +110,7 @@ export class RecordingServer {
     if (pathname === "/health") return [200, { status: 200, message: "OK" }];
     if (pathname === "/dev") return [200, { version: "recorder", functions: [], handlers: [] }];
     if (route === "POST /fn/register") return this.#register(JSON.parse(bodyText));
-    if (/^POST \/e\/.+$/.test(route)) return this.#receive(bodyText);
+    if (/^POST \/e\/.+$/.test(route)) return this.#receive(bodyText, request.headers["x-inngest-event-id-seed"]);
     if ((match = /^POST \/v1\/checkpoint\/([^/]+)\/async$/.exec(route))) return this.#checkpoint(match[1], JSON.parse(bodyText));
     if ((match = /^GET \/v1\/events\/([^/]+)\/runs$/.exec(route))) {
       const runs = [...this.runs.values()].filter((run) => run.eventIds.includes(match[1]));
@@ -134,13 +136,17 @@ export class RecordingServer {
     ];
   }
 
-  #receive(bodyText) {
-    const parsed = JSON.parse(bodyText);
+  #receive(bodyText, seed) {
+    const parsed = parseJson(bodyText);
     const ids = [];
+    if (typeof parsed !== "object") return [400, { ids, status: 400, error: "Request body must contain an event object or an array of event objects" }];
+    if (this.seeds.has(seed)) return [200, { ids: this.seeds.get(seed), status: 200 }];
     for (const event of Array.isArray(parsed) ? parsed : [parsed]) {
       if (!event.name) return [400, { ids, status: 400, error: "event name is empty" }];
+      if (event.name.startsWith("inngest/")) return [400, { ids, status: 400, error: `event name is reserved for internal use: ${event.name}` }];
       ids.push(this.publish(event));
     }
+    if (seed) this.seeds.set(seed, ids);
     return [200, { ids, status: 200 }];
   }
 
@@ -176,7 +182,7 @@ export class RecordingServer {
     if ([...this.runs.values()].some((run) => run.key === key)) return null;
     const run = {
       id: this.ulid(), fn, key, events: [event], eventIds: [internalId], startedAt: new Date().toISOString(),
-      status: "Running", output: undefined, steps: {}, stack: [], version: -1, forcePlan: false, pending: new Set(), calls: 0,
+      status: "Running", output: undefined, steps: {}, stack: [], version: -1, forcePlan: false, pending: new Set(), planned: new Set(), calls: 0,
     };
     run.ended = new Promise((resolve) => (run.end = resolve));
     this.runs.set(run.id, run);
@@ -265,7 +271,8 @@ export class RecordingServer {
           this.#resolve(run, op, { error: op.error }, race);
           break;
         case "StepPlanned":
-          following.push(this.#drive(run, op.id, 0));
+          if (!run.planned.has(op.id)) following.push(this.#drive(run, op.id, 0));
+          run.planned.add(op.id);
           break;
         case "Sleep":
           this.#after(sleepMs(op)).then(() => this.#resolve(run, op, null, race));
@@ -403,7 +410,7 @@ function evaluate(expression, event) {
 function holds(expression, event) {
   if (!expression) return true;
   const [path, literal] = expression.split("==").map((part) => part.trim());
-  return evaluate(path, event) === literal.replace(/^['"]|['"]$/g, "");
+  return evaluate(path, event) === JSON.parse(literal.replaceAll("'", '"'));
 }
 
 function errorOf(output) {

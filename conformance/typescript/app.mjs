@@ -1,0 +1,179 @@
+// An app on the official SDK together with the Stepwell server that runs it.
+//
+// The server is the one at STEPWELL_URL, or one that is started here from the binary STEPWELL_BIN. The app
+// lives in the test's own process, so that a test sees each execution of its functions.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { Inngest } from "inngest";
+import { serve } from "inngest/node";
+
+const DEADLINE_MS = 30_000;
+const POLL_MS = 25;
+const LOG_LINES_MAX = 200;
+const ENDED = new Set(["Completed", "Failed", "Cancelled"]);
+const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
+/**
+ * Starts an app and, if needed, its server, and syncs the one with the other.
+ *
+ * @param {string} id the app's id
+ * @param {(client: Inngest) => import("inngest").InngestFunction.Any[]} define makes the app's functions
+ * @param {object} [options]
+ * @param {"app" | "server"} [options.sync] who makes the first move: the app registers itself (default), or the server
+ *   finds it at its `--sdk-url`
+ * @param {object} [options.server] the server of another app, to share it; that app stops it
+ */
+export async function startApp(id, define, { sync = "app", server: shared } = {}) {
+  const calls = [];
+  let handler = null;
+  const listener = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url, "http://localhost");
+    if (pathname !== "/api/inngest" || !handler) return response.writeHead(503).end();
+    calls.push({ method: request.method, fnId: searchParams.get("fnId"), stepId: searchParams.get("stepId"), headers: request.headers });
+    handler(request, response);
+  });
+  listener.listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const appUrl = `http://127.0.0.1:${listener.address().port}/api/inngest`;
+
+  const server = await serverFor(appUrl, shared);
+  const client = new Inngest({ id, baseUrl: server.url, isDev: true, logger: SILENT });
+  const functions = define(client);
+  handler = serve({ client, functions });
+  const app = new App({ client, calls, listener, server, appUrl });
+  if (sync === "app") await app.register();
+  return app;
+}
+
+class App {
+  constructor(parts) {
+    Object.assign(this, parts);
+  }
+
+  /** What a deployment does: has the app send its functions to the server. */
+  async register() {
+    const response = await fetch(this.appUrl, { method: "PUT" });
+    const body = await response.json();
+    if (!response.ok) this.#fail(`the app could not register: ${response.status} ${JSON.stringify(body)}`);
+    return body;
+  }
+
+  /** Sends one event and returns its internal id. */
+  async send(name, data = {}, rest = {}) {
+    const { ids } = await this.client.send({ name, data, ...rest });
+    return ids[0];
+  }
+
+  /** Sends one event and waits for the end of the one run that it starts. */
+  async run(name, data = {}, rest = {}) {
+    const [run] = await this.ended(await this.send(name, data, rest));
+    return run;
+  }
+
+  /** Waits until the event has started exactly `count` runs and all of them ended; returns them with their outputs. */
+  async ended(eventId, count = 1) {
+    const rows = await this.until(
+      `${count} ended run(s) of event ${eventId}`,
+      () => this.get(`/v1/events/${eventId}/runs`),
+      (data) => data?.length === count && data.every((run) => ENDED.has(run.status)),
+    );
+    return Promise.all(rows.map((run) => this.get(`/v1/runs/${run.run_id}`)));
+  }
+
+  /** The `data` of a REST answer. */
+  async get(path) {
+    const response = await fetch(this.server.url + path);
+    const text = await response.text();
+    if (!response.ok) return { status: response.status, body: text };
+    return JSON.parse(text).data;
+  }
+
+  /** Asks `probe` again and again until `holds` of its answer; returns that answer. */
+  async until(what, probe, holds = Boolean) {
+    const deadline = Date.now() + DEADLINE_MS;
+    for (;;) {
+      const seen = await probe();
+      if (holds(seen)) return seen;
+      if (Date.now() > deadline) this.#fail(`waited ${DEADLINE_MS / 1000} s for ${what}; last seen: ${JSON.stringify(seen)}`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  /** The step ids of the calls that one function received, in order. */
+  callsOf(functionId) {
+    return this.calls.filter((call) => call.method === "POST" && call.fnId === `${this.client.id}-${functionId}`).map((call) => call.stepId);
+  }
+
+  async stop() {
+    this.listener.closeAllConnections();
+    this.listener.close();
+    await this.server.stop();
+  }
+
+  #fail(message) {
+    throw new Error(`${message}\n${this.server.log()}`);
+  }
+}
+
+async function serverFor(appUrl, shared) {
+  if (shared) return { ...shared, async stop() {} };
+  return process.env.STEPWELL_URL ? alreadyRunning(process.env.STEPWELL_URL) : startServer(appUrl);
+}
+
+function alreadyRunning(url) {
+  return { url: url.replace(/\/$/, ""), log: () => `(the log is with the server at ${url})`, async stop() {} };
+}
+
+async function startServer(appUrl) {
+  const binary = process.env.STEPWELL_BIN;
+  if (!binary) {
+    throw new Error("no server to test: set STEPWELL_URL to a running server, or STEPWELL_BIN to the stepwell binary (cargo build -p stepwell-cli)");
+  }
+  const folder = await mkdtemp(join(tmpdir(), "stepwell-conformance-"));
+  const readyFile = join(folder, "ready");
+  const options = ["--host", "127.0.0.1", "--port", "0", "--no-discovery", "--retry-interval", "1", "--sdk-url", appUrl, "--ready-file", readyFile];
+  const child = spawn(binary, ["dev", ...options], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const lines = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text) => {
+      lines.push(...text.split("\n").filter(Boolean));
+      lines.splice(0, lines.length - LOG_LINES_MAX);
+    });
+  }
+  const log = () => `--- the server's last lines ---\n${lines.join("\n")}`;
+  let end = null;
+  child.once("error", (error) => (end = `could not be started: ${error.message}`));
+  child.once("exit", (code, signal) => (end = `ended (${signal ?? `exit code ${code}`})`));
+
+  const deadline = Date.now() + DEADLINE_MS;
+  let url = "";
+  while (!url) {
+    if (end) throw new Error(`${binary} dev ${end} before it was ready\n${log()}`);
+    if (Date.now() > deadline) {
+      child.kill("SIGKILL");
+      throw new Error(`${binary} dev was not ready within ${DEADLINE_MS / 1000} s: ${readyFile} is missing or empty\n${log()}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    url = (await readFile(readyFile, "utf8").catch(() => "")).trim();
+  }
+  return {
+    url: url.replace(/\/$/, ""),
+    log,
+    async stop() {
+      if (!end) {
+        const exited = once(child, "exit");
+        child.kill("SIGTERM");
+        const patience = setTimeout(() => child.kill("SIGKILL"), 10_000);
+        await exited;
+        clearTimeout(patience);
+      }
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
