@@ -1,0 +1,228 @@
+"""An app on the official SDK together with the Stepwell server that runs it.
+
+The server is the one at STEPWELL_URL, or one that is started here from the binary STEPWELL_BIN. The app
+lives in the test's own process, so that a test sees each execution of its functions.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import logging
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import typing
+
+import fastapi
+import httpx
+import inngest
+import inngest.fast_api
+import uvicorn
+
+DEADLINE_S = 30.0
+POLL_S = 0.025
+LOG_LINES_MAX = 200
+ENDED = {"Completed", "Failed", "Cancelled"}
+
+Define = typing.Callable[[inngest.Inngest], list[inngest.Function]]
+
+
+class Call(typing.NamedTuple):
+    """One request that the app received."""
+
+    method: str
+    function_id: str | None
+    step_id: str | None
+    headers: dict[str, str]
+
+
+class App:
+    """A served app. Made by `start_app`."""
+
+    def __init__(self, client: inngest.Inngest, app_url: str, server: Server, calls: list[Call]) -> None:
+        self.client = client
+        self.app_url = app_url
+        self.server = server
+        self.calls = calls
+
+    def register(self) -> dict[str, typing.Any]:
+        """What a deployment does: has the app send its functions to the server."""
+        response = httpx.put(self.app_url, timeout=DEADLINE_S)
+        if response.status_code != 200:
+            self._fail(f"the app could not register: {response.status_code} {response.text}")
+        return response.json()
+
+    def send(self, name: str, data: dict[str, typing.Any] | None = None, **rest: typing.Any) -> str:
+        """Sends one event and returns its internal id."""
+        [event_id] = self.client.send_sync(inngest.Event(name=name, data=data or {}, **rest))
+        return event_id
+
+    def run(self, name: str, data: dict[str, typing.Any] | None = None, **rest: typing.Any) -> dict[str, typing.Any]:
+        """Sends one event and waits for the end of the one run that it starts."""
+        [run] = self.ended(self.send(name, data, **rest))
+        return run
+
+    def ended(self, event_id: str, count: int = 1) -> list[dict[str, typing.Any]]:
+        """Waits until the event has started exactly `count` runs and all of them ended; returns them with their outputs."""
+        rows = self.until(
+            f"{count} ended run(s) of event {event_id}",
+            lambda: self.get(f"/v1/events/{event_id}/runs"),
+            lambda seen: isinstance(seen, list) and len(seen) == count and all(run["status"] in ENDED for run in seen),
+        )
+        return [self.get(f"/v1/runs/{row['run_id']}") for row in rows]
+
+    def get(self, path: str) -> typing.Any:
+        """The `data` of a REST answer."""
+        response = httpx.get(self.server.url + path, timeout=DEADLINE_S)
+        if response.status_code != 200:
+            return {"status": response.status_code, "body": response.text}
+        return response.json()["data"]
+
+    def until(
+        self,
+        what: str,
+        probe: typing.Callable[[], typing.Any],
+        holds: typing.Callable[[typing.Any], object] = bool,
+    ) -> typing.Any:
+        """Asks `probe` again and again until `holds` of its answer; returns that answer."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            seen = probe()
+            if holds(seen):
+                return seen
+            if time.monotonic() > deadline:
+                self._fail(f"waited {DEADLINE_S:.0f} s for {what}; last seen: {seen!r}")
+            time.sleep(POLL_S)
+
+    def calls_of(self, function_id: str) -> list[str | None]:
+        """The step ids of the calls that one function received, in order."""
+        slug = f"{self.client.app_id}-{function_id}"
+        return [call.step_id for call in self.calls if call.method == "POST" and call.function_id == slug]
+
+    def _fail(self, message: str) -> typing.NoReturn:
+        raise AssertionError(f"{message}\n{self.server.log()}")
+
+
+@contextlib.contextmanager
+def start_app(app_id: str, define: Define, *, register: bool = True) -> typing.Iterator[App]:
+    """Starts an app and, if needed, its server.
+
+    The app registers itself unless `register` is false: then the server has to find it at its `--sdk-url`.
+    """
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        app_url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/inngest"
+        with server_for(app_url) as server:
+            logger = logging.getLogger("inngest.silent")
+            logger.disabled = True
+            client = inngest.Inngest(
+                app_id=app_id, api_base_url=server.url, event_api_base_url=server.url, is_production=False, logger=logger
+            )
+            calls: list[Call] = []
+            with _served(listener, client, define(client), calls):
+                app = App(client, app_url, server, calls)
+                if register:
+                    app.register()
+                yield app
+
+
+@contextlib.contextmanager
+def _served(
+    listener: socket.socket, client: inngest.Inngest, functions: list[inngest.Function], calls: list[Call]
+) -> typing.Iterator[None]:
+    web = fastapi.FastAPI()
+
+    @web.middleware("http")
+    async def note_call(request: fastapi.Request, call_next):
+        query = request.query_params
+        calls.append(Call(request.method, query.get("fnId"), query.get("stepId"), dict(request.headers)))
+        return await call_next(request)
+
+    inngest.fast_api.serve(web, client, functions)
+    web_server = uvicorn.Server(uvicorn.Config(web, log_level="error", access_log=False, timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=web_server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        web_server.should_exit = True
+        thread.join(timeout=DEADLINE_S)
+
+
+class Server:
+    """The server under test, and what it said last."""
+
+    def __init__(self, url: str, lines: collections.deque[str] | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._lines = lines
+
+    def log(self) -> str:
+        if self._lines is None:
+            return f"(the log is with the server at {self.url})"
+        return "--- the server's last lines ---\n" + "".join(self._lines)
+
+
+@contextlib.contextmanager
+def server_for(app_url: str) -> typing.Iterator[Server]:
+    if url := os.environ.get("STEPWELL_URL"):
+        yield Server(url)
+        return
+    binary = os.environ.get("STEPWELL_BIN")
+    if not binary:
+        raise RuntimeError(
+            "no server to test: set STEPWELL_URL to a running server, or STEPWELL_BIN to the stepwell binary (cargo build -p stepwell-cli)"
+        )
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="stepwell-conformance-"))
+    ready_file = folder / "ready"
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-discovery", "--retry-interval", "1"]
+    options += ["--sdk-url", app_url, "--ready-file", str(ready_file)]
+    child = subprocess.Popen(
+        [binary, "dev", *options], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines: collections.deque[str] = collections.deque(maxlen=LOG_LINES_MAX)
+    threading.Thread(target=lambda: lines.extend(child.stdout), daemon=True).start()
+    try:
+        yield Server(_ready_url(child, binary, ready_file, lines), lines)
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ready_url(child: subprocess.Popen, binary: str, ready_file: pathlib.Path, lines: collections.deque[str]) -> str:
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        url = ready_file.read_text().strip() if ready_file.exists() else ""
+        if url:
+            return url
+        said = Server("", lines).log()
+        if child.poll() is not None:
+            raise RuntimeError(f"{binary} dev ended (exit code {child.returncode}) before it was ready\n{said}")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{binary} dev was not ready within {DEADLINE_S:.0f} s: {ready_file} is missing or empty\n{said}")
+        time.sleep(POLL_S)
+
+
+def definer(client: inngest.Inngest, prefix: str, functions: list[inngest.Function]):
+    """A decorator that adds a function `fn_id`, triggered by `prefix/fn_id`, to `functions`."""
+
+    def define(fn_id: str, **options: typing.Any):
+        options.setdefault("trigger", inngest.TriggerEvent(event=f"{prefix}/{fn_id}"))
+
+        def register(handler):
+            functions.append(client.create_function(fn_id=fn_id, **options)(handler))
+            return handler
+
+        return register
+
+    return define

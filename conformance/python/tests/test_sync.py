@@ -1,0 +1,50 @@
+import os
+
+import inngest
+import pytest
+
+from app import start_app
+
+
+def greet(client: inngest.Inngest) -> list[inngest.Function]:
+    @client.create_function(fn_id="greet", trigger=inngest.TriggerEvent(event="py-sync/greet"))
+    async def greet(ctx: inngest.Context) -> str:
+        return f"hello {ctx.event.data['who']}"
+
+    return [greet]
+
+
+def test_an_app_registers_itself_and_again_without_a_change():
+    with start_app("py-sync", greet) as app:
+        assert app.register()["modified"] is False
+        assert app.run("py-sync/greet", {"who": "you"})["output"] == "hello you"
+
+
+@pytest.mark.skipif("STEPWELL_URL" in os.environ, reason="needs its own server")
+def test_a_dev_server_finds_the_app_at_its_sdk_url():
+    with start_app("py-found", greet, register=False) as app:
+        call = app.until("the server's PUT", lambda: next((call for call in app.calls if call.method == "PUT"), None))
+        assert call.headers["x-inngest-server-kind"] == "dev"
+        # Events sent before the registration has been answered start nothing, so each try is a new event.
+        runs = app.until("a run of the found function", lambda: app.get(f"/v1/events/{app.send('py-sync/greet', {'who': 'you'})}/runs"))
+        assert runs[0]["run_id"]
+
+
+def test_the_call_carries_the_event_whole():
+    seen = {}
+
+    def define(client: inngest.Inngest) -> list[inngest.Function]:
+        @client.create_function(fn_id="call", trigger=inngest.TriggerEvent(event="py-sync/call"), retries=2)
+        async def call(ctx: inngest.Context) -> None:
+            seen.update(event=ctx.event, events=ctx.events, run_id=ctx.run_id, attempt=ctx.attempt)
+
+        return [call]
+
+    with start_app("py-call", define) as app:
+        run = app.run("py-sync/call", {"number": 1}, id="py-call-1", v="7", ts=1767225600000)
+
+    assert run["status"] == "Completed"
+    assert (seen["run_id"], seen["attempt"]) == (run["run_id"], 0)
+    event = seen["event"]
+    assert (event.id, event.name, event.data, event.v, event.ts) == ("py-call-1", "py-sync/call", {"number": 1}, "7", 1767225600000)
+    assert [each.id for each in seen["events"]] == ["py-call-1"]
