@@ -116,7 +116,7 @@ async def send_event(ctx: inngest.Context):
         "tell",
         [
             inngest.Event(name="capture/told", data={"number": 1}),
-            inngest.Event(name="capture/told", id="told-2", data={"number": 2}, v="2", ts=1767225600000),
+            inngest.Event(name="capture/told", id="told-2", data={"number": 2}, ts=1767225600000),
         ],
     )
 

@@ -41,10 +41,10 @@ def test_the_call_carries_the_event_whole():
         return [call]
 
     with start_app("py-call", define) as app:
-        run = app.run("py-sync/call", {"number": 1}, id="py-call-1", v="7", ts=1767225600000)
+        run = app.run("py-sync/call", {"number": 1}, id="py-call-1", ts=1767225600000)
 
     assert run["status"] == "Completed"
     assert (seen["run_id"], seen["attempt"]) == (run["run_id"], 0)
     event = seen["event"]
-    assert (event.id, event.name, event.data, event.v, event.ts) == ("py-call-1", "py-sync/call", {"number": 1}, "7", 1767225600000)
+    assert (event.id, event.name, event.data, event.ts) == ("py-call-1", "py-sync/call", {"number": 1}, 1767225600000)
     assert [each.id for each in seen["events"]] == ["py-call-1"]
