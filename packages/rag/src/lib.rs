@@ -1,1 +1,22 @@
-//! rag
+//! Documents become searchable knowledge: fetch, read, chunk, embed, store, find.
+//!
+//! - [`Fetcher`] gets a document by URL, from the studio's blobs or from the public network only.
+//! - [`pdf::read`] opens a PDF: laid-out text with page numbers, drawn colours, page images.
+//! - [`Chunker`] cuts it into overlapping pieces that know their page.
+//! - [`Indexer`] embeds the pieces and replaces what the database knows of the asset.
+//! - [`Retriever`] finds the pieces nearest to a question.
+//!
+//! It knows nothing of jobs: retrying and remembering are its callers' business.
+
+mod chunk;
+mod fetch;
+mod index;
+pub mod pdf;
+mod retrieve;
+
+pub use chunk::{Chunk, Chunker, InvalidChunking};
+pub use fetch::{
+    ALLOWED_ORIGINS_MAX, FetchError, FetchLimits, Fetched, Fetcher, Origin, Refusal, blob_url,
+};
+pub use index::{DocumentSource, IndexError, Indexed, Indexer};
+pub use retrieve::{Found, RetrieveError, Retriever};

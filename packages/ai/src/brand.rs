@@ -1,0 +1,145 @@
+use crate::Document;
+use async_trait::async_trait;
+use std::fmt;
+use std::sync::Arc;
+use studio233_brand::{BrandDna, BrandSummary, QualityScore};
+
+/// A vision model looks at this many pages; more add cost and little knowledge.
+pub const VISION_PAGES_MAX: usize = 5;
+
+/// A high-fidelity parser's profile is taken when it scores above this, else vision is tried.
+pub const PARSER_ACCEPTED_ABOVE: f64 = 0.5;
+
+/// A vision model's profile is taken when it scores above this.
+pub const VISION_ACCEPTED_ABOVE: f64 = 0.2;
+
+/// What one provider read in a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BrandReading {
+    pub dna: BrandDna,
+    pub summary: BrandSummary,
+    /// Who read it, for people: `local`, `gemini (gemini-2.5-pro)`, …
+    pub provider: String,
+}
+
+/// Why a provider could not read a document.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    #[error("{provider} needs {what}, which the document does not have")]
+    Unreadable { provider: String, what: &'static str },
+    #[error("{provider} could not read the document")]
+    Provider {
+        provider: String,
+        /// Whether the same call may succeed later.
+        transient: bool,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Reads a brand's profile out of a document.
+///
+/// A cloud parser uploads [`Document::file`]; a vision model is shown [`Document::images`] (the
+/// first [`VISION_PAGES_MAX`]); the local provider reads [`Document::pages`]. What was not found
+/// stays empty: an implementation never invents. Calling again is harmless.
+#[async_trait]
+pub trait BrandReader: Send + Sync {
+    fn provider(&self) -> &str;
+
+    async fn read(&self, document: &Document) -> Result<BrandReading, ReadError>;
+}
+
+/// Which way a profile came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadingPath {
+    /// The high-fidelity parser of the whole file.
+    HighFidelity,
+    /// The vision model over page images.
+    Vision,
+}
+
+impl ReadingPath {
+    /// The name in results and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HighFidelity => "high-fidelity",
+            Self::Vision => "vision",
+        }
+    }
+}
+
+impl fmt::Display for ReadingPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A profile that was good enough.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AcceptedReading {
+    pub reading: BrandReading,
+    pub path: ReadingPath,
+    pub score: QualityScore,
+}
+
+/// Why no profile was good enough.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractionError {
+    #[error(
+        "the document says too little about a brand: {provider} scored {score}, which is not above {VISION_ACCEPTED_ABOVE}"
+    )]
+    TooLittle { provider: String, score: QualityScore },
+    #[error("no provider could read the brand")]
+    Read(#[from] ReadError),
+}
+
+/// The order in which providers are tried: a high-fidelity parser, when there is one, then vision.
+#[derive(Clone)]
+pub struct BrandExtraction {
+    parser: Option<Arc<dyn BrandReader>>,
+    vision: Arc<dyn BrandReader>,
+}
+
+impl fmt::Debug for BrandExtraction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrandExtraction")
+            .field("parser", &self.parser.as_ref().map(|parser| parser.provider()))
+            .field("vision", &self.vision.provider())
+            .finish()
+    }
+}
+
+impl BrandExtraction {
+    pub fn new(vision: Arc<dyn BrandReader>) -> Self {
+        Self { parser: None, vision }
+    }
+
+    #[must_use]
+    pub fn with_parser(mut self, parser: Arc<dyn BrandReader>) -> Self {
+        self.parser = Some(parser);
+        self
+    }
+
+    /// The first profile that is good enough. A parser that fails or reads too little makes way
+    /// for vision; what vision reads must then do.
+    pub async fn extract(&self, document: &Document) -> Result<AcceptedReading, ExtractionError> {
+        if let Some(parser) = &self.parser
+            && let Ok(reading) = parser.read(document).await
+        {
+            let score = reading.dna.quality_score();
+            if score.exceeds(PARSER_ACCEPTED_ABOVE) {
+                return Ok(AcceptedReading { reading, path: ReadingPath::HighFidelity, score });
+            }
+        }
+        let reading = self.vision.read(document).await?;
+        let score = reading.dna.quality_score();
+        if score.exceeds(VISION_ACCEPTED_ABOVE) {
+            return Ok(AcceptedReading { reading, path: ReadingPath::Vision, score });
+        }
+        Err(ExtractionError::TooLittle { provider: reading.provider, score })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! A document as providers see it.
+//!
+//! Lengths are points (1/72 inch), measured from the page's top left corner.
+
+use bytes::Bytes;
+
+/// A document that was opened and laid out.
+#[derive(Debug, Clone, Default)]
+pub struct Document {
+    pub filename: String,
+    /// The file itself.
+    pub file: Bytes,
+    /// What the file calls itself, if it does.
+    pub title: Option<String>,
+    pub pages: Vec<Page>,
+    /// The first pages as pictures; may be fewer than the pages, or none.
+    pub images: Vec<PageImage>,
+}
+
+/// A page's text in the order it was drawn, and the colours it was drawn with.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    /// From 1.
+    pub number: u32,
+    pub width: f32,
+    pub height: f32,
+    pub blocks: Vec<Block>,
+    /// Filled areas by colour, the largest first.
+    pub fills: Vec<Fill>,
+}
+
+impl Page {
+    /// The page's text, a blank line between blocks.
+    pub fn text(&self) -> String {
+        let texts: Vec<&str> = self.blocks.iter().map(|block| block.text.as_str()).collect();
+        texts.join("\n\n")
+    }
+}
+
+/// A paragraph, heading, list item or label: lines that belong together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Block {
+    /// One line of text, however many lines the page needed.
+    pub text: String,
+    /// The font of most of its letters.
+    pub font: FontFace,
+    pub size: f32,
+    pub color: Rgb,
+    pub left: f32,
+    pub top: f32,
+    /// Letters by font, for blocks that mix them.
+    pub letters: Vec<(FontFace, u32)>,
+}
+
+/// A font as the file names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FontFace {
+    /// `EB Garamond`; empty when the file does not say.
+    pub family: String,
+    pub bold: bool,
+    pub italic: bool,
+}
+
+/// How much of a page is filled with one colour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fill {
+    pub color: Rgb,
+    /// Square points; overlapping areas count each time.
+    pub area: f32,
+}
+
+/// An sRGB colour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rgb {
+    pub r: u8,
+    pub g: u8,
+    pub b: u8,
+}
+
+impl Rgb {
+    pub const fn new(r: u8, g: u8, b: u8) -> Self {
+        Self { r, g, b }
+    }
+
+    /// `#RRGGBB`
+    pub fn hex(self) -> String {
+        format!("#{:02X}{:02X}{:02X}", self.r, self.g, self.b)
+    }
+
+    /// Near white, black or a grey between: seldom what a brand calls its colour.
+    pub fn is_neutral(self) -> bool {
+        let max = self.r.max(self.g).max(self.b);
+        let min = self.r.min(self.g).min(self.b);
+        max - min < 24
+    }
+
+    /// Straight distance in the RGB cube, 0 to 441. Enough to tell "the same colour printed
+    /// or rounded differently" (below about 20) from another one.
+    pub fn distance(self, other: Self) -> f32 {
+        let square = |a: u8, b: u8| (f32::from(a) - f32::from(b)).powi(2);
+        (square(self.r, other.r) + square(self.g, other.g) + square(self.b, other.b)).sqrt()
+    }
+}
+
+/// A page as a picture.
+#[derive(Debug, Clone)]
+pub struct PageImage {
+    /// From 1.
+    pub page: u32,
+    pub width: u32,
+    pub height: u32,
+    /// `width * height * 3` bytes, row by row from the top.
+    pub rgb: Bytes,
+}
