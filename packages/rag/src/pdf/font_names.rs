@@ -93,8 +93,25 @@ pub(super) fn face(postscript_name: &str, bold: bool, italic: bool) -> FontFace 
     let has = |style: &str| lower.contains(style);
     let bold = bold || has("bold") || has("black") || has("heavy");
     let italic = italic || has("italic") || has("oblique");
-    let base = name.split([',', '-']).next().unwrap_or(name);
-    FontFace { family: family(base), bold, italic }
+    let mut parts = name.split([',', '-']);
+    let first = parts.next().unwrap_or(name);
+    // Most hyphens part family and style; some programs write `EB-Garamond-Semi-Bold`.
+    let more_family = parts.take_while(|part| !is_style(part));
+    let family = std::iter::once(first).chain(more_family).map(family).collect::<Vec<_>>().join(" ");
+    FontFace { family, bold, italic }
+}
+
+/// Whether a part of a name is made of style words only.
+fn is_style(part: &str) -> bool {
+    let mut rest = part.to_ascii_lowercase();
+    if rest.is_empty() || rest.contains('=') || rest.bytes().all(|b| b.is_ascii_digit()) {
+        return true;
+    }
+    let degrees = ["semi", "demi", "extra", "ultra"];
+    while let Some(style) = STYLES.iter().chain(&degrees).find(|style| rest.ends_with(**style)) {
+        rest.truncate(rest.len() - style.len());
+    }
+    rest.is_empty()
 }
 
 fn family(base: &str) -> String {
@@ -156,6 +173,11 @@ mod tests {
             ("WorkSansLight", "Work Sans", false, false),
             ("Sora", "Sora", false, false),
             ("XYZABC+Inter", "Inter", false, false),
+            ("EB-Garamond", "EB Garamond", false, false),
+            ("Inter-Semi-Bold", "Inter", true, false),
+            ("Sora-weight=190", "Sora", false, false),
+            ("Arial-BoldItalicMT", "Arial", true, true),
+            ("Times-Roman", "Times", false, false),
             ("", "", false, false),
         ];
         for (name, family, bold, italic) in cases {
