@@ -1,1 +1,17 @@
-//! Durable storage for the engine: the store contract, SQLite and memory
+//! Durable storage for the engine.
+//!
+//! A store has two sides. The [`Writer`] takes the engine's changes, one atomic and durable batch at a time, and
+//! gives back the live rows at start-up; one process owns it. The [`Reader`] answers what people and calls ask:
+//! runs, events, steps. Both are blocking; who calls them from async code moves them off its threads.
+//!
+//! [`sqlite`] keeps a file, [`memory`] keeps nothing past the process. Every store passes the same suite.
+
+mod error;
+pub mod memory;
+mod record;
+pub mod sqlite;
+mod store;
+
+pub use error::StoreError;
+pub use record::{AttemptRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord};
+pub use store::{Reader, Store, Writer};

@@ -1,0 +1,215 @@
+//! Changes: the rows that a decision writes.
+
+use crate::{ItemId, ItemKind, RunStatus, Timestamp};
+use smallvec::SmallVec;
+use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
+
+/// One row to write. A batch of changes is written atomically and in order.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Insert or replace an app.
+    AppPut(AppRow),
+    /// Insert or replace a function.
+    FunctionPut(FunctionRow),
+    /// Insert an event; one that is there already stays as it is.
+    EventPut(EventRow),
+    /// Insert a run.
+    RunPut(Box<RunRow>),
+    /// Update an unfinished run.
+    RunProgress(Box<RunProgress>),
+    /// End a run.
+    RunEnd(RunEnd),
+    /// Insert a step's result.
+    StepPut(Box<StepRow>),
+    /// Record a failed attempt.
+    AttemptPut(Box<AttemptRow>),
+    /// Insert or replace a queue item.
+    ItemPut(ItemRow),
+    /// Delete a queue item.
+    ItemDelete(ItemId),
+    /// Insert or replace a throttle's state.
+    ThrottlePut(ThrottleRow),
+    /// Delete a throttle's state.
+    ThrottleDelete(u128),
+}
+
+/// An app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppRow {
+    /// The app.
+    pub id: AppId,
+    /// Its name.
+    pub name: String,
+    /// Where it is called.
+    pub url: String,
+    /// Its SDK, e.g. `js:v4.1.2`.
+    pub sdk: String,
+    /// The web framework under the SDK.
+    pub framework: String,
+    /// Hash of the registration, to see whether one changes anything.
+    pub checksum: String,
+    /// When it last registered.
+    pub synced_at: Timestamp,
+}
+
+/// A function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionRow {
+    /// The function.
+    pub id: FunctionId,
+    /// Its app.
+    pub app: AppId,
+    /// Its public id, `<app>-<function>`.
+    pub slug: String,
+    /// Its name for people.
+    pub name: String,
+    /// Its configuration, as registered, in JSON.
+    pub config: String,
+    /// How often it has changed, from 1.
+    pub version: u32,
+    /// Whether the app's last registration no longer had it.
+    pub archived: bool,
+}
+
+/// An event.
+#[derive(Debug, Clone)]
+pub struct EventRow {
+    /// The internal id.
+    pub id: EventId,
+    /// The event's name.
+    pub name: String,
+    /// The sender's id, or the internal one's text.
+    pub external_id: String,
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub ts_ms: i64,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// The whole event as functions get it.
+    pub body: SharedJson,
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// The run.
+    pub id: RunId,
+    /// Its function.
+    pub function: FunctionId,
+    /// The function's version when it was scheduled.
+    pub function_version: u32,
+    /// The events that started it.
+    pub events: SmallVec<[EventId; 1]>,
+    /// Hash of function and event id, which keeps others away for 24 hours; nothing when the event cannot come
+    /// again.
+    pub dedupe_key: Option<u128>,
+    /// Whether its end may be announced; not for runs that an announcement started.
+    pub announces: bool,
+    /// When it was scheduled.
+    pub queued_at: Timestamp,
+    /// The values of its function's flow-control keys, as [`crate::flow::Keys`] writes them.
+    pub keys: Option<String>,
+    /// What changes while it runs.
+    pub progress: RunProgress,
+}
+
+/// What changes while a run runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunProgress {
+    /// The run.
+    pub id: RunId,
+    /// Scheduled or running.
+    pub status: RunStatus,
+    /// When it was first called.
+    pub started_at: Option<Timestamp>,
+    /// The request version that its first answer fixed; -1 before.
+    pub request_version: i32,
+    /// Whether steps must be planned rather than run at once.
+    pub force_plan: bool,
+    /// The planned steps of a parallel group that have not ended.
+    pub pending: Vec<StepId>,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone)]
+pub struct RunEnd {
+    /// The run.
+    pub id: RunId,
+    /// Its final status.
+    pub status: RunStatus,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// What it returned, or its error; nothing for a cancelled run.
+    pub output: Option<SharedJson>,
+}
+
+/// A step's result.
+#[derive(Debug, Clone)]
+pub struct StepRow {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+    /// The how-manieth of the run to end, from 0.
+    pub position: u32,
+    /// The op that reported it, e.g. `StepRun`; `Sleep` for a sleep.
+    pub op: &'static str,
+    /// The step's name for people.
+    pub name: String,
+    /// What the function gets for it from now on.
+    pub value: SharedJson,
+    /// Whether it failed for good.
+    pub failed: bool,
+    /// Failed attempts before.
+    pub attempt: u32,
+    /// When the attempt began.
+    pub started_at: Timestamp,
+    /// When its end was recorded.
+    pub ended_at: Timestamp,
+}
+
+/// A failed attempt of a step or of the function.
+#[derive(Debug, Clone)]
+pub struct AttemptRow {
+    /// The run.
+    pub run: RunId,
+    /// The queue item.
+    pub item: ItemId,
+    /// Which attempt, from 0.
+    pub attempt: u32,
+    /// The step, if one failed rather than the function.
+    pub step: Option<StepId>,
+    /// The step's name for people.
+    pub name: String,
+    /// The error, in JSON.
+    pub error: String,
+    /// When the attempt began.
+    pub started_at: Timestamp,
+    /// When it failed.
+    pub ended_at: Timestamp,
+    /// When the next one is due; nothing when there is none.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// A queue item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemRow {
+    /// The item.
+    pub id: ItemId,
+    /// Its run.
+    pub run: RunId,
+    /// What it does.
+    pub kind: ItemKind,
+    /// When.
+    pub due: Timestamp,
+    /// Failed attempts so far.
+    pub attempt: u32,
+}
+
+/// A throttle's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThrottleRow {
+    /// Hash of function and key.
+    pub key: u128,
+    /// The theoretical arrival time, in microseconds since the Unix epoch.
+    pub tat_us: u64,
+}

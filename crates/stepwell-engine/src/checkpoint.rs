@@ -1,0 +1,117 @@
+//! Checkpoints: a running function reports steps ahead of its answer.
+
+use crate::decision::Decision;
+use crate::engine::Engine;
+use crate::item::ItemState;
+use crate::lifecycle::{Recorded, StepEnd};
+use crate::{Change, CheckpointedStep, ItemId, ItemRow, Timestamp};
+use stepwell_protocol::op::Opcode;
+use stepwell_protocol::{RunId, limits};
+
+/// Why a checkpoint was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// The run has ended, or never was.
+    #[error("run not found in state store")]
+    NoRun,
+    /// Another dispatch of the queue item is under way.
+    #[error("this call is no longer the one that runs the function")]
+    Stale,
+    /// The op cannot be checkpointed.
+    #[error("cannot checkpoint opcode: {0}")]
+    Opcode(Opcode),
+    /// One step's value is over [`limits::STEP_OUTPUT_BYTES_MAX`].
+    #[error("step output size is greater than the limit")]
+    OutputTooLarge,
+    /// The run's values are over [`limits::RUN_STATE_BYTES_MAX`], or its steps over the limit; it has failed.
+    #[error("the run's state is greater than the limit")]
+    StateTooLarge,
+}
+
+impl Engine {
+    pub(crate) fn checkpoint(
+        &mut self,
+        run: RunId,
+        item: ItemId,
+        generation: Option<u64>,
+        steps: Vec<CheckpointedStep>,
+        now: Timestamp,
+        out: &mut Decision,
+    ) -> Result<(), CheckpointError> {
+        if !self.runs.contains_key(&run) {
+            return Err(CheckpointError::NoRun);
+        }
+        let since = match self.items.get(&item) {
+            Some(found) if found.run == run => match found.state {
+                ItemState::InFlight {
+                    generation: current,
+                    since,
+                } => {
+                    if generation.is_some_and(|generation| generation != current) {
+                        return Err(CheckpointError::Stale);
+                    }
+                    since
+                }
+                ItemState::Later | ItemState::Ready => return Err(CheckpointError::Stale),
+            },
+            _ => return Err(CheckpointError::Stale),
+        };
+        // All or nothing: what follows cannot fail half-way but for the run's own limits, which end it.
+        for step in &steps {
+            match step.op {
+                Opcode::StepRun | Opcode::Step | Opcode::StepPlanned => {}
+                other => return Err(CheckpointError::Opcode(other)),
+            }
+            if step
+                .value
+                .as_ref()
+                .is_some_and(|value| value.get().len() > limits::STEP_OUTPUT_BYTES_MAX)
+            {
+                return Err(CheckpointError::OutputTooLarge);
+            }
+        }
+        let attempt = self.items[&item].attempt;
+        for step in steps
+            .into_iter()
+            .filter(|step| step.op != Opcode::StepPlanned)
+        {
+            let end = StepEnd {
+                step: step.step,
+                op: step.op.as_str(),
+                name: step.title,
+                value: step.value.unwrap_or_else(crate::reply::no_data),
+                failed: false,
+                attempt,
+                started_at: step.started_at.unwrap_or(since),
+            };
+            match self.record_step(run, end, now, out) {
+                Recorded::First | Recorded::Repeated => {}
+                Recorded::TooMany => {
+                    self.fail_for_steps(run, now, out);
+                    return Err(CheckpointError::StateTooLarge);
+                }
+                Recorded::TooLarge => {
+                    self.fail_for_state(run, now, out);
+                    return Err(CheckpointError::StateTooLarge);
+                }
+            }
+        }
+        // The steps that follow have their own attempts.
+        let found = self
+            .items
+            .get_mut(&item)
+            .expect("the call's item was just there");
+        if found.attempt > 0 {
+            found.attempt = 0;
+            let (kind, due) = (found.kind.clone(), found.due);
+            out.changes.push(Change::ItemPut(ItemRow {
+                id: item,
+                run,
+                kind,
+                due,
+                attempt: 0,
+            }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! What the engine decided.
+
+use crate::{CancelError, Change, CheckpointError, Effect};
+use stepwell_protocol::AppId;
+
+/// Changes to write, effects to carry out afterwards, and what to answer whoever asked.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// Rows to write, in order.
+    pub changes: Vec<Change>,
+    /// What to do once they are written, in order.
+    pub effects: Vec<Effect>,
+    /// What to answer the sender of the input once they are written, if it waits for an answer.
+    pub answer: Option<Answer>,
+}
+
+/// What an input's sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The events are recorded.
+    EventsAccepted,
+    /// The app is registered.
+    AppSynced {
+        /// The app.
+        app: AppId,
+        /// Whether anything changed.
+        modified: bool,
+    },
+    /// What became of a checkpoint.
+    Checkpointed(Result<(), CheckpointError>),
+    /// What became of a wish to cancel.
+    Cancelled(Result<(), CancelError>),
+}

@@ -1,0 +1,58 @@
+//! Effects: what the world is asked to do once the changes are durable.
+
+use crate::{ItemId, RunStatus};
+use std::sync::Arc;
+use stepwell_protocol::{AppId, FunctionId, RunId, StepId};
+
+/// Something to do once the decision's changes are durable.
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Call a function and report what it answers as [`crate::Input::CallReturned`].
+    Call(Box<Call>),
+    /// Build the events of a run's end and report them as [`crate::Input::Announced`].
+    Announce(Announcement),
+}
+
+/// A call to make.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The queue item, which the answer must name.
+    pub item: ItemId,
+    /// Which dispatch, which the answer must name.
+    pub generation: u64,
+    /// The run.
+    pub run: RunId,
+    /// Its function.
+    pub function: FunctionId,
+    /// The function's public id.
+    pub slug: Arc<str>,
+    /// The function's app.
+    pub app: AppId,
+    /// Where the function is called.
+    pub url: Arc<str>,
+    /// The one step to run, or nothing to discover what comes next.
+    pub target: Option<StepId>,
+    /// One past the position of the step whose end caused this call, else 0.
+    pub stack_current: usize,
+    /// How many of the run's steps have ended: as many values go along.
+    pub steps_ended: usize,
+    /// Which attempt, from 0.
+    pub attempt: u32,
+    /// How many attempts there are.
+    pub attempts_max: u32,
+    /// The run's request version, -1 on its first call.
+    pub request_version: i32,
+    /// Whether steps must be planned rather than run at once.
+    pub force_plan: bool,
+}
+
+/// A run's end that someone listens for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announcement {
+    /// The queue item, which the report must name.
+    pub item: ItemId,
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub status: RunStatus,
+}

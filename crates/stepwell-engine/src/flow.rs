@@ -1,0 +1,86 @@
+//! Flow control: one file a rule.
+
+pub mod concurrency;
+pub mod idempotency;
+pub mod throttle;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
+
+/// The values of a function's flow-control keys for one run. They are taken from the run's event once, when it
+/// is scheduled; the limits themselves follow the function's latest version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Keys {
+    /// For each concurrency limit: hash of its definition, and hash of where its value counts.
+    pub concurrency: SmallVec<[(u64, u128); 2]>,
+    /// Hash of the throttle's bucket.
+    pub throttle: Option<u128>,
+}
+
+impl Keys {
+    /// The text that stores them; nothing when there are none.
+    #[must_use]
+    pub fn encode(&self) -> Option<String> {
+        if self.concurrency.is_empty() && self.throttle.is_none() {
+            return None;
+        }
+        let concurrency: Vec<Value> = self
+            .concurrency
+            .iter()
+            .map(|(limit, value)| json!([format!("{limit:x}"), format!("{value:x}")]))
+            .collect();
+        let throttle = self.throttle.map(|key| format!("{key:x}"));
+        Some(json!({"concurrency": concurrency, "throttle": throttle}).to_string())
+    }
+
+    /// Reads what [`Keys::encode`] wrote; `None` when it did not.
+    #[must_use]
+    pub fn decode(text: &str) -> Option<Self> {
+        let value: Value = serde_json::from_str(text).ok()?;
+        let mut keys = Self::default();
+        for pair in value["concurrency"].as_array()? {
+            let limit = u64::from_str_radix(pair[0].as_str()?, 16).ok()?;
+            let value = u128::from_str_radix(pair[1].as_str()?, 16).ok()?;
+            keys.concurrency.push((limit, value));
+        }
+        keys.throttle = match &value["throttle"] {
+            Value::Null => None,
+            key => Some(u128::from_str_radix(key.as_str()?, 16).ok()?),
+        };
+        Some(keys)
+    }
+}
+
+/// A hash of parts that no other list of parts shares.
+#[must_use]
+pub(crate) fn hash(parts: &[&[u8]]) -> u128 {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let digest = hasher.finalize();
+    u128::from_le_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_read_back() {
+        let keys = Keys {
+            concurrency: SmallVec::from_vec(vec![(1, u128::MAX), (u64::MAX, 2)]),
+            throttle: Some(9),
+        };
+        assert_eq!(Keys::decode(&keys.encode().unwrap()), Some(keys));
+        assert_eq!(Keys::default().encode(), None);
+        assert_eq!(Keys::decode("{}"), None);
+    }
+
+    #[test]
+    fn parts_do_not_run_together() {
+        assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
+    }
+}

@@ -1,0 +1,131 @@
+//! Throttle: how often a function may start. Starts over the rate wait; nothing is dropped.
+//!
+//! The generic cell rate algorithm (ITU-T I.371): each start moves the bucket's theoretical arrival time on by
+//! one emission interval; a start is let through unless that runs more than `burst + 1` intervals ahead of now.
+
+use super::hash;
+use crate::Timestamp;
+use crate::function::Problems;
+use serde_json::Value;
+use stepwell_expr::Expr;
+use stepwell_protocol::config::Throttle as ThrottleConfig;
+use stepwell_protocol::{FunctionId, span};
+
+/// How often a function may start.
+#[derive(Debug, Clone)]
+pub struct Throttle {
+    /// Time between two starts, in microseconds.
+    pub emission_us: u64,
+    /// Starts that may come at once on top of the first.
+    pub burst: u32,
+    /// A bucket for each value.
+    pub key: Option<Expr>,
+}
+
+impl Throttle {
+    pub(crate) fn compile(config: &ThrottleConfig, problems: &mut Problems) -> Option<Self> {
+        let period_s = match span::parse_ms(&config.period) {
+            Ok(period_ms) => period_ms / 1_000,
+            Err(error) => {
+                problems.add("throttle.period", error.to_string());
+                return None;
+            }
+        };
+        if period_s == 0 {
+            problems.add(
+                "throttle.period",
+                format!("'{}' is less than a second", config.period),
+            );
+            return None;
+        }
+        let key = problems.expression("throttle.key", config.key.as_deref());
+        let emission_us =
+            (period_s.saturating_mul(1_000_000) / u64::from(config.limit.max(1))).max(1);
+        Some(Self {
+            emission_us,
+            burst: config.burst,
+            key,
+        })
+    }
+
+    /// The bucket of a run of this event.
+    pub(crate) fn bucket(&self, function: FunctionId, event: &Value, now_ms: u64) -> u128 {
+        let value = self
+            .key
+            .as_ref()
+            .map(|key| super::idempotency::key_text(key, event, now_ms));
+        hash(&[
+            b"throttle",
+            &function.to_bytes(),
+            value.as_deref().unwrap_or("").as_bytes(),
+        ])
+    }
+
+    /// Asks for a start at `now` from a bucket with this theoretical arrival time: its new one if the start may
+    /// happen, else the moment to ask again.
+    pub(crate) fn admit(&self, tat_us: u64, now: Timestamp) -> Result<u64, Timestamp> {
+        let now_us = now.ms().saturating_mul(1_000);
+        let new_tat_us = tat_us.max(now_us).saturating_add(self.emission_us);
+        let tolerance_us = self.emission_us.saturating_mul(u64::from(self.burst) + 1);
+        let earliest_us = new_tat_us.saturating_sub(tolerance_us);
+        if now_us >= earliest_us {
+            Ok(new_tat_us)
+        } else {
+            Err(Timestamp::from_ms(earliest_us.div_ceil(1_000)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn throttle(limit: u64, period_s: u64, burst: u32) -> Throttle {
+        Throttle {
+            emission_us: period_s * 1_000_000 / limit,
+            burst,
+            key: None,
+        }
+    }
+
+    /// Starts as soon as allowed; the milliseconds at which `count` starts happen.
+    fn starts(throttle: &Throttle, count: usize) -> Vec<u64> {
+        let (mut tat, mut now, mut at) = (0, Timestamp::from_ms(1_000_000), Vec::new());
+        while at.len() < count {
+            match throttle.admit(tat, now) {
+                Ok(next) => {
+                    tat = next;
+                    at.push(now.ms() - 1_000_000);
+                }
+                Err(later) => {
+                    assert!(later > now, "asking again must be later");
+                    now = later;
+                }
+            }
+        }
+        at
+    }
+
+    #[test]
+    fn without_burst_starts_are_evenly_spaced() {
+        assert_eq!(starts(&throttle(1, 60, 0), 3), [0, 60_000, 120_000]);
+        assert_eq!(starts(&throttle(3, 60, 0), 4), [0, 20_000, 40_000, 60_000]);
+    }
+
+    #[test]
+    fn burst_lets_that_many_more_come_at_once() {
+        assert_eq!(starts(&throttle(1, 10, 2), 5), [0, 0, 0, 10_000, 20_000]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_window_of_a_period_sees_more_than_limit_and_burst(limit in 1_u64..20, period_s in 1_u64..100, burst in 0_u32..5) {
+            let at = starts(&throttle(limit, period_s, burst), 60);
+            for (index, start) in at.iter().enumerate() {
+                let within = at[index..].iter().filter(|other| **other < start + period_s * 1_000).count() as u64;
+                prop_assert!(within <= limit + u64::from(burst) + 1, "{within} starts in one period");
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Functions: a registered configuration, checked and compiled.
+
+use crate::FunctionRow;
+use crate::flow::concurrency::Limit;
+use crate::flow::throttle::Throttle;
+use std::sync::Arc;
+use stepwell_expr::Expr;
+use stepwell_protocol::config::{FunctionConfig, Trigger as TriggerConfig};
+use stepwell_protocol::register::{Registration, normalize_url};
+use stepwell_protocol::{AppId, FunctionId, limits};
+use url::Url;
+
+/// A function that can be run.
+#[derive(Debug, Clone)]
+pub struct Function {
+    /// The function.
+    pub id: FunctionId,
+    /// Its app.
+    pub app: AppId,
+    /// Its public id, `<app>-<function>`.
+    pub slug: Arc<str>,
+    /// Its name for people.
+    pub name: String,
+    /// Where it is called.
+    pub url: Arc<str>,
+    /// Attempts of each step and of the function.
+    pub attempts_max: u32,
+    /// What starts it.
+    pub triggers: Vec<Trigger>,
+    /// How many of its steps may execute at once.
+    pub concurrency: Vec<Limit>,
+    /// How often it may start.
+    pub throttle: Option<Throttle>,
+    /// Its configuration as registered, in JSON.
+    pub config: String,
+    /// How often it has changed, from 1.
+    pub version: u32,
+    /// Whether the app's last registration no longer had it.
+    pub archived: bool,
+}
+
+/// What starts a function.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    /// An exact name, or a pattern that ends in `/*` or `.*`.
+    pub event: Arc<str>,
+    /// Which of the events.
+    pub condition: Option<Expr>,
+}
+
+/// Why a function's configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("function '{function}': {place}: {message}")]
+pub struct ConfigError {
+    /// The function's public id, or its place in the list.
+    pub function: String,
+    /// Which part of the configuration.
+    pub place: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+}
+
+/// Compiles all functions of a registration.
+///
+/// # Errors
+/// Every error of every function, so that one registration shows them all.
+pub fn compile_all(registration: &Registration) -> Result<Vec<Function>, Vec<ConfigError>> {
+    let app = AppId::of(&registration.app_name);
+    let mut functions: Vec<Function> = Vec::with_capacity(registration.functions.len());
+    let mut errors = Vec::new();
+    for (index, config) in registration.functions.iter().enumerate() {
+        match Function::compile(app, config, index) {
+            Ok(function) if functions.iter().any(|other| other.id == function.id) => {
+                errors.push(ConfigError {
+                    function: config.id.clone(),
+                    place: "id".to_owned(),
+                    message: "the app has two functions of this id".to_owned(),
+                })
+            }
+            Ok(function) => functions.push(function),
+            Err(found) => errors.extend(found),
+        }
+    }
+    if errors.is_empty() {
+        Ok(functions)
+    } else {
+        Err(errors)
+    }
+}
+
+impl Function {
+    /// Checks and compiles a configuration; `index` names it when it has no id.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn compile(
+        app: AppId,
+        config: &FunctionConfig,
+        index: usize,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let slug = if config.id.is_empty() {
+            slugify(&config.name)
+        } else {
+            config.id.clone()
+        };
+        let mut problems = Problems {
+            function: if slug.is_empty() {
+                format!("#{index}")
+            } else {
+                slug.clone()
+            },
+            found: Vec::new(),
+        };
+        if slug.is_empty() {
+            problems.add("name", "A function name is required");
+        }
+        refuse_unsupported(config, &mut problems);
+        let url = compile_step(config, &mut problems);
+        let triggers = compile_triggers(&config.triggers, &mut problems);
+        let concurrency = Limit::compile_all(&config.concurrency, &mut problems);
+        let throttle = config
+            .throttle
+            .as_ref()
+            .and_then(|throttle| Throttle::compile(throttle, &mut problems));
+        if !problems.found.is_empty() {
+            return Err(problems.found);
+        }
+        let retries = config
+            .steps
+            .values()
+            .next()
+            .and_then(|step| step.retries)
+            .map(|retries| retries.attempts)
+            .or(config.retries)
+            .unwrap_or(limits::RETRIES_DEFAULT);
+        Ok(Self {
+            id: FunctionId::of(app, &slug),
+            app,
+            name: if config.name.is_empty() {
+                slug.clone()
+            } else {
+                config.name.clone()
+            },
+            slug: slug.into(),
+            url: url.into(),
+            attempts_max: retries.min(limits::RETRIES_MAX) + 1,
+            triggers,
+            concurrency,
+            throttle,
+            config: serde_json::to_string(config).expect("a configuration has only string keys"),
+            version: 1,
+            archived: false,
+        })
+    }
+
+    /// Compiles what [`Function::row`] gave.
+    ///
+    /// # Errors
+    /// A text that says what does not fit; rows of a version that knew other rules may not.
+    pub fn from_row(row: &FunctionRow) -> Result<Self, String> {
+        let value = serde_json::from_str(&row.config).map_err(|error| error.to_string())?;
+        let config: FunctionConfig =
+            stepwell_protocol::decode::from_value(stepwell_protocol::config::lower_keys(value))
+                .map_err(|error| error.to_string())?;
+        let function = Self::compile(row.app, &config, 0).map_err(|errors| {
+            errors
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; ")
+        })?;
+        Ok(Self {
+            id: row.id,
+            config: row.config.clone(),
+            version: row.version,
+            archived: row.archived,
+            ..function
+        })
+    }
+
+    /// The row that stores it.
+    #[must_use]
+    pub fn row(&self) -> FunctionRow {
+        FunctionRow {
+            id: self.id,
+            app: self.app,
+            slug: self.slug.to_string(),
+            name: self.name.clone(),
+            config: self.config.clone(),
+            version: self.version,
+            archived: self.archived,
+        }
+    }
+}
+
+/// Collects what is wrong with one function.
+#[derive(Debug)]
+pub(crate) struct Problems {
+    function: String,
+    found: Vec<ConfigError>,
+}
+
+impl Problems {
+    pub(crate) fn add(&mut self, place: impl Into<String>, message: impl Into<String>) {
+        self.found.push(ConfigError {
+            function: self.function.clone(),
+            place: place.into(),
+            message: message.into(),
+        });
+    }
+
+    /// Compiles a key or condition, noting what is wrong with it. Empty text counts as none.
+    pub(crate) fn expression(&mut self, place: &str, source: Option<&str>) -> Option<Expr> {
+        let source = source.filter(|source| !source.trim().is_empty())?;
+        match Expr::compile(source) {
+            Ok(expr) => Some(expr),
+            Err(error) => {
+                self.add(place, error.to_string());
+                None
+            }
+        }
+    }
+}
+
+/// What this server does not do yet must not be ignored in silence: the function would run wrongly.
+fn refuse_unsupported(config: &FunctionConfig, problems: &mut Problems) {
+    let asked = [
+        ("batchEvents", config.batch_events.is_some()),
+        ("rateLimit", config.rate_limit.is_some()),
+        (
+            "idempotency",
+            config
+                .idempotency
+                .as_ref()
+                .is_some_and(|key| !key.is_empty()),
+        ),
+        ("debounce", config.debounce.is_some()),
+        ("singleton", config.singleton.is_some()),
+        ("cancel", !config.cancel.is_empty()),
+        (
+            "timeouts",
+            config
+                .timeouts
+                .as_ref()
+                .is_some_and(|timeouts| timeouts.start.is_some() || timeouts.finish.is_some()),
+        ),
+        (
+            "priority",
+            config
+                .priority
+                .as_ref()
+                .is_some_and(|priority| priority.run.is_some()),
+        ),
+        ("concurrency.fn", !config.concurrency.runs.is_empty()),
+        (
+            "triggers.cron",
+            config.triggers.iter().any(|trigger| trigger.cron.is_some()),
+        ),
+    ];
+    for (place, asked) in asked {
+        if asked {
+            problems.add(
+                place,
+                "this version of Stepwell does not support it; remove it to register the function",
+            );
+        }
+    }
+}
+
+fn compile_step(config: &FunctionConfig, problems: &mut Problems) -> String {
+    let mut steps = config.steps.values();
+    let (Some(step), None) = (steps.next(), steps.next()) else {
+        problems.add("steps", "Functions must contain one step");
+        return String::new();
+    };
+    let Some(url) = normalize_url(&step.runtime.url).filter(|url| Url::parse(url).is_ok()) else {
+        problems.add(
+            "steps.step.runtime.url",
+            format!("'{}' is not a URL", step.runtime.url),
+        );
+        return String::new();
+    };
+    let scheme = url.split("://").next().unwrap_or("");
+    if !matches!(scheme, "http" | "https" | "ws" | "wss" | "embedded") {
+        problems.add(
+            "steps.step.runtime.url",
+            format!("Non-supported step schema: {scheme}"),
+        );
+    }
+    url
+}
+
+fn compile_triggers(configs: &[TriggerConfig], problems: &mut Problems) -> Vec<Trigger> {
+    if configs.len() > limits::TRIGGERS_MAX {
+        problems.add(
+            "triggers",
+            format!(
+                "This function exceeds the max number of triggers: {}",
+                limits::TRIGGERS_MAX
+            ),
+        );
+        return Vec::new();
+    }
+    let mut triggers: Vec<Trigger> = Vec::new();
+    for (index, config) in configs.iter().enumerate() {
+        let Some(event) = config.event.as_deref().filter(|event| !event.is_empty()) else {
+            if config.cron.is_none() {
+                problems.add(
+                    format!("triggers[{index}]"),
+                    "a trigger needs an event or a cron expression",
+                );
+            }
+            continue;
+        };
+        if event.len() > limits::TRIGGER_BYTES_MAX {
+            problems.add(
+                format!("triggers[{index}].event"),
+                format!(
+                    "an event name has at most {} characters",
+                    limits::TRIGGER_BYTES_MAX
+                ),
+            );
+            continue;
+        }
+        let same = |other: &Trigger| {
+            &*other.event == event
+                && other.condition.as_ref().map(Expr::source) == config.expression.as_deref()
+        };
+        if triggers.iter().any(same) {
+            problems.add(
+                format!("triggers[{index}].event"),
+                format!("duplicate trigger event: {event}"),
+            );
+            continue;
+        }
+        let condition = problems.expression(
+            &format!("trigger expression on '{event}'"),
+            config.expression.as_deref(),
+        );
+        triggers.push(Trigger {
+            event: event.into(),
+            condition,
+        });
+    }
+    triggers
+}
+
+fn slugify(name: &str) -> String {
+    let mut slug = String::with_capacity(name.len());
+    for c in name.to_lowercase().chars() {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    slug.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests;

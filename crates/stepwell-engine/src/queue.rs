@@ -1,0 +1,343 @@
+//! The queue: which due item is called next.
+//!
+//! Due items wait in *lanes*: items of one function that share all flow-control values, oldest run first. A lane
+//! passes *gates* (counters of calls in flight, one for each limit and value) and, for starts, the throttle's
+//! bucket. A lane that cannot pass parks where it was stopped and is woken from there, so that neither a
+//! dispatch nor a release looks at lanes that cannot move. Functions take turns.
+
+mod gate;
+
+use crate::flow::throttle::Throttle;
+use crate::function::Function;
+use crate::{ItemId, Timestamp};
+use gate::Gates;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use stepwell_protocol::FunctionId;
+
+/// A lane: function, whether its items start runs, hash of the flow-control values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LaneKey {
+    pub(crate) function: FunctionId,
+    pub(crate) starts: bool,
+    pub(crate) values: u128,
+}
+
+/// What a lane has to pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Hurdles {
+    /// Hash of the limit's definition, and the gate of its value.
+    pub(crate) gates: SmallVec<[(u64, u128); 2]>,
+    /// The throttle's bucket, for lanes that start runs.
+    pub(crate) bucket: Option<u128>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    hurdles: Hurdles,
+    /// Score (milliseconds; lower goes first) and item.
+    items: BTreeSet<(u64, ItemId)>,
+    place: Place,
+}
+
+/// Where a lane stands. The score is the one that it is filed under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Ready(u64),
+    Gate(u128, u64),
+    Throttled(Timestamp),
+}
+
+/// What [`Queue::next`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// This item's turn has come; it is in flight now.
+    Call(ItemId),
+    /// This lane may go on at this moment: wake it then.
+    WakeAt(Timestamp, LaneKey),
+    /// Nothing can be called now.
+    Nothing,
+}
+
+/// Due items, and how many are in flight.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    lanes: HashMap<LaneKey, Lane>,
+    gates: Gates,
+    /// Lanes that may be able to move, by function; functions take turns in the order of `turns`.
+    ready: HashMap<FunctionId, BTreeSet<(u64, LaneKey)>>,
+    turns: VecDeque<FunctionId>,
+    /// The dispatch of each call in flight, and the gates that it is inside of.
+    in_flight: HashMap<ItemId, (u64, SmallVec<[u128; 2]>)>,
+    in_flight_max: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(in_flight_max: usize) -> Self {
+        Self {
+            lanes: HashMap::new(),
+            gates: Gates::default(),
+            ready: HashMap::new(),
+            turns: VecDeque::new(),
+            in_flight: HashMap::new(),
+            in_flight_max,
+        }
+    }
+
+    /// Adds a due item.
+    pub(crate) fn push(
+        &mut self,
+        key: LaneKey,
+        hurdles: impl FnOnce() -> Hurdles,
+        score: u64,
+        item: ItemId,
+    ) {
+        let lane = self.lanes.entry(key).or_insert_with(|| Lane {
+            hurdles: hurdles(),
+            items: BTreeSet::new(),
+            // Filed below: an empty lane is nowhere.
+            place: Place::Throttled(Timestamp::default()),
+        });
+        let was_empty = lane.items.is_empty();
+        lane.items.insert((score, item));
+        if was_empty {
+            self.make_ready(key);
+        } else {
+            self.refile(key);
+        }
+    }
+
+    /// Removes a due item whose run has ended.
+    pub(crate) fn remove(&mut self, key: LaneKey, score: u64, item: ItemId, limits: &impl Limits) {
+        let Some(lane) = self.lanes.get_mut(&key) else {
+            return;
+        };
+        if !lane.items.remove(&(score, item)) {
+            return;
+        }
+        if lane.items.is_empty() {
+            self.unfile(key);
+            let lane = self.lanes.remove(&key).expect("the lane was just there");
+            self.pass_on(&lane.hurdles, None, limits);
+        } else {
+            self.refile(key);
+        }
+    }
+
+    /// Finds the next item to call, as the dispatch `generation`. `throttle` is asked for a start from a bucket and says when to ask again.
+    pub(crate) fn next(
+        &mut self,
+        generation: u64,
+        limits: &impl Limits,
+        mut throttle: impl FnMut(FunctionId, u128) -> Result<(), Timestamp>,
+    ) -> Next {
+        while self.in_flight.len() < self.in_flight_max {
+            let Some(key) = self.take_ready() else {
+                return Next::Nothing;
+            };
+            let lane = self.lanes.get_mut(&key).expect("a ready lane exists");
+            let function_limit = |definition| limits.limit(key.function, definition);
+            let shut = self.gates.first_shut(&lane.hurdles.gates, function_limit);
+            if let Some(gate) = shut {
+                let score = lane.items.first().expect("a lane in the queue has items").0;
+                lane.place = Place::Gate(gate, score);
+                self.gates.park(gate, score, key);
+                let hurdles = lane.hurdles.clone();
+                self.pass_on(&hurdles, Some(gate), limits);
+                continue;
+            }
+            if let Some(bucket) = lane.hurdles.bucket.filter(|_| key.starts)
+                && let Err(later) = throttle(key.function, bucket)
+            {
+                lane.place = Place::Throttled(later);
+                let hurdles = lane.hurdles.clone();
+                self.pass_on(&hurdles, None, limits);
+                return Next::WakeAt(later, key);
+            }
+            let (_, item) = lane
+                .items
+                .pop_first()
+                .expect("a lane in the queue has items");
+            let gates: SmallVec<[u128; 2]> =
+                lane.hurdles.gates.iter().map(|(_, gate)| *gate).collect();
+            if lane.items.is_empty() {
+                self.lanes.remove(&key);
+            } else {
+                self.make_ready(key);
+            }
+            self.gates.enter(&gates);
+            self.in_flight.insert(item, (generation, gates));
+            return Next::Call(item);
+        }
+        Next::Nothing
+    }
+
+    /// Ends a call: its slots are free again. `false` when it is not this dispatch that is in flight.
+    pub(crate) fn release(&mut self, item: ItemId, generation: u64, limits: &impl Limits) -> bool {
+        if self
+            .in_flight
+            .get(&item)
+            .is_none_or(|(current, _)| *current != generation)
+        {
+            return false;
+        }
+        let (_, gates) = self
+            .in_flight
+            .remove(&item)
+            .expect("the call was just there");
+        for gate in gates {
+            self.gates.leave(gate);
+            self.wake_from(gate, limits);
+        }
+        true
+    }
+
+    /// A throttled lane's moment has come.
+    pub(crate) fn wake(&mut self, key: LaneKey, now: Timestamp) {
+        if let Some(lane) = self.lanes.get(&key)
+            && let Place::Throttled(due) = lane.place
+            && due <= now
+        {
+            self.make_ready(key);
+        }
+    }
+
+    /// A function's limits have changed: its lanes try again.
+    pub(crate) fn wake_function(&mut self, function: FunctionId) {
+        let keys: Vec<LaneKey> = self
+            .lanes
+            .keys()
+            .filter(|key| key.function == function)
+            .copied()
+            .collect();
+        for key in keys {
+            self.unfile(key);
+            self.make_ready(key);
+        }
+    }
+
+    /// Calls in flight.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    fn take_ready(&mut self) -> Option<LaneKey> {
+        let function = self.turns.pop_front()?;
+        let lanes = self
+            .ready
+            .get_mut(&function)
+            .expect("a function with a turn has ready lanes");
+        let (_, key) = lanes
+            .pop_first()
+            .expect("a function with a turn has ready lanes");
+        if lanes.is_empty() {
+            self.ready.remove(&function);
+        } else {
+            self.turns.push_back(function);
+        }
+        Some(key)
+    }
+
+    fn make_ready(&mut self, key: LaneKey) {
+        let lane = self
+            .lanes
+            .get_mut(&key)
+            .expect("only lanes with items are made ready");
+        let score = lane.items.first().expect("a lane in the queue has items").0;
+        lane.place = Place::Ready(score);
+        let lanes = self.ready.entry(key.function).or_default();
+        if lanes.is_empty() {
+            self.turns.push_back(key.function);
+        }
+        lanes.insert((score, key));
+    }
+
+    /// Files a lane under its first item's score again.
+    fn refile(&mut self, key: LaneKey) {
+        let lane = self
+            .lanes
+            .get_mut(&key)
+            .expect("only lanes with items are filed");
+        let score = lane.items.first().expect("a lane in the queue has items").0;
+        match lane.place {
+            Place::Ready(old) if old != score => {
+                let lanes = self
+                    .ready
+                    .get_mut(&key.function)
+                    .expect("a ready lane is listed");
+                lanes.remove(&(old, key));
+                lanes.insert((score, key));
+                lane.place = Place::Ready(score);
+            }
+            Place::Gate(gate, old) if old != score => {
+                self.gates.unpark(gate, old, key);
+                self.gates.park(gate, score, key);
+                lane.place = Place::Gate(gate, score);
+            }
+            _ => {}
+        }
+    }
+
+    fn unfile(&mut self, key: LaneKey) {
+        let Some(lane) = self.lanes.get(&key) else {
+            return;
+        };
+        match lane.place {
+            Place::Ready(score) => {
+                if let Some(lanes) = self.ready.get_mut(&key.function) {
+                    lanes.remove(&(score, key));
+                    if lanes.is_empty() {
+                        self.ready.remove(&key.function);
+                        self.turns.retain(|function| *function != key.function);
+                    }
+                }
+            }
+            Place::Gate(gate, score) => self.gates.unpark(gate, score, key),
+            Place::Throttled(_) => {}
+        }
+    }
+
+    /// A lane left the ready set without using its slots: whoever waits for them may.
+    fn pass_on(&mut self, hurdles: &Hurdles, except: Option<u128>, limits: &impl Limits) {
+        for (_, gate) in &hurdles.gates {
+            if Some(*gate) != except {
+                self.wake_from(*gate, limits);
+            }
+        }
+    }
+
+    fn wake_from(&mut self, gate: u128, limits: &impl Limits) {
+        let lanes = &self.lanes;
+        let admits = |key: LaneKey| {
+            let hurdles = &lanes.get(&key)?.hurdles;
+            let (definition, _) = hurdles.gates.iter().find(|(_, other)| *other == gate)?;
+            limits.limit(key.function, *definition)
+        };
+        if let Some(key) = self.gates.unpark_first(gate, admits) {
+            self.make_ready(key);
+        }
+    }
+}
+
+/// Today's numbers for the limits that lanes carry.
+pub(crate) trait Limits {
+    /// How many calls the function's limit of this definition allows; `None` when it no longer has that limit.
+    fn limit(&self, function: FunctionId, definition: u64) -> Option<u32>;
+    /// The function's throttle.
+    fn throttle(&self, function: FunctionId) -> Option<&Throttle>;
+}
+
+impl Limits for HashMap<FunctionId, Arc<Function>> {
+    fn limit(&self, function: FunctionId, definition: u64) -> Option<u32> {
+        self.get(&function)?.limit_of(definition)
+    }
+
+    fn throttle(&self, function: FunctionId) -> Option<&Throttle> {
+        self.get(&function)?.throttle.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,450 @@
+//! A call has returned: what it means for the run.
+
+use crate::decision::Decision;
+use crate::engine::Engine;
+use crate::item::{Item, ItemState};
+use crate::lifecycle::{Recorded, StepEnd};
+use crate::{
+    AttemptRow, Change, IdSource, ItemId, ItemKind, ItemRow, ReportedOp, ReportedOutcome,
+    ReportedReply, RunStatus, Timestamp,
+};
+use stepwell_protocol::op::Opcode;
+use stepwell_protocol::reply::{Failure, RetryAfter};
+use stepwell_protocol::{RunId, SharedJson, StepId, UserError, limits, span};
+
+/// How long a call waits that could not be made through no fault of the function.
+const NOT_MADE_MS: u64 = 1_000;
+
+/// One returned call, while it is being dealt with.
+struct Returned {
+    item: ItemId,
+    run: RunId,
+    kind: ItemKind,
+    attempt: u32,
+    since: Timestamp,
+    retry_after: Option<RetryAfter>,
+    no_retry: bool,
+}
+
+/// How the ops of one answer are dealt with when an op ends the run or the attempt early.
+enum Verdict {
+    /// Go on; whether a step has ended, and in which way the next call is caused.
+    Continue {
+        ended: bool,
+        race: bool,
+        cause: Option<StepId>,
+    },
+    /// The run has ended.
+    Ended,
+    /// The attempt failed and is tried again.
+    Retried,
+}
+
+impl Engine {
+    pub(crate) fn call_returned(
+        &mut self,
+        item_id: ItemId,
+        generation: u64,
+        reply: ReportedReply,
+        now: Timestamp,
+        ids: &mut IdSource,
+        out: &mut Decision,
+    ) {
+        if !self.queue.release(item_id, generation, &self.functions) {
+            return;
+        }
+        // The run may have ended meanwhile.
+        let Some(item) = self.items.get(&item_id) else {
+            return;
+        };
+        let ItemState::InFlight { since, .. } = item.state else {
+            return;
+        };
+        let Item {
+            run, kind, attempt, ..
+        } = item.clone();
+        let returned = Returned {
+            item: item_id,
+            run,
+            kind,
+            attempt,
+            since,
+            retry_after: reply.retry_after,
+            no_retry: reply.no_retry,
+        };
+        self.fix_request_version(run, reply.request_version, out);
+        match reply.outcome {
+            ReportedOutcome::NotMade => {
+                self.requeue(&returned, attempt, now.after_ms(NOT_MADE_MS), now, out)
+            }
+            ReportedOutcome::Returned(output) => {
+                self.end_run(run, RunStatus::Completed, Some(output), now, out)
+            }
+            ReportedOutcome::Failed(failure) => {
+                self.attempt_failed(&returned, failure, now, ids, out)
+            }
+            ReportedOutcome::Ops(ops) => self.ops_reported(&returned, ops, now, ids, out),
+        }
+    }
+
+    fn fix_request_version(&mut self, run_id: RunId, version: Option<i32>, out: &mut Decision) {
+        let run = self
+            .runs
+            .get_mut(&run_id)
+            .expect("a call's run is unfinished");
+        if run.request_version < 0
+            && let Some(version) = version
+        {
+            run.request_version = version;
+            out.changes
+                .push(Change::RunProgress(Box::new(run.progress(run_id))));
+        }
+    }
+
+    fn attempts_max(&self, run: RunId) -> u32 {
+        self.functions[&self.runs[&run].function].attempts_max
+    }
+
+    fn may_retry(&self, returned: &Returned) -> bool {
+        !returned.no_retry && returned.attempt + 1 < self.attempts_max(returned.run)
+    }
+
+    /// The function itself failed, or could not be reached.
+    fn attempt_failed(
+        &mut self,
+        returned: &Returned,
+        failure: Failure,
+        now: Timestamp,
+        ids: &mut IdSource,
+        out: &mut Decision,
+    ) {
+        let error = serde_json::to_string(&failure.error).expect("an error serialises");
+        if self.may_retry(returned) {
+            let due = self
+                .config
+                .backoff
+                .next(returned.attempt, returned.retry_after, now, ids);
+            record_attempt(returned, None, String::new(), error, Some(due), now, out);
+            self.requeue(returned, returned.attempt + 1, due, now, out);
+        } else {
+            record_attempt(returned, None, String::new(), error, None, now, out);
+            self.end_run(
+                returned.run,
+                RunStatus::Failed,
+                Some(failure.output),
+                now,
+                out,
+            );
+        }
+    }
+
+    fn requeue(
+        &mut self,
+        returned: &Returned,
+        attempt: u32,
+        due: Timestamp,
+        now: Timestamp,
+        out: &mut Decision,
+    ) {
+        let item = self
+            .items
+            .get_mut(&returned.item)
+            .expect("the call's item was just there");
+        item.attempt = attempt;
+        item.due = due;
+        let kind = item.kind.clone();
+        out.changes.push(Change::ItemPut(ItemRow {
+            id: returned.item,
+            run: returned.run,
+            kind,
+            due,
+            attempt,
+        }));
+        self.schedule_item(returned.item, now, out);
+    }
+
+    fn ops_reported(
+        &mut self,
+        returned: &Returned,
+        ops: Vec<ReportedOp>,
+        now: Timestamp,
+        ids: &mut IdSource,
+        out: &mut Decision,
+    ) {
+        if ops.len() > limits::OPS_PER_REPLY_MAX {
+            return self.fail_for_steps(returned.run, now, out);
+        }
+        let oversized = |op: &ReportedOp| {
+            op.value
+                .as_ref()
+                .is_some_and(|value| value.get().len() > limits::STEP_OUTPUT_BYTES_MAX)
+        };
+        if let Some(op) = ops.iter().find(|op| oversized(op)) {
+            let message = format!(
+                "step output size is greater than the limit (step '{}')",
+                op.title
+            );
+            let failure = Failure::of(UserError::new("Error", message));
+            return self.attempt_failed(returned, failure, now, ids, out);
+        }
+        self.plan_group(returned.run, &ops, out);
+        match self.apply_ops(returned, ops, now, ids, out) {
+            Verdict::Ended | Verdict::Retried => {}
+            Verdict::Continue { ended, race, cause } => {
+                let drained = self.runs[&returned.run].pending.is_empty();
+                if ended && (drained || race) {
+                    self.allow_immediate(returned.run, drained, out);
+                    self.remove_item(returned.item, out);
+                    self.add_discovery(returned.run, cause, now, out);
+                } else if self.runs[&returned.run].items.len() > 1 {
+                    self.remove_item(returned.item, out);
+                } else {
+                    // Nothing was reported and nothing else will move the run on: not an answer to wait for.
+                    let message = "the function reported no step, no result and no error, and no step of it is pending";
+                    self.attempt_failed(
+                        returned,
+                        Failure::of(UserError::new("Error", message)),
+                        now,
+                        ids,
+                        out,
+                    );
+                }
+            }
+        }
+    }
+
+    /// Notes the steps of a parallel group that the next discovery waits for.
+    fn plan_group(&mut self, run_id: RunId, ops: &[ReportedOp], out: &mut Decision) {
+        let counted = ops
+            .iter()
+            .filter(|op| !matches!(op.op, Opcode::None | Opcode::DeferAdd | Opcode::DeferAbort));
+        let run = self
+            .runs
+            .get_mut(&run_id)
+            .expect("a call's run is unfinished");
+        if counted.count() < 2 {
+            return;
+        }
+        run.force_plan = true;
+        let resumed = |op: &&ReportedOp| matches!(op.op, Opcode::StepPlanned | Opcode::Sleep);
+        if run.request_version >= 2 {
+            run.pending = ops
+                .iter()
+                .filter(resumed)
+                .filter(|op| !run.steps.contains(&op.step))
+                .map(|op| op.step.clone())
+                .collect();
+        }
+        out.changes
+            .push(Change::RunProgress(Box::new(run.progress(run_id))));
+    }
+
+    /// From request version 2 on, steps may run at once again when the parallel group is through.
+    fn allow_immediate(&mut self, run_id: RunId, drained: bool, out: &mut Decision) {
+        let run = self
+            .runs
+            .get_mut(&run_id)
+            .expect("a call's run is unfinished");
+        if run.force_plan && drained && run.request_version >= 2 {
+            run.force_plan = false;
+            out.changes
+                .push(Change::RunProgress(Box::new(run.progress(run_id))));
+        }
+    }
+
+    fn apply_ops(
+        &mut self,
+        returned: &Returned,
+        ops: Vec<ReportedOp>,
+        now: Timestamp,
+        ids: &mut IdSource,
+        out: &mut Decision,
+    ) -> Verdict {
+        let run = returned.run;
+        let (mut ended, mut race, mut cause, mut retry) = (false, false, None, None);
+        let mut result = None;
+        for op in ops {
+            race |= op.race;
+            match op.op {
+                Opcode::None => {}
+                Opcode::DiscoveryRequest => ended = true,
+                Opcode::RunComplete => result = Some(op.value.unwrap_or_else(no_data)),
+                Opcode::StepPlanned => self.plan_step(run, op.step, now, out),
+                Opcode::Sleep => {
+                    if let Some(verdict) = self.start_sleep(run, op, now, out) {
+                        return verdict;
+                    }
+                }
+                Opcode::StepError if self.may_retry(returned) => retry = Some(op),
+                Opcode::StepRun | Opcode::Step | Opcode::StepError | Opcode::StepFailed => {
+                    cause = Some(op.step.clone());
+                    ended = true;
+                    match self.end_step(returned, op, now, out) {
+                        Recorded::First | Recorded::Repeated => {}
+                        Recorded::TooMany => {
+                            self.fail_for_steps(run, now, out);
+                            return Verdict::Ended;
+                        }
+                        Recorded::TooLarge => {
+                            self.fail_for_state(run, now, out);
+                            return Verdict::Ended;
+                        }
+                    }
+                }
+                other => {
+                    let message = format!(
+                        "this version of Stepwell does not support the op {other} (step '{}')",
+                        op.title
+                    );
+                    self.fail_for_limit(run, "UnsupportedOp", &message, &message, now, out);
+                    return Verdict::Ended;
+                }
+            }
+        }
+        if let Some(output) = result {
+            self.end_run(run, RunStatus::Completed, Some(output), now, out);
+            return Verdict::Ended;
+        }
+        if let Some(op) = retry {
+            let due = self
+                .config
+                .backoff
+                .next(returned.attempt, returned.retry_after, now, ids);
+            record_attempt(
+                returned,
+                Some(op.step),
+                op.title,
+                error_json(op.error),
+                Some(due),
+                now,
+                out,
+            );
+            self.requeue(returned, returned.attempt + 1, due, now, out);
+            return Verdict::Retried;
+        }
+        Verdict::Continue { ended, race, cause }
+    }
+
+    fn end_step(
+        &mut self,
+        returned: &Returned,
+        op: ReportedOp,
+        now: Timestamp,
+        out: &mut Decision,
+    ) -> Recorded {
+        let failed = matches!(op.op, Opcode::StepError | Opcode::StepFailed);
+        let started_at = op.started_at.unwrap_or(returned.since);
+        let value = if failed {
+            let error = error_json(op.error);
+            record_attempt(
+                returned,
+                Some(op.step.clone()),
+                op.title.clone(),
+                error.clone(),
+                None,
+                now,
+                out,
+            );
+            stepwell_protocol::shared_json(format!("{{\"error\":{error}}}"))
+                .expect("an error in an object is JSON")
+        } else {
+            op.value.unwrap_or_else(no_data)
+        };
+        let end = StepEnd {
+            step: op.step,
+            op: op.op.as_str(),
+            name: op.title,
+            value,
+            failed,
+            attempt: returned.attempt,
+            started_at,
+        };
+        self.record_step(returned.run, end, now, out)
+    }
+
+    /// Queues a planned step, unless it has ended or is queued.
+    fn plan_step(&mut self, run: RunId, step: StepId, now: Timestamp, out: &mut Decision) {
+        let kind = ItemKind::Step(step);
+        if !self.has_item(run, &kind) {
+            self.add_item(run, kind, now, now, out);
+        }
+    }
+
+    fn start_sleep(
+        &mut self,
+        run: RunId,
+        op: ReportedOp,
+        now: Timestamp,
+        out: &mut Decision,
+    ) -> Option<Verdict> {
+        let Some(until_ms) = span::sleep_until_ms(&op.sleep, now.ms()) else {
+            let message = format!(
+                "step '{}' cannot sleep '{}': write a duration like 90s or 1d, or an RFC 3339 date",
+                op.title, op.sleep
+            );
+            self.fail_for_limit(run, "InvalidSleep", &message, &message, now, out);
+            return Some(Verdict::Ended);
+        };
+        if until_ms.saturating_sub(now.ms()) > limits::SLEEP_MS_MAX {
+            let message = format!("step '{}' sleeps longer than 366 days", op.title);
+            self.fail_for_limit(
+                run,
+                "InngestErrTimeoutTooLong",
+                &message,
+                &message,
+                now,
+                out,
+            );
+            return Some(Verdict::Ended);
+        }
+        let kind = ItemKind::Sleep(op.step);
+        if !self.has_item(run, &kind) {
+            self.add_item(run, kind, Timestamp::from_ms(until_ms), now, out);
+        }
+        None
+    }
+
+    /// Whether the step of this item has ended or is queued already.
+    fn has_item(&self, run: RunId, kind: &ItemKind) -> bool {
+        let run = &self.runs[&run];
+        kind.step().is_some_and(|step| run.steps.contains(step))
+            || run.items.iter().any(|id| self.items[id].kind == *kind)
+    }
+}
+
+fn record_attempt(
+    returned: &Returned,
+    step: Option<StepId>,
+    name: String,
+    error: String,
+    retry_at: Option<Timestamp>,
+    now: Timestamp,
+    out: &mut Decision,
+) {
+    let step = step.or_else(|| match &returned.kind {
+        ItemKind::Step(step) => Some(step.clone()),
+        _ => None,
+    });
+    out.changes.push(Change::AttemptPut(Box::new(AttemptRow {
+        run: returned.run,
+        item: returned.item,
+        attempt: returned.attempt,
+        step,
+        name,
+        error,
+        started_at: returned.since,
+        ended_at: now,
+        retry_at,
+    })));
+}
+
+fn error_json(error: Option<UserError>) -> String {
+    let error =
+        error.unwrap_or_else(|| UserError::new("Error", "the step failed without saying why"));
+    serde_json::to_string(&error).expect("an error serialises")
+}
+
+/// The value of a step that reported none.
+pub(crate) fn no_data() -> SharedJson {
+    stepwell_protocol::shared_json("null".to_owned()).expect("null is JSON")
+}

@@ -1,0 +1,118 @@
+//! The law of a run's status.
+
+use std::fmt;
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RunStatus {
+    /// Queued; not called yet.
+    Scheduled,
+    /// Called at least once; perhaps asleep.
+    Running,
+    /// Returned.
+    Completed,
+    /// Out of attempts, told not to retry, or over a limit.
+    Failed,
+    /// Stopped from outside.
+    Cancelled,
+}
+
+/// A change of status that the law does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a run cannot go from {from} to {to}")]
+pub struct IllegalTransition {
+    /// Where it stands.
+    pub from: RunStatus,
+    /// Where it was to go.
+    pub to: RunStatus,
+}
+
+impl RunStatus {
+    /// All statuses.
+    pub const ALL: [Self; 5] = [
+        Self::Scheduled,
+        Self::Running,
+        Self::Completed,
+        Self::Failed,
+        Self::Cancelled,
+    ];
+
+    /// Whether the run is over.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+
+    /// The status after going to `to`.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`]; nothing follows an end, nothing goes back.
+    pub fn go(self, to: Self) -> Result<Self, IllegalTransition> {
+        match (self, to) {
+            (Self::Scheduled, Self::Running)
+            | (Self::Scheduled | Self::Running, Self::Completed | Self::Failed | Self::Cancelled) => {
+                Ok(to)
+            }
+            (from, to) => Err(IllegalTransition { from, to }),
+        }
+    }
+
+    /// The status as the REST API writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "Scheduled",
+            Self::Running => "Running",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+
+    /// The status that [`RunStatus::as_str`] writes so.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RunStatus::{Cancelled, Completed, Failed, Running, Scheduled};
+
+    #[test]
+    fn the_whole_law() {
+        let legal = [
+            (Scheduled, Running),
+            (Scheduled, Completed),
+            (Scheduled, Failed),
+            (Scheduled, Cancelled),
+            (Running, Completed),
+            (Running, Failed),
+            (Running, Cancelled),
+        ];
+        for from in RunStatus::ALL {
+            for to in RunStatus::ALL {
+                assert_eq!(
+                    from.go(to).is_ok(),
+                    legal.contains(&(from, to)),
+                    "{from} to {to}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn texts_read_back() {
+        for status in RunStatus::ALL {
+            assert_eq!(RunStatus::parse(status.as_str()), Some(status));
+        }
+    }
+}

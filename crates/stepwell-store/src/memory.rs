@@ -1,0 +1,351 @@
+//! A store that keeps nothing past the process: for development and tests.
+//!
+//! It is bounded: of ended runs it keeps the newest, with their events and steps.
+
+use crate::{
+    AttemptRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState, StepRecord, Store,
+    StoreError, Writer,
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use stepwell_engine::{
+    AppRow, Change, FunctionRow, ItemId, ItemRow, RunRow, RunStatus, Snapshot, ThrottleRow,
+    Timestamp,
+};
+use stepwell_protocol::{AppId, EventId, FunctionId, RunId, limits};
+
+/// Ended runs that are kept.
+const ENDED_RUNS_MAX: usize = 10_000;
+/// Events that are kept; older ones go when no kept run needs them.
+const EVENTS_MAX: usize = 100_000;
+
+/// Opens an empty store.
+#[must_use]
+pub fn open() -> Store {
+    let tables = Arc::new(Memory::default());
+    Store {
+        writer: Box::new(MemoryWriter(Arc::clone(&tables))),
+        reader: tables,
+    }
+}
+
+#[derive(Debug, Default)]
+struct Memory(Mutex<Tables>);
+
+#[derive(Debug)]
+struct MemoryWriter(Arc<Memory>);
+
+#[derive(Debug, Default)]
+struct Tables {
+    apps: BTreeMap<AppId, AppRow>,
+    functions: BTreeMap<FunctionId, FunctionRow>,
+    events: BTreeMap<EventId, EventRecord>,
+    runs: BTreeMap<RunId, Run>,
+    event_runs: BTreeSet<(EventId, RunId)>,
+    ended: VecDeque<RunId>,
+    items: BTreeMap<ItemId, ItemRow>,
+    throttles: BTreeMap<u128, u64>,
+}
+
+#[derive(Debug)]
+struct Run {
+    row: RunRow,
+    end: Option<(RunStatus, Timestamp, Option<stepwell_protocol::SharedJson>)>,
+    steps: Vec<StepRecord>,
+    attempts: Vec<AttemptRecord>,
+}
+
+impl Memory {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        // A panic in the middle of a batch leaves half of it: the process is the only one to see it, and ends.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    fn run_mut(&mut self, id: RunId) -> Result<&mut Run, StoreError> {
+        self.runs
+            .get_mut(&id)
+            .ok_or_else(|| StoreError::Damaged(format!("run {id} is not there")))
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::AppPut(row) => {
+                self.apps.insert(row.id, row.clone());
+            }
+            Change::FunctionPut(row) => {
+                self.functions.insert(row.id, row.clone());
+            }
+            Change::EventPut(row) => {
+                self.events.entry(row.id).or_insert_with(|| EventRecord {
+                    id: row.id,
+                    name: row.name.clone(),
+                    external_id: row.external_id.clone(),
+                    ts_ms: row.ts_ms,
+                    received_at: row.received_at,
+                    body: Arc::clone(&row.body),
+                });
+            }
+            Change::RunPut(row) => {
+                self.event_runs
+                    .extend(row.events.iter().map(|event| (*event, row.id)));
+                let run = Run {
+                    row: (**row).clone(),
+                    end: None,
+                    steps: Vec::new(),
+                    attempts: Vec::new(),
+                };
+                self.runs.insert(row.id, run);
+            }
+            Change::RunProgress(progress) => {
+                self.run_mut(progress.id)?.row.progress = (**progress).clone()
+            }
+            Change::RunEnd(end) => {
+                self.run_mut(end.id)?.end = Some((end.status, end.ended_at, end.output.clone()));
+                self.ended.push_back(end.id);
+            }
+            Change::StepPut(row) => {
+                let record = StepRecord {
+                    step: row.step.clone(),
+                    op: row.op.to_owned(),
+                    name: row.name.clone(),
+                    value: Arc::clone(&row.value),
+                    failed: row.failed,
+                    attempt: row.attempt,
+                    started_at: row.started_at,
+                    ended_at: row.ended_at,
+                };
+                self.run_mut(row.run)?.steps.push(record);
+            }
+            Change::AttemptPut(row) => {
+                let record = AttemptRecord {
+                    attempt: row.attempt,
+                    step: row.step.clone(),
+                    name: row.name.clone(),
+                    error: row.error.clone(),
+                    started_at: row.started_at,
+                    ended_at: row.ended_at,
+                    retry_at: row.retry_at,
+                };
+                self.run_mut(row.run)?.attempts.push(record);
+            }
+            Change::ItemPut(row) => {
+                self.items.insert(row.id, row.clone());
+            }
+            Change::ItemDelete(id) => {
+                self.items.remove(id);
+            }
+            Change::ThrottlePut(row) => {
+                self.throttles.insert(row.key, row.tat_us);
+            }
+            Change::ThrottleDelete(key) => {
+                self.throttles.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn prune(&mut self) {
+        while self.ended.len() > ENDED_RUNS_MAX {
+            let Some(id) = self.ended.pop_front() else {
+                break;
+            };
+            if self.items.values().any(|item| item.run == id) {
+                self.ended.push_back(id);
+                break;
+            }
+            if let Some(run) = self.runs.remove(&id) {
+                for event in &run.row.events {
+                    self.event_runs.remove(&(*event, id));
+                }
+            }
+        }
+        while self.events.len() > EVENTS_MAX {
+            let Some(oldest) = self.events.keys().next().copied() else {
+                break;
+            };
+            let needed = self
+                .event_runs
+                .range((oldest, RunId::from_bytes([0; 16]))..)
+                .next();
+            if needed.is_some_and(|(event, _)| *event == oldest) {
+                break;
+            }
+            self.events.remove(&oldest);
+        }
+    }
+
+    fn record(run: &Run) -> RunRecord {
+        let (status, ended_at, output) = match &run.end {
+            Some((status, at, output)) => (*status, Some(*at), output.clone()),
+            None => (run.row.progress.status, None, None),
+        };
+        RunRecord {
+            id: run.row.id,
+            function: run.row.function,
+            function_version: run.row.function_version,
+            events: run.row.events.to_vec(),
+            status,
+            queued_at: run.row.queued_at,
+            started_at: run.row.progress.started_at,
+            ended_at,
+            output,
+        }
+    }
+}
+
+impl Writer for MemoryWriter {
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut tables = self.0.tables();
+        for change in changes {
+            tables.apply(change)?;
+        }
+        tables.prune();
+        Ok(())
+    }
+
+    fn probe(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
+        let tables = self.0.tables();
+        let since = Timestamp::from_ms(now.ms().saturating_sub(limits::IDEMPOTENCY_MS));
+        let live = tables.runs.values().filter(|run| run.end.is_none());
+        let mut snapshot = Snapshot {
+            apps: tables.apps.values().cloned().collect(),
+            functions: tables.functions.values().cloned().collect(),
+            runs: live
+                .map(|run| {
+                    let steps = run.steps.iter().map(|step| step.step.clone()).collect();
+                    let bytes = run.steps.iter().map(|step| step.value.get().len()).sum();
+                    (run.row.clone(), steps, bytes)
+                })
+                .collect(),
+            items: tables.items.values().cloned().collect(),
+            ended: tables
+                .items
+                .values()
+                .filter_map(|item| tables.runs.get(&item.run))
+                .filter_map(|run| run.end.as_ref().map(|(status, _, _)| (run.row.id, *status)))
+                .collect(),
+            recent_keys: tables
+                .runs
+                .values()
+                .filter(|run| run.row.queued_at > since)
+                .filter_map(|run| run.row.dedupe_key.map(|key| (key, run.row.queued_at)))
+                .collect(),
+            throttles: tables
+                .throttles
+                .iter()
+                .map(|(key, tat_us)| ThrottleRow {
+                    key: *key,
+                    tat_us: *tat_us,
+                })
+                .collect(),
+        };
+        snapshot.sort();
+        Ok(snapshot)
+    }
+}
+
+impl Reader for Memory {
+    fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
+        Ok(self.tables().runs.get(&id).map(Tables::record))
+    }
+
+    fn runs_of_event(&self, id: EventId) -> Result<Vec<RunRecord>, StoreError> {
+        let tables = self.tables();
+        let runs = tables
+            .event_runs
+            .range((id, RunId::from_bytes([0; 16]))..=(id, RunId::from_bytes([0xff; 16])));
+        Ok(runs
+            .filter_map(|(_, run)| tables.runs.get(run))
+            .map(Tables::record)
+            .collect())
+    }
+
+    fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
+        Ok(self.tables().events.get(&id).cloned())
+    }
+
+    fn events(
+        &self,
+        name: Option<&str>,
+        before: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<EventRecord>, StoreError> {
+        let tables = self.tables();
+        let before = before.unwrap_or(EventId::from_bytes([0xff; 16]));
+        let newest = tables.events.range(..before).rev().map(|(_, event)| event);
+        Ok(newest
+            .filter(|event| name.is_none_or(|name| event.name == name))
+            .take(limit)
+            .cloned()
+            .collect())
+    }
+
+    fn steps(&self, run: RunId) -> Result<Vec<StepRecord>, StoreError> {
+        Ok(self
+            .tables()
+            .runs
+            .get(&run)
+            .map(|run| run.steps.clone())
+            .unwrap_or_default())
+    }
+
+    fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
+        Ok(self
+            .tables()
+            .runs
+            .get(&run)
+            .map(|run| run.attempts.clone())
+            .unwrap_or_default())
+    }
+
+    fn run_state(&self, run: RunId) -> Result<Option<RunState>, StoreError> {
+        let tables = self.tables();
+        let Some(run) = tables.runs.get(&run) else {
+            return Ok(None);
+        };
+        let events = run.row.events.iter().map(|id| {
+            let event = tables
+                .events
+                .get(id)
+                .ok_or_else(|| StoreError::Damaged(format!("event {id} is not there")))?;
+            Ok(Arc::clone(&event.body))
+        });
+        Ok(Some(RunState {
+            events: events.collect::<Result<_, StoreError>>()?,
+            steps: run
+                .steps
+                .iter()
+                .map(|step| (step.step.clone(), Arc::clone(&step.value)))
+                .collect(),
+        }))
+    }
+
+    fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
+        let tables = self.tables();
+        let mut records: Vec<FunctionRecord> = tables
+            .functions
+            .values()
+            .filter(|row| !row.archived)
+            .map(|row| FunctionRecord {
+                id: row.id,
+                app: row.app,
+                app_name: tables
+                    .apps
+                    .get(&row.app)
+                    .map(|app| app.name.clone())
+                    .unwrap_or_default(),
+                slug: row.slug.clone(),
+                name: row.name.clone(),
+                config: row.config.clone(),
+            })
+            .collect();
+        records.sort_by(|a, b| (&a.app_name, &a.slug).cmp(&(&b.app_name, &b.slug)));
+        Ok(records)
+    }
+}

@@ -1,0 +1,110 @@
+//! What a store answers: rows as people and calls read them.
+
+use stepwell_engine::{RunStatus, Timestamp};
+use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct RunRecord {
+    /// The run.
+    pub id: RunId,
+    /// Its function.
+    pub function: FunctionId,
+    /// The function's version when it was scheduled.
+    pub function_version: u32,
+    /// The events that started it.
+    pub events: Vec<EventId>,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// When it was scheduled.
+    pub queued_at: Timestamp,
+    /// When it was first called.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// What it returned, or its error.
+    pub output: Option<SharedJson>,
+}
+
+/// An event.
+#[derive(Debug, Clone)]
+pub struct EventRecord {
+    /// The internal id.
+    pub id: EventId,
+    /// The event's name.
+    pub name: String,
+    /// The sender's id, or the internal one's text.
+    pub external_id: String,
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub ts_ms: i64,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// The whole event as functions get it.
+    pub body: SharedJson,
+}
+
+/// An ended step.
+#[derive(Debug, Clone)]
+pub struct StepRecord {
+    /// The step.
+    pub step: StepId,
+    /// The op that reported it.
+    pub op: String,
+    /// Its name for people.
+    pub name: String,
+    /// What the function gets for it.
+    pub value: SharedJson,
+    /// Whether it failed for good.
+    pub failed: bool,
+    /// Failed attempts before its last.
+    pub attempt: u32,
+    /// When the last attempt began.
+    pub started_at: Timestamp,
+    /// When its end was recorded.
+    pub ended_at: Timestamp,
+}
+
+/// A failed attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// Which attempt, from 0.
+    pub attempt: u32,
+    /// The step, if one failed rather than the function.
+    pub step: Option<StepId>,
+    /// The step's name for people.
+    pub name: String,
+    /// The error, in JSON.
+    pub error: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it failed.
+    pub ended_at: Timestamp,
+    /// When the next one was due.
+    pub retry_at: Option<Timestamp>,
+}
+
+/// A registered function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionRecord {
+    /// The function.
+    pub id: FunctionId,
+    /// Its app.
+    pub app: AppId,
+    /// The app's name.
+    pub app_name: String,
+    /// Its public id.
+    pub slug: String,
+    /// Its name for people.
+    pub name: String,
+    /// Its configuration, as registered, in JSON.
+    pub config: String,
+}
+
+/// What a call carries: the run's events, and its ended steps in order.
+#[derive(Debug, Clone, Default)]
+pub struct RunState {
+    /// The events' bodies.
+    pub events: Vec<SharedJson>,
+    /// Ended steps and their values.
+    pub steps: Vec<(StepId, SharedJson)>,
+}

@@ -1,0 +1,54 @@
+//! One process at a time: a lock file beside the database.
+
+use crate::StoreError;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// The lock of a database file; released when dropped, and by the system when the process dies.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+/// Takes the lock of a database file and leaves the process id for whoever comes second.
+pub(super) fn acquire(path: &Path) -> Result<Lock, StoreError> {
+    let lock_path = beside(path);
+    let failed = |source| StoreError::Open {
+        path: lock_path.clone(),
+        source,
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&lock_path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            // The owner's id only makes the message better.
+            let read = file.read_to_string(&mut owner);
+            let owner = read.ok().and_then(|_| owner.trim().parse().ok());
+            return Err(StoreError::Locked {
+                path: path.to_owned(),
+                owner,
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    let note = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| write!(file, "{}", std::process::id()));
+    note.map_err(failed)?;
+    Ok(Lock { _file: file })
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}

@@ -1,0 +1,231 @@
+//! The reading side: a few connections, each used by one question at a time.
+
+use super::codec::Column;
+use super::doing;
+use crate::{
+    AttemptRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState, StepRecord, StoreError,
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use smallvec::SmallVec;
+use std::sync::{Condvar, Mutex, PoisonError};
+use stepwell_protocol::{EventId, RunId, SharedJson};
+
+const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, runs.event_ids, runs.status, \
+     runs.queued_at, runs.started_at, runs.ended_at, runs.output";
+const EVENT_COLUMNS: &str = "id, name, external_id, ts, received_at, body";
+
+#[derive(Debug)]
+pub(super) struct SqliteReader {
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+}
+
+impl SqliteReader {
+    pub(super) fn new(connections: Vec<Connection>) -> Self {
+        Self {
+            idle: Mutex::new(connections),
+            returned: Condvar::new(),
+        }
+    }
+
+    fn with<T>(
+        &self,
+        what: &'static str,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let connection = {
+            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut idle = self
+                .returned
+                .wait_while(idle, |idle| idle.is_empty())
+                .unwrap_or_else(PoisonError::into_inner);
+            idle.pop().expect("the wait ended because one is idle")
+        };
+        let answer = question(&connection);
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
+        self.returned.notify_one();
+        answer.map_err(doing(what))
+    }
+}
+
+impl Reader for SqliteReader {
+    fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
+        self.with("reading a run", |connection| {
+            connection
+                .prepare_cached(&format!("select {RUN_COLUMNS} from runs where id = ?"))?
+                .query_row([Column(id)], run)
+                .optional()
+        })
+    }
+
+    fn runs_of_event(&self, id: EventId) -> Result<Vec<RunRecord>, StoreError> {
+        self.with("reading an event's runs", |connection| {
+            connection
+                .prepare_cached(&format!(
+                    "select {RUN_COLUMNS} from event_runs join runs on runs.id = event_runs.run_id \
+                     where event_runs.event_id = ? order by runs.id"
+                ))?
+                .query_map([Column(id)], run)?
+                .collect()
+        })
+    }
+
+    fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
+        self.with("reading an event", |connection| {
+            connection
+                .prepare_cached(&format!("select {EVENT_COLUMNS} from events where id = ?"))?
+                .query_row([Column(id)], event)
+                .optional()
+        })
+    }
+
+    fn events(
+        &self,
+        name: Option<&str>,
+        before: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<EventRecord>, StoreError> {
+        let before = before.unwrap_or(EventId::from_bytes([0xff; 16]));
+        self.with("reading events", |connection| {
+            connection
+                .prepare_cached(&format!(
+                    "select {EVENT_COLUMNS} from events where id < ?1 and (?2 is null or name = ?2) \
+                     order by id desc limit ?3"
+                ))?
+                .query_map(params![Column(before), name, limit], event)?
+                .collect()
+        })
+    }
+
+    fn steps(&self, run: RunId) -> Result<Vec<StepRecord>, StoreError> {
+        self.with("reading a run's steps", |connection| {
+            connection
+                .prepare_cached(
+                    "select step_id, op, name, value, failed, attempt, started_at, ended_at from steps \
+                     where run_id = ? order by position",
+                )?
+                .query_map([Column(run)], step)?
+                .collect()
+        })
+    }
+
+    fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
+        self.with("reading a run's attempts", |connection| {
+            connection
+                .prepare_cached(
+                    "select attempt, step_id, name, error, started_at, ended_at, retry_at from attempts \
+                     where run_id = ? order by rowid",
+                )?
+                .query_map([Column(run)], attempt)?
+                .collect()
+        })
+    }
+
+    fn run_state(&self, run: RunId) -> Result<Option<RunState>, StoreError> {
+        self.with("reading what a call carries", |connection| {
+            // One transaction, so that events and steps are of one moment.
+            let view = connection.unchecked_transaction()?;
+            let ids = view
+                .prepare_cached("select event_ids from runs where id = ?")?
+                .query_row([Column(run)], |row| {
+                    row.get::<_, Column<SmallVec<[EventId; 1]>>>(0)
+                })
+                .optional()?;
+            let Some(Column(ids)) = ids else {
+                return Ok(None);
+            };
+            let mut event = view.prepare_cached("select body from events where id = ?")?;
+            let events = ids
+                .iter()
+                .map(|id| {
+                    event.query_row([Column(*id)], |row| {
+                        Ok(row.get::<_, Column<SharedJson>>(0)?.0)
+                    })
+                })
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let steps = view
+                .prepare_cached(
+                    "select step_id, value from steps where run_id = ? order by position",
+                )?
+                .query_map([Column(run)], |row| {
+                    Ok((row.get::<_, Column<_>>(0)?.0, row.get::<_, Column<_>>(1)?.0))
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(Some(RunState { events, steps }))
+        })
+    }
+
+    fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
+        self.with("reading functions", |connection| {
+            connection
+                .prepare_cached(
+                    "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config from functions \
+                     left join apps on apps.id = app_id where archived = 0 order by apps.name, slug",
+                )?
+                .query_map([], |row| {
+                    Ok(FunctionRecord {
+                        id: row.get::<_, Column<_>>(0)?.0,
+                        app: row.get::<_, Column<_>>(1)?.0,
+                        app_name: row.get(2)?,
+                        slug: row.get(3)?,
+                        name: row.get(4)?,
+                        config: row.get(5)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+}
+
+fn run(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
+    Ok(RunRecord {
+        id: row.get::<_, Column<_>>(0)?.0,
+        function: row.get::<_, Column<_>>(1)?.0,
+        function_version: row.get(2)?,
+        events: row.get::<_, Column<SmallVec<[EventId; 1]>>>(3)?.0.to_vec(),
+        status: row.get::<_, Column<_>>(4)?.0,
+        queued_at: row.get::<_, Column<_>>(5)?.0,
+        started_at: row.get::<_, Option<Column<_>>>(6)?.map(|column| column.0),
+        ended_at: row.get::<_, Option<Column<_>>>(7)?.map(|column| column.0),
+        output: row.get::<_, Option<Column<_>>>(8)?.map(|column| column.0),
+    })
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<EventRecord> {
+    Ok(EventRecord {
+        id: row.get::<_, Column<_>>(0)?.0,
+        name: row.get(1)?,
+        external_id: row.get(2)?,
+        ts_ms: row.get(3)?,
+        received_at: row.get::<_, Column<_>>(4)?.0,
+        body: row.get::<_, Column<_>>(5)?.0,
+    })
+}
+
+fn step(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
+    Ok(StepRecord {
+        step: row.get::<_, Column<_>>(0)?.0,
+        op: row.get(1)?,
+        name: row.get(2)?,
+        value: row.get::<_, Column<_>>(3)?.0,
+        failed: row.get(4)?,
+        attempt: row.get(5)?,
+        started_at: row.get::<_, Column<_>>(6)?.0,
+        ended_at: row.get::<_, Column<_>>(7)?.0,
+    })
+}
+
+fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
+    Ok(AttemptRecord {
+        attempt: row.get(0)?,
+        step: row.get::<_, Option<Column<_>>>(1)?.map(|column| column.0),
+        name: row.get(2)?,
+        error: row.get(3)?,
+        started_at: row.get::<_, Column<_>>(4)?.0,
+        ended_at: row.get::<_, Column<_>>(5)?.0,
+        retry_at: row.get::<_, Option<Column<_>>>(6)?.map(|column| column.0),
+    })
+}

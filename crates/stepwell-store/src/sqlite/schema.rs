@@ -1,0 +1,77 @@
+//! The tables, and how older ones become newer ones.
+
+use super::doing;
+use crate::StoreError;
+use rusqlite::Connection;
+use std::path::Path;
+
+/// One step from each version to the next; the file's `user_version` says how many were taken. A step that has
+/// been released is never changed.
+const STEPS: &[&str] = &[
+    // 1: apps and functions; events, runs and their steps; the queue.
+    "
+    create table apps (
+        id blob not null primary key, name text not null, url text not null, sdk text not null,
+        framework text not null, checksum text not null, synced_at integer not null
+    ) strict, without rowid;
+    create table functions (
+        id blob not null primary key, app_id blob not null, slug text not null, name text not null,
+        config text not null, version integer not null, archived integer not null
+    ) strict, without rowid;
+    create table events (
+        id blob not null primary key, name text not null, external_id text not null, ts integer not null,
+        received_at integer not null, body text not null
+    ) strict, without rowid;
+    create table runs (
+        id blob not null primary key, function_id blob not null, function_version integer not null,
+        event_ids blob not null, dedupe_key blob, announces integer not null, queued_at integer not null,
+        keys text, status text not null, started_at integer, request_version integer not null,
+        force_plan integer not null, pending text, ended_at integer, output text
+    ) strict, without rowid;
+    create index runs_unfinished on runs (id) where ended_at is null;
+    create table event_runs (
+        event_id blob not null, run_id blob not null, primary key (event_id, run_id)
+    ) strict, without rowid;
+    create table steps (
+        run_id blob not null, position integer not null, step_id any not null, op text not null,
+        name text not null, value text not null, failed integer not null, attempt integer not null,
+        started_at integer not null, ended_at integer not null, primary key (run_id, position)
+    ) strict, without rowid;
+    create table attempts (
+        run_id blob not null, item_id integer not null, attempt integer not null, step_id any,
+        name text not null, error text not null, started_at integer not null, ended_at integer not null,
+        retry_at integer
+    ) strict;
+    create index attempts_run on attempts (run_id);
+    create table items (
+        id integer primary key, run_id blob not null, kind text not null, step_id any,
+        due integer not null, attempt integer not null
+    ) strict;
+    create table probe (id integer primary key, filler blob not null) strict;
+    create table throttles (key blob not null primary key, tat_us integer not null) strict, without rowid;
+    ",
+];
+
+/// Brings the file to the newest version, each step in a transaction of its own.
+pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let known = u32::try_from(STEPS.len()).expect("a handful of steps");
+    let version: u32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(doing("reading the schema version"))?;
+    if version > known {
+        return Err(StoreError::TooNew {
+            path: path.to_owned(),
+            found: version,
+            known,
+        });
+    }
+    for (index, step) in STEPS.iter().enumerate().skip(version as usize) {
+        let upgraded = connection.transaction().and_then(|transaction| {
+            transaction.execute_batch(step)?;
+            transaction.pragma_update(None, "user_version", index + 1)?;
+            transaction.commit()
+        });
+        upgraded.map_err(doing("upgrading the schema"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! The writing side: a batch of changes becomes one transaction.
+
+use super::codec::Column;
+use super::lock::Lock;
+use super::{doing, load};
+use crate::{StoreError, Writer};
+use rusqlite::{CachedStatement, Connection, params};
+use stepwell_engine::{
+    AppRow, AttemptRow, Change, EventRow, FunctionRow, ItemRow, RunEnd, RunProgress, RunRow,
+    Snapshot, StepRow, Timestamp,
+};
+use stepwell_protocol::StepId;
+
+/// What a probe writes: about as much as a usual batch.
+const PROBE_BYTES: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct SqliteWriter {
+    connection: Connection,
+    /// Held as long as the connection; other processes see it.
+    _lock: Lock,
+}
+
+impl SqliteWriter {
+    pub(super) fn new(connection: Connection, lock: Lock) -> Self {
+        Self {
+            connection,
+            _lock: lock,
+        }
+    }
+}
+
+impl Writer for SqliteWriter {
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let written = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .and_then(|transaction| {
+                for change in changes {
+                    write(&transaction, change)?;
+                }
+                transaction.commit()
+            });
+        written.map_err(doing("writing a batch"))
+    }
+
+    fn probe(&mut self) -> Result<(), StoreError> {
+        let sql = "insert or replace into probe values (1, zeroblob(?))";
+        let written = self.connection.execute(sql, [PROBE_BYTES]);
+        written.map(|_| ()).map_err(doing("probing"))
+    }
+
+    fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
+        load::snapshot(&mut self.connection, now).map_err(doing("loading the live rows"))
+    }
+}
+
+fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+    let statement =
+        |sql| -> rusqlite::Result<CachedStatement<'_>> { connection.prepare_cached(sql) };
+    match change {
+        Change::AppPut(row) => put_app(
+            statement("insert or replace into apps values (?, ?, ?, ?, ?, ?, ?)")?,
+            row,
+        ),
+        Change::FunctionPut(row) => put_function(
+            statement("insert or replace into functions values (?, ?, ?, ?, ?, ?, ?)")?,
+            row,
+        ),
+        Change::EventPut(row) => put_event(
+            statement("insert or ignore into events values (?, ?, ?, ?, ?, ?)")?,
+            row,
+        ),
+        Change::RunPut(row) => {
+            put_run(
+                statement(
+                    "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null)",
+                )?,
+                row,
+            )?;
+            let mut link = statement("insert into event_runs values (?, ?)")?;
+            for event in &row.events {
+                link.execute(params![Column(*event), Column(row.id)])?;
+            }
+            Ok(())
+        }
+        Change::RunProgress(row) => update_run(
+            statement(
+                "update runs set status = ?2, started_at = ?3, request_version = ?4, force_plan = ?5, pending = ?6 \
+                 where id = ?1",
+            )?,
+            row,
+        ),
+        Change::RunEnd(row) => end_run(
+            statement(
+                "update runs set status = ?2, ended_at = ?3, output = ?4, pending = null where id = ?1",
+            )?,
+            row,
+        ),
+        Change::StepPut(row) => put_step(
+            statement("insert into steps values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            row,
+        ),
+        Change::AttemptPut(row) => put_attempt(
+            statement("insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            row,
+        ),
+        Change::ItemPut(row) => put_item(
+            statement("insert or replace into items values (?, ?, ?, ?, ?, ?)")?,
+            row,
+        ),
+        Change::ItemDelete(id) => {
+            statement("delete from items where id = ?")?.execute(params![id.0 as i64])?;
+            Ok(())
+        }
+        Change::ThrottlePut(row) => {
+            statement("insert or replace into throttles values (?, ?)")?
+                .execute(params![Column(row.key), row.tat_us as i64])?;
+            Ok(())
+        }
+        Change::ThrottleDelete(key) => {
+            statement("delete from throttles where key = ?")?.execute(params![Column(*key)])?;
+            Ok(())
+        }
+    }
+}
+
+fn put_app(mut statement: CachedStatement<'_>, row: &AppRow) -> rusqlite::Result<()> {
+    let values = params![
+        Column(row.id),
+        row.name,
+        row.url,
+        row.sdk,
+        row.framework,
+        row.checksum,
+        Column(row.synced_at)
+    ];
+    statement.execute(values).map(|_| ())
+}
+
+fn put_function(mut statement: CachedStatement<'_>, row: &FunctionRow) -> rusqlite::Result<()> {
+    let values = params![
+        Column(row.id),
+        Column(row.app),
+        row.slug,
+        row.name,
+        row.config,
+        row.version,
+        row.archived
+    ];
+    statement.execute(values).map(|_| ())
+}
+
+fn put_event(mut statement: CachedStatement<'_>, row: &EventRow) -> rusqlite::Result<()> {
+    let values = params![
+        Column(row.id),
+        row.name,
+        row.external_id,
+        row.ts_ms,
+        Column(row.received_at),
+        Column(&row.body)
+    ];
+    statement.execute(values).map(|_| ())
+}
+
+fn put_run(mut statement: CachedStatement<'_>, row: &RunRow) -> rusqlite::Result<()> {
+    let values = params![
+        Column(row.id),
+        Column(row.function),
+        row.function_version,
+        Column(&row.events),
+        row.dedupe_key.map(Column),
+        row.announces,
+        Column(row.queued_at),
+        row.keys,
+        row.progress.status.as_str(),
+        row.progress.started_at.map(Column),
+        row.progress.request_version,
+        row.progress.force_plan,
+        pending_text(&row.progress.pending),
+    ];
+    statement.execute(values).map(|_| ())
+}
+
+fn update_run(mut statement: CachedStatement<'_>, row: &RunProgress) -> rusqlite::Result<()> {
+    let values = params![
+        Column(row.id),
+        row.status.as_str(),
+        row.started_at.map(Column),
+        row.request_version,
+        row.force_plan,
+        pending_text(&row.pending),
+    ];
+    statement.execute(values).map(|_| ())
+}
+
+fn end_run(mut statement: CachedStatement<'_>, row: &RunEnd) -> rusqlite::Result<()> {
+    let output = row.output.as_ref().map(Column);
+    statement
+        .execute(params![
+            Column(row.id),
+            row.status.as_str(),
+            Column(row.ended_at),
+            output
+        ])
+        .map(|_| ())
+}
+
+fn put_step(mut statement: CachedStatement<'_>, row: &StepRow) -> rusqlite::Result<()> {
+    let values = params![
+        Column(row.run),
+        row.position,
+        Column(&row.step),
+        row.op,
+        row.name,
+        Column(&row.value),
+        row.failed,
+        row.attempt,
+        Column(row.started_at),
+        Column(row.ended_at)
+    ];
+    statement.execute(values).map(|_| ())
+}
+
+fn put_attempt(mut statement: CachedStatement<'_>, row: &AttemptRow) -> rusqlite::Result<()> {
+    let values = params![
+        Column(row.run),
+        row.item.0 as i64,
+        row.attempt,
+        row.step.as_ref().map(Column),
+        row.name,
+        row.error,
+        Column(row.started_at),
+        Column(row.ended_at),
+        row.retry_at.map(Column)
+    ];
+    statement.execute(values).map(|_| ())
+}
+
+fn put_item(mut statement: CachedStatement<'_>, row: &ItemRow) -> rusqlite::Result<()> {
+    let values = params![
+        row.id.0 as i64,
+        Column(row.run),
+        row.kind.as_str(),
+        row.kind.step().map(Column),
+        Column(row.due),
+        row.attempt
+    ];
+    statement.execute(values).map(|_| ())
+}
+
+fn pending_text(pending: &[StepId]) -> Option<String> {
+    (!pending.is_empty()).then(|| serde_json::to_string(pending).expect("step ids serialise"))
+}

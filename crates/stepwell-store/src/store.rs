@@ -1,0 +1,76 @@
+//! The contract of a store.
+
+use crate::{
+    AttemptRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord, StoreError,
+};
+use std::sync::Arc;
+use stepwell_engine::{Change, Snapshot, Timestamp};
+use stepwell_protocol::{EventId, RunId};
+
+/// An opened store: its writing side, which one owner holds, and its reading side, which is shared.
+#[derive(Debug)]
+pub struct Store {
+    /// The writing side.
+    pub writer: Box<dyn Writer>,
+    /// The reading side.
+    pub reader: Arc<dyn Reader>,
+}
+
+/// The writing side of a store.
+pub trait Writer: Send + std::fmt::Debug {
+    /// Writes a batch of changes.
+    ///
+    /// The batch is atomic: all of it or nothing. It is durable when this returns, unless the store was opened
+    /// otherwise. Changes are applied in order. An [`Change::EventPut`] of a known id changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing of the batch is visible then, and the same batch may be tried again.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Writes and syncs something that changes nothing, to see whether commits can succeed (again).
+    ///
+    /// # Errors
+    /// [`StoreError`] when a commit would fail.
+    fn probe(&mut self) -> Result<(), StoreError>;
+
+    /// Reads the live rows, with the duplicate keys of runs scheduled within 24 hours before `now`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the rows cannot be read or do not read back.
+    fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError>;
+}
+
+/// The reading side of a store. It sees what was committed before the question.
+///
+/// Every method fails with [`StoreError`] when rows cannot be read or do not read back.
+#[expect(clippy::missing_errors_doc, reason = "stated once for all, above")]
+pub trait Reader: Send + Sync + std::fmt::Debug {
+    /// A run.
+    fn run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError>;
+
+    /// The runs that an event started, oldest first.
+    fn runs_of_event(&self, id: EventId) -> Result<Vec<RunRecord>, StoreError>;
+
+    /// An event.
+    fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError>;
+
+    /// The newest events, newest first, before `before` if given.
+    fn events(
+        &self,
+        name: Option<&str>,
+        before: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// The ended steps of a run, in order.
+    fn steps(&self, run: RunId) -> Result<Vec<StepRecord>, StoreError>;
+
+    /// The failed attempts of a run, in order.
+    fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError>;
+
+    /// What a call of a run carries; `None` when there is no such run.
+    fn run_state(&self, run: RunId) -> Result<Option<RunState>, StoreError>;
+
+    /// Functions that are not archived, by app and id.
+    fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError>;
+}
