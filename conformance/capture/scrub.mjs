@@ -17,7 +17,7 @@ export function scrub(exchanges, { serverUrl, appUrl, paths }) {
     let result = value.replaceAll(`:${serverPort}/`, ":8288/").replaceAll(`:${appPort}/`, ":3000/");
     result = result.replace(new RegExp(`:${serverPort}$`), ":8288").replace(new RegExp(`:${appPort}$`), ":3000");
     for (const [found, put] of paths) result = result.replaceAll(found, put);
-    result = result.replaceAll(homedir(), "/home/user");
+    result = result.replaceAll(homedir(), "/somewhere");
     return result.replace(/20(?!30)\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?/g, (_, fraction) =>
       `2026-01-01T00:00:00${fraction ? `.${"0".repeat(fraction.length - 1)}` : ""}`,
     );

@@ -1,2 +1,72 @@
-//! Set-up, tests and checks of the workspace
-fn main() {}
+//! Set-up, tests and checks of the workspace: `cargo xtask <command>`.
+//!
+//! It needs Rust alone to start; `setup` fetches what the tests of the other languages need.
+
+mod arrows;
+mod ci;
+mod console;
+mod process;
+mod setup;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "Set-up, tests and checks of the workspace"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Install what the tests need: npm packages and a Python environment. Does nothing twice
+    Setup,
+    /// Set up, build once, run every test, end with `N passed, N failed`
+    Test,
+    /// Everything that has to hold before a change is merged: format, arrows, tidy, clippy, tests
+    Ci,
+    /// Show which crate depends on which, and check that arrows point down only
+    Arrows,
+    /// Check what no other tool checks: names, sizes, left-overs, paths, lock files
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            console::failure(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    let passed = match command {
+        Command::Setup => {
+            setup::run(&workspace)?;
+            true
+        }
+        Command::Test => test::run(&workspace)?,
+        Command::Ci => ci::run(&workspace)?,
+        Command::Arrows => arrows::run(&workspace)?,
+        Command::Tidy => tidy::run(&workspace)?,
+    };
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
