@@ -27,7 +27,10 @@ pub struct BrandReading {
 #[non_exhaustive]
 pub enum ReadError {
     #[error("{provider} needs {what}, which the document does not have")]
-    Unreadable { provider: String, what: &'static str },
+    Unreadable {
+        provider: String,
+        what: &'static str,
+    },
     #[error("{provider} could not read the document")]
     Provider {
         provider: String,
@@ -89,7 +92,10 @@ pub enum ExtractionError {
     #[error(
         "the document says too little about a brand: {provider} scored {score}, which is not above {VISION_ACCEPTED_ABOVE}"
     )]
-    TooLittle { provider: String, score: QualityScore },
+    TooLittle {
+        provider: String,
+        score: QualityScore,
+    },
     #[error("no provider could read the brand")]
     Read(#[from] ReadError),
 }
@@ -104,7 +110,10 @@ pub struct BrandExtraction {
 impl fmt::Debug for BrandExtraction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BrandExtraction")
-            .field("parser", &self.parser.as_ref().map(|parser| parser.provider()))
+            .field(
+                "parser",
+                &self.parser.as_ref().map(|parser| parser.provider()),
+            )
             .field("vision", &self.vision.provider())
             .finish()
     }
@@ -112,7 +121,10 @@ impl fmt::Debug for BrandExtraction {
 
 impl BrandExtraction {
     pub fn new(vision: Arc<dyn BrandReader>) -> Self {
-        Self { parser: None, vision }
+        Self {
+            parser: None,
+            vision,
+        }
     }
 
     #[must_use]
@@ -129,15 +141,26 @@ impl BrandExtraction {
         {
             let score = reading.dna.quality_score();
             if score.exceeds(PARSER_ACCEPTED_ABOVE) {
-                return Ok(AcceptedReading { reading, path: ReadingPath::HighFidelity, score });
+                return Ok(AcceptedReading {
+                    reading,
+                    path: ReadingPath::HighFidelity,
+                    score,
+                });
             }
         }
         let reading = self.vision.read(document).await?;
         let score = reading.dna.quality_score();
         if score.exceeds(VISION_ACCEPTED_ABOVE) {
-            return Ok(AcceptedReading { reading, path: ReadingPath::Vision, score });
+            return Ok(AcceptedReading {
+                reading,
+                path: ReadingPath::Vision,
+                score,
+            });
         }
-        Err(ExtractionError::TooLittle { provider: reading.provider, score })
+        Err(ExtractionError::TooLittle {
+            provider: reading.provider,
+            score,
+        })
     }
 }
 

@@ -32,7 +32,11 @@ pub struct Page {
 impl Page {
     /// The page's text, a blank line between blocks.
     pub fn text(&self) -> String {
-        let texts: Vec<&str> = self.blocks.iter().map(|block| block.text.as_str()).collect();
+        let texts: Vec<&str> = self
+            .blocks
+            .iter()
+            .map(|block| block.text.as_str())
+            .collect();
         texts.join("\n\n")
     }
 }

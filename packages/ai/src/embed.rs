@@ -17,9 +17,17 @@ pub enum Purpose {
 #[non_exhaustive]
 pub enum EmbedError {
     #[error("{count} texts in one batch; {provider} takes at most {limit}")]
-    BatchTooLarge { provider: String, count: usize, limit: usize },
+    BatchTooLarge {
+        provider: String,
+        count: usize,
+        limit: usize,
+    },
     #[error("{provider} answered {answered} vectors for {asked} texts")]
-    WrongCount { provider: String, asked: usize, answered: usize },
+    WrongCount {
+        provider: String,
+        asked: usize,
+        answered: usize,
+    },
     #[error("{provider} could not embed the texts")]
     Provider {
         provider: String,

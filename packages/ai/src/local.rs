@@ -5,21 +5,21 @@
 //! and it never makes anything up: what the document does not say stays empty. Everything it
 //! writes for people says that it is the local provider.
 
-// mod brand_reader;
-// mod colors;
+mod brand_reader;
+mod colors;
 mod embedder;
-// mod fonts;
+mod fonts;
 mod language;
-// mod palette;
-// mod rules;
-// mod sections;
-// mod summary;
-// mod topic;
+mod palette;
+mod rules;
+mod sections;
+mod summary;
+mod topic;
 
-// pub use brand_reader::LocalBrandReader;
+pub use brand_reader::LocalBrandReader;
 pub use embedder::LocalEmbedder;
-// pub use palette::{Swatch, measure};
-// pub use summary::summarize;
+pub use palette::{Swatch, measure};
+pub use summary::summarize;
 
 /// How the provider calls itself in everything it writes.
 pub const PROVIDER: &str = "local";

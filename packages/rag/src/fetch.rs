@@ -39,7 +39,12 @@ pub struct FetchLimits {
 impl Default for FetchLimits {
     fn default() -> Self {
         // Storage services often say octet-stream for what was uploaded without a type.
-        let pdf = ["application/pdf", "application/x-pdf", "application/octet-stream", "binary/octet-stream"];
+        let pdf = [
+            "application/pdf",
+            "application/x-pdf",
+            "application/octet-stream",
+            "binary/octet-stream",
+        ];
         Self {
             bytes_max: 64 * 1024 * 1024,
             timeout: Duration::from_secs(30),
@@ -94,7 +99,11 @@ pub enum Refusal {
     #[error("it has no host")]
     NoHost,
     #[error("{host} is at {address}, {kind}; only public addresses are fetched")]
-    Address { host: String, address: IpAddr, kind: &'static str },
+    Address {
+        host: String,
+        address: IpAddr,
+        kind: &'static str,
+    },
     #[error("it redirects from https: to http:")]
     Downgrade,
 }
@@ -108,15 +117,31 @@ pub enum FetchError {
     #[error("{url} is no blob of the studio")]
     BlobKey { url: String, source: InvalidKey },
     #[error("cannot read {url} from the studio's blobs")]
-    Blob { url: String, source: BlobError },
+    Blob { url: String, source: Box<BlobError> },
     #[error("cannot find the host of {url} (tried {attempts} times)")]
-    Resolve { url: String, attempts: u32, source: std::io::Error },
+    Resolve {
+        url: String,
+        attempts: u32,
+        source: std::io::Error,
+    },
     #[error("cannot download {url} (tried {attempts} times)")]
-    Network { url: String, attempts: u32, source: reqwest::Error },
+    Network {
+        url: String,
+        attempts: u32,
+        source: reqwest::Error,
+    },
     #[error("{url} did not arrive within {seconds} s (tried {attempts} times)")]
-    Timeout { url: String, seconds: u64, attempts: u32 },
+    Timeout {
+        url: String,
+        seconds: u64,
+        attempts: u32,
+    },
     #[error("the server of {url} answered {status} (tried {attempts} times)")]
-    Server { url: String, status: u16, attempts: u32 },
+    Server {
+        url: String,
+        status: u16,
+        attempts: u32,
+    },
     #[error("{url} answered {status}; check that the URL is right and not expired")]
     Status { url: String, status: u16 },
     #[error("{url} redirects more than {limit} times")]
@@ -126,7 +151,11 @@ pub enum FetchError {
     #[error("{url} is larger than {limit_bytes} bytes")]
     TooLarge { url: String, limit_bytes: u64 },
     #[error("{url} is {content_type}, not a document that can be read; expected {expected}")]
-    ContentType { url: String, content_type: String, expected: String },
+    ContentType {
+        url: String,
+        content_type: String,
+        expected: String,
+    },
     #[error("cannot set up the download of {url}")]
     Client { url: String, source: reqwest::Error },
 }
@@ -140,7 +169,7 @@ impl FetchError {
             | Self::Timeout { .. }
             | Self::Server { .. }
             | Self::Client { .. } => true,
-            Self::Blob { source, .. } => matches!(source, BlobError::Store { .. }),
+            Self::Blob { source, .. } => matches!(**source, BlobError::Store { .. }),
             _ => false,
         }
     }
@@ -149,7 +178,10 @@ impl FetchError {
     fn is_worth_retrying(&self) -> bool {
         matches!(
             self,
-            Self::Resolve { .. } | Self::Network { .. } | Self::Timeout { .. } | Self::Server { .. }
+            Self::Resolve { .. }
+                | Self::Network { .. }
+                | Self::Timeout { .. }
+                | Self::Server { .. }
         )
     }
 
@@ -181,7 +213,11 @@ pub struct Fetcher {
 impl Fetcher {
     /// Fetches blobs from `blobs` and everything else from the public network.
     pub fn new(blobs: BlobStore, limits: FetchLimits) -> Self {
-        Self { blobs, limits, allowed: Vec::new() }
+        Self {
+            blobs,
+            limits,
+            allowed: Vec::new(),
+        }
     }
 
     /// Also fetches from these origins, wherever they are. The first [`ALLOWED_ORIGINS_MAX`] count.
@@ -194,7 +230,10 @@ impl Fetcher {
 
     /// The document at a URL, within the limits.
     pub async fn fetch(&self, url: &str) -> Result<Fetched, FetchError> {
-        let refused = |refusal| FetchError::Refused { url: shown_text(url), refusal };
+        let refused = |refusal| FetchError::Refused {
+            url: shown_text(url),
+            refusal,
+        };
         if url.len() > URL_BYTES_MAX {
             return Err(refused(Refusal::TooLong));
         }
@@ -202,24 +241,36 @@ impl Fetcher {
         match parsed.scheme() {
             "blob" => self.fetch_blob(&parsed).await,
             "http" | "https" => self.fetch_http(parsed).await,
-            scheme => Err(refused(Refusal::Scheme { scheme: scheme.to_owned() })),
+            scheme => Err(refused(Refusal::Scheme {
+                scheme: scheme.to_owned(),
+            })),
         }
     }
 
     async fn fetch_blob(&self, url: &Url) -> Result<Fetched, FetchError> {
         let shown = || shown(url);
-        let key = Key::parse(url.path())
-            .map_err(|source| FetchError::BlobKey { url: shown(), source })?;
+        let key = Key::parse(url.path()).map_err(|source| FetchError::BlobKey {
+            url: shown(),
+            source,
+        })?;
         match self.blobs.get(&key, self.limits.bytes_max).await {
             Ok(blob) => {
                 let content_type = blob.meta.content_type.as_str().to_owned();
                 self.check_content_type(url, &content_type)?;
-                Ok(Fetched { bytes: blob.bytes, content_type: Some(content_type), url: shown() })
+                Ok(Fetched {
+                    bytes: blob.bytes,
+                    content_type: Some(content_type),
+                    url: shown(),
+                })
             }
-            Err(BlobError::TooLarge { limit_bytes, .. }) => {
-                Err(FetchError::TooLarge { url: shown(), limit_bytes })
-            }
-            Err(source) => Err(FetchError::Blob { url: shown(), source }),
+            Err(BlobError::TooLarge { limit_bytes, .. }) => Err(FetchError::TooLarge {
+                url: shown(),
+                limit_bytes,
+            }),
+            Err(error) => Err(FetchError::Blob {
+                url: shown(),
+                source: Box::new(error),
+            }),
         }
     }
 
@@ -248,7 +299,12 @@ impl Fetcher {
     }
 
     fn check_content_type(&self, url: &Url, content_type: &str) -> Result<(), FetchError> {
-        if self.limits.content_types.iter().any(|accepted| accepted == content_type) {
+        if self
+            .limits
+            .content_types
+            .iter()
+            .any(|accepted| accepted == content_type)
+        {
             return Ok(());
         }
         Err(FetchError::ContentType {

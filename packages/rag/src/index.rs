@@ -33,9 +33,15 @@ pub struct Indexed {
 #[non_exhaustive]
 pub enum IndexError {
     #[error("cannot embed {filename}")]
-    Embed { filename: String, source: EmbedError },
+    Embed {
+        filename: String,
+        source: EmbedError,
+    },
     #[error("{provider} answered a vector that cannot be stored")]
-    Vector { provider: String, source: WrongDimensions },
+    Vector {
+        provider: String,
+        source: WrongDimensions,
+    },
     #[error("cannot store the chunks of {filename}")]
     Store { filename: String, source: DbError },
 }
@@ -50,13 +56,19 @@ pub struct Indexer {
 
 impl std::fmt::Debug for Indexer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Indexer").field("embedder", &self.embedder.provider()).finish_non_exhaustive()
+        f.debug_struct("Indexer")
+            .field("embedder", &self.embedder.provider())
+            .finish_non_exhaustive()
     }
 }
 
 impl Indexer {
     pub fn new(embedder: Arc<dyn Embedder>, database: Database, chunker: Chunker) -> Self {
-        Self { embedder, database, chunker }
+        Self {
+            embedder,
+            database,
+            chunker,
+        }
     }
 
     /// Cuts, embeds and stores a document. Its earlier chunks are replaced in one transaction, so
@@ -84,7 +96,11 @@ impl Indexer {
                     "filename": source.filename,
                     "page": chunk.page,
                 });
-                stored.push(NewChunk { text: chunk.text.clone(), embedding, metadata });
+                stored.push(NewChunk {
+                    text: chunk.text.clone(),
+                    embedding,
+                    metadata,
+                });
             }
         }
         let knowledge = KnowledgeSource {
@@ -95,7 +111,10 @@ impl Indexer {
             .database
             .replace_knowledge(&knowledge, &stored, now_ms)
             .await
-            .map_err(|error| IndexError::Store { filename: source.filename.clone(), source: error })?;
+            .map_err(|error| IndexError::Store {
+                filename: source.filename.clone(),
+                source: error,
+            })?;
         Ok(Indexed {
             chunk_count,
             page_count: u32::try_from(document.pages.len()).unwrap_or(u32::MAX),
@@ -108,9 +127,16 @@ impl Indexer {
         chunks: &[Chunk],
         source: &DocumentSource,
     ) -> Result<Vec<Vec<f32>>, IndexError> {
-        let failed = |error| IndexError::Embed { filename: source.filename.clone(), source: error };
+        let failed = |error| IndexError::Embed {
+            filename: source.filename.clone(),
+            source: error,
+        };
         let texts: Vec<String> = chunks.iter().map(|chunk| chunk.text.clone()).collect();
-        let vectors = self.embedder.embed(&texts, Purpose::Document).await.map_err(failed)?;
+        let vectors = self
+            .embedder
+            .embed(&texts, Purpose::Document)
+            .await
+            .map_err(failed)?;
         if vectors.len() != texts.len() {
             return Err(failed(EmbedError::WrongCount {
                 provider: self.embedder.provider().to_owned(),

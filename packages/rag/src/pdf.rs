@@ -51,8 +51,14 @@ impl Default for PdfLimits {
 pub enum PdfError {
     #[error("{filename} is empty; upload the file again")]
     Empty { filename: String },
-    #[error("{filename} has {size_bytes} bytes; at most {limit_bytes} are read: export it with smaller images")]
-    TooLarge { filename: String, size_bytes: u64, limit_bytes: u64 },
+    #[error(
+        "{filename} has {size_bytes} bytes; at most {limit_bytes} are read: export it with smaller images"
+    )]
+    TooLarge {
+        filename: String,
+        size_bytes: u64,
+        limit_bytes: u64,
+    },
     #[error("{filename} is not a PDF: it does not start with %PDF-; export the document as PDF")]
     NotPdf { filename: String },
     #[error("{filename} is encrypted; save it without a password")]
@@ -60,8 +66,14 @@ pub enum PdfError {
     #[error("{filename} is damaged: its pages cannot be found; export it again")]
     Damaged { filename: String },
     #[error("{filename} has {pages} pages; at most {limit} are read: split it")]
-    TooManyPages { filename: String, pages: usize, limit: u32 },
-    #[error("{filename} has no text, only pictures; export it with text, or run text recognition first")]
+    TooManyPages {
+        filename: String,
+        pages: usize,
+        limit: u32,
+    },
+    #[error(
+        "{filename} has no text, only pictures; export it with text, or run text recognition first"
+    )]
     NoText { filename: String },
     #[error("{filename} draws more than {limit} letters and shapes; simplify it")]
     TooComplex { filename: String, limit: usize },
@@ -88,7 +100,9 @@ const HEADER_WITHIN_BYTES: usize = 1024;
 /// Reads a whole PDF. Pages keep their numbers even when some are empty.
 pub async fn read(filename: &str, file: Bytes, limits: &PdfLimits) -> Result<Document, PdfError> {
     check_outside(filename, &file, limits)?;
-    let busy = || PdfError::Busy { filename: filename.to_owned() };
+    let busy = || PdfError::Busy {
+        filename: filename.to_owned(),
+    };
     let permit = match tokio::time::timeout(READER_WAIT_MAX, READERS.acquire()).await {
         Ok(Ok(permit)) => permit,
         Ok(Err(_)) | Err(_) => return Err(busy()),
@@ -96,14 +110,15 @@ pub async fn read(filename: &str, file: Bytes, limits: &PdfLimits) -> Result<Doc
     let (answer, answered) = oneshot::channel();
     let thread = {
         let (filename, limits) = (filename.to_owned(), limits.clone());
-        std::thread::Builder::new().name("pdf-reader".to_owned()).stack_size(STACK_BYTES).spawn(
-            move || {
+        std::thread::Builder::new()
+            .name("pdf-reader".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || {
                 let outcome = Reader::new(&filename, &limits).read(file);
                 drop(permit);
                 // Whoever asked may have given up; then nobody needs the answer.
                 let _ = answer.send(outcome);
-            },
-        )
+            })
     };
     if thread.is_err() {
         return Err(busy());
@@ -132,15 +147,23 @@ pub fn looks_like_pdf(start: &[u8]) -> bool {
 fn check_outside(filename: &str, file: &Bytes, limits: &PdfLimits) -> Result<(), PdfError> {
     let filename = || filename.to_owned();
     if file.is_empty() {
-        return Err(PdfError::Empty { filename: filename() });
+        return Err(PdfError::Empty {
+            filename: filename(),
+        });
     }
     let size_bytes = file.len() as u64;
     if size_bytes > limits.bytes_max {
         let limit_bytes = limits.bytes_max;
-        return Err(PdfError::TooLarge { filename: filename(), size_bytes, limit_bytes });
+        return Err(PdfError::TooLarge {
+            filename: filename(),
+            size_bytes,
+            limit_bytes,
+        });
     }
     if !looks_like_pdf(file) {
-        return Err(PdfError::NotPdf { filename: filename() });
+        return Err(PdfError::NotPdf {
+            filename: filename(),
+        });
     }
     Ok(())
 }
@@ -161,7 +184,11 @@ struct Reader<'r> {
 
 impl<'r> Reader<'r> {
     fn new(filename: &'r str, limits: &'r PdfLimits) -> Self {
-        Self { filename, limits, deadline: Instant::now() + limits.time_max }
+        Self {
+            filename,
+            limits,
+            deadline: Instant::now() + limits.time_max,
+        }
     }
 
     fn read(&self, file: Bytes) -> Result<Document, PdfError> {
@@ -179,7 +206,11 @@ impl<'r> Reader<'r> {
                 | DecryptionError::PasswordProtected
                 | DecryptionError::InvalidEncryption
                 | DecryptionError::UnsupportedAlgorithm,
-            )) => return Err(PdfError::Encrypted { filename: self.filename.to_owned() }),
+            )) => {
+                return Err(PdfError::Encrypted {
+                    filename: self.filename.to_owned(),
+                });
+            }
             Err(LoadPdfError::Invalid) => return Err(self.damaged()),
         };
         if page_count == 0 {
@@ -194,12 +225,20 @@ impl<'r> Reader<'r> {
         }
         let pages = self.pages(&pdf)?;
         if pages.iter().all(|page| page.blocks.is_empty()) {
-            return Err(PdfError::NoText { filename: self.filename.to_owned() });
+            return Err(PdfError::NoText {
+                filename: self.filename.to_owned(),
+            });
         }
         let images = self.images(&pdf)?;
         let title = pdf.metadata().title.as_deref().map(text_string);
         let title = title.filter(|title| !title.trim().is_empty());
-        Ok(Document { filename: self.filename.to_owned(), file, title, pages, images })
+        Ok(Document {
+            filename: self.filename.to_owned(),
+            file,
+            title,
+            pages,
+            images,
+        })
     }
 
     fn pages(&self, pdf: &Pdf) -> Result<Vec<Page>, PdfError> {
@@ -252,13 +291,21 @@ impl<'r> Reader<'r> {
     fn stopped(&self, stop: Stop) -> PdfError {
         let filename = self.filename.to_owned();
         match stop {
-            Stop::TooComplex => PdfError::TooComplex { filename, limit: self.limits.items_max },
-            Stop::TooSlow => PdfError::TooSlow { filename, seconds: self.limits.time_max.as_secs() },
+            Stop::TooComplex => PdfError::TooComplex {
+                filename,
+                limit: self.limits.items_max,
+            },
+            Stop::TooSlow => PdfError::TooSlow {
+                filename,
+                seconds: self.limits.time_max.as_secs(),
+            },
         }
     }
 
     fn damaged(&self) -> PdfError {
-        PdfError::Damaged { filename: self.filename.to_owned() }
+        PdfError::Damaged {
+            filename: self.filename.to_owned(),
+        }
     }
 }
 
@@ -266,10 +313,48 @@ impl<'r> Reader<'r> {
 fn text_string(bytes: &[u8]) -> String {
     match bytes {
         [0xFE, 0xFF, utf16 @ ..] => {
-            let units = utf16.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-            char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+            let units = utf16
+                .chunks_exact(2)
+                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+            char::decode_utf16(units)
+                .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+                .collect()
         }
         [0xEF, 0xBB, 0xBF, utf8 @ ..] => String::from_utf8_lossy(utf8).into_owned(),
         latin1 => latin1.iter().map(|byte| char::from(*byte)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_interpreter_is_an_error_that_names_the_page() {
+        let limits = PdfLimits::default();
+        let reader = Reader::new("a.pdf", &limits);
+        let error = reader
+            .guarded("page 3", || panic!("index out of bounds"))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a.pdf broke the PDF reader on page 3; export it again with another program"
+        );
+        let error = reader
+            .guarded("page 3", || {
+                std::panic::resume_unwind(Box::new(Stop::TooSlow))
+            })
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a.pdf could not be read in 60 s; simplify it or split it"
+        );
+    }
+
+    #[test]
+    fn titles_are_read_in_every_encoding() {
+        assert_eq!(text_string(b"\xFE\xFF\x00B\x20\x14"), "B—");
+        assert_eq!(text_string("\u{FEFF}Bränd".as_bytes()), "Bränd");
+        assert_eq!(text_string(b"Br\xE4nd"), "Bränd");
     }
 }

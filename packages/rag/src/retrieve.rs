@@ -30,7 +30,10 @@ pub enum RetrieveError {
     #[error("cannot embed the question")]
     Embed(#[source] EmbedError),
     #[error("{provider} answered a vector that cannot be searched with")]
-    Vector { provider: String, source: WrongDimensions },
+    Vector {
+        provider: String,
+        source: WrongDimensions,
+    },
     #[error("cannot search the knowledge of the workspace")]
     Search(#[source] DbError),
 }
@@ -44,7 +47,9 @@ pub struct Retriever {
 
 impl std::fmt::Debug for Retriever {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Retriever").field("embedder", &self.embedder.provider()).finish_non_exhaustive()
+        f.debug_struct("Retriever")
+            .field("embedder", &self.embedder.provider())
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,19 +80,38 @@ impl Retriever {
             .map_err(RetrieveError::Embed)?;
         let provider = || self.embedder.provider().to_owned();
         let vector = vectors.into_iter().next().ok_or_else(|| {
-            RetrieveError::Embed(EmbedError::WrongCount { provider: provider(), asked: 1, answered: 0 })
+            RetrieveError::Embed(EmbedError::WrongCount {
+                provider: provider(),
+                asked: 1,
+                answered: 0,
+            })
         })?;
-        let query = Embedding::new(vector)
-            .map_err(|source| RetrieveError::Vector { provider: provider(), source })?;
-        let fragments = self.database.search_knowledge(workspace, &query, limit).await;
-        Ok(fragments.map_err(RetrieveError::Search)?.into_iter().map(Found::from).collect())
+        let query = Embedding::new(vector).map_err(|source| RetrieveError::Vector {
+            provider: provider(),
+            source,
+        })?;
+        let fragments = self
+            .database
+            .search_knowledge(workspace, &query, limit)
+            .await;
+        Ok(fragments
+            .map_err(RetrieveError::Search)?
+            .into_iter()
+            .map(Found::from)
+            .collect())
     }
 }
 
 impl From<Fragment> for Found {
     fn from(fragment: Fragment) -> Self {
-        let page = fragment.metadata.get("page").and_then(serde_json::Value::as_u64);
-        let filename = fragment.metadata.get("filename").and_then(serde_json::Value::as_str);
+        let page = fragment
+            .metadata
+            .get("page")
+            .and_then(serde_json::Value::as_u64);
+        let filename = fragment
+            .metadata
+            .get("filename")
+            .and_then(serde_json::Value::as_str);
         Self {
             page: page.and_then(|page| u32::try_from(page).ok()),
             filename: filename.map(str::to_owned),

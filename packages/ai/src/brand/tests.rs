@@ -13,8 +13,16 @@ impl BrandReader for Reader {
     async fn read(&self, _: &Document) -> Result<BrandReading, ReadError> {
         let provider = self.0.to_owned();
         match self.1.clone() {
-            Some(dna) => Ok(BrandReading { dna, summary: BrandSummary::default(), provider }),
-            None => Err(ReadError::Provider { provider, transient: true, source: "down".into() }),
+            Some(dna) => Ok(BrandReading {
+                dna,
+                summary: BrandSummary::default(),
+                provider,
+            }),
+            None => Err(ReadError::Provider {
+                provider,
+                transient: true,
+                source: "down".into(),
+            }),
         }
     }
 }
@@ -22,7 +30,10 @@ impl BrandReader for Reader {
 fn dna(score_tenths: usize) -> BrandDna {
     let list = || vec!["something".to_owned()];
     let mut dna = BrandDna::default();
-    let mut identity = CoreIdentity { colors: list(), ..CoreIdentity::default() };
+    let mut identity = CoreIdentity {
+        colors: list(),
+        ..CoreIdentity::default()
+    };
     if score_tenths >= 2 {
         identity.logos = list();
     }
@@ -53,15 +64,25 @@ async fn taken(parser: Option<Option<BrandDna>>, vision: Option<BrandDna>) -> St
 
 #[tokio::test]
 async fn the_parser_comes_first_when_it_is_good_enough() {
-    assert_eq!(taken(Some(Some(dna(6))), Some(dna(3))).await, "high-fidelity 0.600");
-    assert_eq!(taken(Some(Some(dna(3))), Some(dna(3))).await, "vision 0.300");
+    assert_eq!(
+        taken(Some(Some(dna(6))), Some(dna(3))).await,
+        "high-fidelity 0.600"
+    );
+    assert_eq!(
+        taken(Some(Some(dna(3))), Some(dna(3))).await,
+        "vision 0.300"
+    );
     assert_eq!(taken(Some(None), Some(dna(6))).await, "vision 0.600");
     assert_eq!(taken(None, Some(dna(6))).await, "vision 0.600");
 }
 
 #[tokio::test]
 async fn what_is_not_good_enough_is_an_error() {
-    let too_little = "the document says too little about a brand: vision scored 0.200, which is not above 0.2";
+    let too_little =
+        "the document says too little about a brand: vision scored 0.200, which is not above 0.2";
     assert_eq!(taken(None, Some(dna(2))).await, too_little);
-    assert_eq!(taken(Some(Some(dna(3))), None).await, "no provider could read the brand");
+    assert_eq!(
+        taken(Some(Some(dna(3))), None).await,
+        "no provider could read the brand"
+    );
 }

@@ -2,13 +2,14 @@
 
 /// Words that say nothing about what a text is about. Sorted.
 const STOP_WORDS: &[&str] = &[
-    "a", "about", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "because", "been", "before",
-    "but", "by", "can", "do", "does", "each", "every", "few", "for", "from", "had", "has", "have", "he", "her",
-    "here", "his", "how", "i", "if", "in", "into", "is", "it", "its", "just", "like", "many", "may", "me", "more",
-    "most", "much", "my", "no", "not", "of", "on", "one", "only", "or", "other", "our", "out", "over", "own", "she",
-    "should", "so", "some", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they",
-    "this", "those", "to", "too", "under", "up", "us", "very", "was", "we", "were", "what", "when", "where",
-    "which", "who", "why", "will", "with", "would", "you", "your",
+    "a", "about", "after", "all", "also", "an", "and", "any", "are", "as", "at", "be", "because",
+    "been", "before", "but", "by", "can", "do", "does", "each", "every", "few", "for", "from",
+    "had", "has", "have", "he", "her", "here", "his", "how", "i", "if", "in", "into", "is", "it",
+    "its", "just", "like", "many", "may", "me", "more", "most", "much", "my", "no", "not", "of",
+    "on", "one", "only", "or", "other", "our", "out", "over", "own", "she", "should", "so", "some",
+    "such", "than", "that", "the", "their", "them", "then", "there", "these", "they", "this",
+    "those", "to", "too", "under", "up", "us", "very", "was", "we", "were", "what", "when",
+    "where", "which", "who", "why", "will", "with", "would", "you", "your",
 ];
 
 pub(crate) fn is_stop_word(word: &str) -> bool {
@@ -49,7 +50,10 @@ fn stem(word: &str) -> String {
             word.replace_range(..american.len(), british);
         }
     }
-    if let Some(base) = word.strip_suffix("izing").or_else(|| word.strip_suffix("ising")) {
+    if let Some(base) = word
+        .strip_suffix("izing")
+        .or_else(|| word.strip_suffix("ising"))
+    {
         return format!("{base}ise");
     }
     if let Some(base) = word.strip_suffix("ize") {
@@ -64,7 +68,10 @@ fn stem(word: &str) -> String {
             return word;
         }
     }
-    if word.ends_with('s') && !word.ends_with("ss") && !word.ends_with("us") && !word.ends_with("is")
+    if word.ends_with('s')
+        && !word.ends_with("ss")
+        && !word.ends_with("us")
+        && !word.ends_with("is")
     {
         word.pop();
     }
@@ -87,7 +94,9 @@ pub(crate) fn sentences(text: &str) -> Vec<&str> {
             continue;
         }
         let mut end = at + c.len_utf8();
-        while let Some((_, closing)) = rest.next_if(|(_, c)| matches!(c, '”' | '"' | '’' | ')' | '.' | '!' | '?')) {
+        while let Some((_, closing)) =
+            rest.next_if(|(_, c)| matches!(c, '”' | '"' | '’' | ')' | '.' | '!' | '?'))
+        {
             end += closing.len_utf8();
         }
         let after = &text[end..];
@@ -113,8 +122,20 @@ fn push<'t>(sentences: &mut Vec<&'t str>, sentence: &'t str) {
 fn ends_in_abbreviation(sentence: &str) -> bool {
     let last = sentence.rsplit(char::is_whitespace).next().unwrap_or("");
     let last = last.trim_start_matches(['(', '“', '"']);
-    matches!(last, "e.g." | "i.e." | "etc." | "vs." | "approx." | "no." | "No." | "Mr." | "Mrs." | "Dr." | "St.")
-        || last.len() == 2 && last.starts_with(|c: char| c.is_ascii_uppercase())
+    matches!(
+        last,
+        "e.g."
+            | "i.e."
+            | "etc."
+            | "vs."
+            | "approx."
+            | "no."
+            | "No."
+            | "Mr."
+            | "Mrs."
+            | "Dr."
+            | "St."
+    ) || last.len() == 2 && last.starts_with(|c: char| c.is_ascii_uppercase())
 }
 
 #[cfg(test)]
@@ -138,15 +159,25 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(words(text).collect::<Vec<_>>(), [expected], "{text}");
         }
-        assert_eq!(words("#E4572E, R228").collect::<Vec<_>>(), ["e4572e", "r228"]);
+        assert_eq!(
+            words("#E4572E, R228").collect::<Vec<_>>(),
+            ["e4572e", "r228"]
+        );
     }
 
     #[test]
     fn sentences_end_where_people_end_them() {
-        let text = "Use 1.5 units, e.g. Around it. “Never alone.” Then stop! ok? yes • One\nTwo J. Smith.";
+        let text =
+            "Use 1.5 units, e.g. Around it. “Never alone.” Then stop! ok? yes • One\nTwo J. Smith.";
         assert_eq!(
             sentences(text),
-            ["Use 1.5 units, e.g. Around it.", "“Never alone.”", "Then stop! ok? yes", "One", "Two J. Smith."]
+            [
+                "Use 1.5 units, e.g. Around it.",
+                "“Never alone.”",
+                "Then stop! ok? yes",
+                "One",
+                "Two J. Smith."
+            ]
         );
         assert!(sentences(" \n ").is_empty());
     }

@@ -94,10 +94,13 @@ impl Collector {
 
     fn font(&mut self, face: FontFace) -> usize {
         let fonts = &mut self.drawn.fonts;
-        fonts.iter().position(|known| *known == face).unwrap_or_else(|| {
-            fonts.push(face);
-            fonts.len() - 1
-        })
+        fonts
+            .iter()
+            .position(|known| *known == face)
+            .unwrap_or_else(|| {
+                fonts.push(face);
+                fonts.len() - 1
+            })
     }
 
     fn fill(&mut self, area: f64, paint: &Paint<'_>) {
@@ -159,9 +162,13 @@ impl<'a> Device<'a> for Collector {
                 None => continue,
             };
             let repeated = matches!(mode, DrawMode::Stroke(_))
-                && self.drawn.letters.iter().rev().take(codes.len()).any(|letter| {
-                    letter.text == text && (letter.x - origin.x as f32).abs() < 0.01
-                });
+                && self
+                    .drawn
+                    .letters
+                    .iter()
+                    .rev()
+                    .take(codes.len())
+                    .any(|letter| letter.text == text && (letter.x - origin.x as f32).abs() < 0.01);
             if repeated {
                 continue;
             }

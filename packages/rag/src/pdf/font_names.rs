@@ -46,7 +46,9 @@ impl FontNames {
                 TypedInstruction::ShowTextWithParameters(shown) => shown.2.as_bytes().to_vec(),
                 TypedInstruction::ShowTexts(shown) => {
                     let strings = shown.0.iter::<PdfString<'_>>();
-                    strings.flat_map(|string| string.as_bytes().to_vec()).collect()
+                    strings
+                        .flat_map(|string| string.as_bytes().to_vec())
+                        .collect()
                 }
                 _ => continue,
             };
@@ -77,9 +79,32 @@ fn face_of(page: &Page<'_>, resource: &Name<'_>) -> Option<FontFace> {
 
 /// Endings of PostScript names that tell style, not family. Longer before shorter.
 const STYLES: &[&str] = &[
-    "extrabold", "ultrabold", "semibold", "demibold", "extralight", "ultralight", "regular", "italic", "oblique",
-    "medium", "black", "heavy", "light", "roman", "normal", "book", "bold", "thin", "hairline", "variable", "condensed",
-    "cond", "psmt", "mt", "ps", "vf",
+    "extrabold",
+    "ultrabold",
+    "semibold",
+    "demibold",
+    "extralight",
+    "ultralight",
+    "regular",
+    "italic",
+    "oblique",
+    "medium",
+    "black",
+    "heavy",
+    "light",
+    "roman",
+    "normal",
+    "book",
+    "bold",
+    "thin",
+    "hairline",
+    "variable",
+    "condensed",
+    "cond",
+    "psmt",
+    "mt",
+    "ps",
+    "vf",
 ];
 
 /// The family and style behind a PostScript name: `ABCDEF+EBGaramond-BoldItalic` is EB Garamond,
@@ -97,8 +122,16 @@ pub(super) fn face(postscript_name: &str, bold: bool, italic: bool) -> FontFace 
     let first = parts.next().unwrap_or(name);
     // Most hyphens part family and style; some programs write `EB-Garamond-Semi-Bold`.
     let more_family = parts.take_while(|part| !is_style(part));
-    let family = std::iter::once(first).chain(more_family).map(family).collect::<Vec<_>>().join(" ");
-    FontFace { family, bold, italic }
+    let family = std::iter::once(first)
+        .chain(more_family)
+        .map(family)
+        .collect::<Vec<_>>()
+        .join(" ");
+    FontFace {
+        family,
+        bold,
+        italic,
+    }
 }
 
 /// Whether a part of a name is made of style words only.
@@ -108,7 +141,11 @@ fn is_style(part: &str) -> bool {
         return true;
     }
     let degrees = ["semi", "demi", "extra", "ultra"];
-    while let Some(style) = STYLES.iter().chain(&degrees).find(|style| rest.ends_with(**style)) {
+    while let Some(style) = STYLES
+        .iter()
+        .chain(&degrees)
+        .find(|style| rest.ends_with(**style))
+    {
         rest.truncate(rest.len() - style.len());
     }
     rest.is_empty()
@@ -128,7 +165,11 @@ fn family(base: &str) -> String {
 }
 
 fn without_style(base: &str) -> Option<&str> {
-    STYLES.iter().find_map(|style| {
+    // Without a hyphen these are as likely the family's: Times New Roman.
+    let styles = STYLES
+        .iter()
+        .filter(|style| !matches!(**style, "roman" | "book"));
+    styles.into_iter().find_map(|style| {
         let at = base.len().checked_sub(style.len()).filter(|at| *at >= 3)?;
         let (family, ending) = (base.get(..at)?, base.get(at..)?);
         let starts_anew = ending.starts_with(|c: char| c.is_ascii_uppercase());
@@ -181,7 +222,11 @@ mod tests {
             ("", "", false, false),
         ];
         for (name, family, bold, italic) in cases {
-            let expected = FontFace { family: family.to_owned(), bold, italic };
+            let expected = FontFace {
+                family: family.to_owned(),
+                bold,
+                italic,
+            };
             assert_eq!(face(name, false, false), expected, "{name}");
         }
     }

@@ -22,11 +22,20 @@ const FILLS_MAX: usize = 64;
 pub(super) fn lay_out(number: u32, drawn: Drawn) -> Page {
     let lines = lines(&drawn.letters);
     let blocks = blocks(&lines, &drawn.fonts);
-    let mut fills: Vec<Fill> =
-        drawn.fills.into_iter().map(|(color, area)| Fill { color, area }).collect();
+    let mut fills: Vec<Fill> = drawn
+        .fills
+        .into_iter()
+        .map(|(color, area)| Fill { color, area })
+        .collect();
     fills.sort_by(|a, b| b.area.total_cmp(&a.area).then(a.color.cmp(&b.color)));
     fills.truncate(FILLS_MAX);
-    Page { number, width: drawn.width, height: drawn.height, blocks, fills }
+    Page {
+        number,
+        width: drawn.width,
+        height: drawn.height,
+        blocks,
+        fills,
+    }
 }
 
 struct Line {
@@ -97,7 +106,9 @@ impl Line {
 }
 
 fn main_font(fonts: &HashMap<usize, u32>) -> Option<usize> {
-    let most = fonts.iter().max_by_key(|(font, letters)| (**letters, std::cmp::Reverse(**font)));
+    let most = fonts
+        .iter()
+        .max_by_key(|(font, letters)| (**letters, std::cmp::Reverse(**font)));
     most.map(|(font, _)| *font)
 }
 
@@ -134,13 +145,24 @@ fn belongs(group: &[&Line], line: &Line, fonts: &[FontFace]) -> bool {
     let steady = group.len() < 2 || step < 1.15 * (last.y - group[group.len() - 2].y);
     let aligned = (line.x - first.x).abs() < 2.0 * em
         || (line.x < last.end_x && last.x < line.end_x && !line.text.starts_with(is_bullet));
-    let face = |line: &Line| line.main_font().map(|font| (&fonts[font].family, fonts[font].bold));
+    let face = |line: &Line| {
+        line.main_font()
+            .map(|font| (&fonts[font].family, fonts[font].bold))
+    };
     let same_face = face(line) == face(last);
-    similar && below && steady && aligned && same_face && !line.text.trim_start().starts_with(is_bullet)
+    similar
+        && below
+        && steady
+        && aligned
+        && same_face
+        && !line.text.trim_start().starts_with(is_bullet)
 }
 
 fn is_bullet(c: char) -> bool {
-    matches!(c, '•' | '◦' | '▪' | '■' | '●' | '–' | '—' | '→' | '✓' | '✗' | '×' | '✕')
+    matches!(
+        c,
+        '•' | '◦' | '▪' | '■' | '●' | '–' | '—' | '→' | '✓' | '✗' | '×' | '✕'
+    )
 }
 
 fn block(lines: &[&Line], fonts: &[FontFace]) -> Block {
@@ -163,9 +185,13 @@ fn block(lines: &[&Line], fonts: &[FontFace]) -> Block {
             *letters.entry(*font).or_default() += count;
         }
     }
-    let font = main_font(&letters).map(|font| fonts[font].clone()).unwrap_or_default();
-    let mut letters: Vec<(FontFace, u32)> =
-        letters.into_iter().map(|(font, count)| (fonts[font].clone(), count)).collect();
+    let font = main_font(&letters)
+        .map(|font| fonts[font].clone())
+        .unwrap_or_default();
+    let mut letters: Vec<(FontFace, u32)> = letters
+        .into_iter()
+        .map(|(font, count)| (fonts[font].clone(), count))
+        .collect();
     letters.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let first = lines[0];
     Block {

@@ -21,7 +21,11 @@ pub(super) fn render(page: &Page<'_>, number: u32) -> Option<PageImage> {
     if width * scale < 1.0 || height * scale < 1.0 {
         return None;
     }
-    let settings = PixmapSettings { x_scale: scale, y_scale: scale, bg_color: WHITE };
+    let settings = PixmapSettings {
+        x_scale: scale,
+        y_scale: scale,
+        bg_color: WHITE,
+    };
     let pixmap = render_pixmap(
         page,
         &RenderCache::new(),
@@ -29,8 +33,11 @@ pub(super) fn render(page: &Page<'_>, number: u32) -> Option<PageImage> {
         &RenderSettings::default(),
         &settings,
     );
-    let rgb: Vec<u8> =
-        pixmap.data_as_u8_slice().chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+    let rgb: Vec<u8> = pixmap
+        .data_as_u8_slice()
+        .chunks_exact(4)
+        .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
+        .collect();
     Some(PageImage {
         page: number,
         width: u32::from(pixmap.width()),

@@ -1,0 +1,199 @@
+//! Files that are not readable documents, and what is said about them.
+
+use bytes::Bytes;
+use studio233_blob::{BlobStore, Key};
+use studio233_rag::pdf::{self, PdfError, PdfLimits};
+use studio233_rag::{FetchError, FetchLimits, Fetcher, blob_url};
+
+/// A PDF with one page per content stream. `trailer` is added to the trailer dictionary.
+fn pdf_of(contents: &[&str], trailer: &str) -> Bytes {
+    let mut objects = vec!["<< /Type /Catalog /Pages 2 0 R >>".to_owned()];
+    let kids: Vec<String> = (0..contents.len())
+        .map(|page| format!("{} 0 R", 4 + 2 * page))
+        .collect();
+    objects.push(format!(
+        "<< /Type /Pages /Kids [{}] /Count {} >>",
+        kids.join(" "),
+        contents.len()
+    ));
+    objects.push("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned());
+    for (page, content) in contents.iter().enumerate() {
+        objects.push(format!(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents {} 0 R /Resources << /Font << /F1 3 0 R >> >> >>",
+            5 + 2 * page
+        ));
+        objects.push(format!(
+            "<< /Length {} >>\nstream\n{content}\nendstream",
+            content.len()
+        ));
+    }
+    let mut file = "%PDF-1.4\n".to_owned();
+    let mut offsets = Vec::new();
+    for (number, object) in (1..).zip(&objects) {
+        offsets.push(file.len());
+        file.push_str(&format!("{number} 0 obj\n{object}\nendobj\n"));
+    }
+    let start = file.len();
+    file.push_str(&format!(
+        "xref\n0 {}\n0000000000 65535 f \n",
+        objects.len() + 1
+    ));
+    for offset in offsets {
+        file.push_str(&format!("{offset:010} 00000 n \n"));
+    }
+    let size = objects.len() + 1;
+    file.push_str(&format!(
+        "trailer\n<< /Size {size} /Root 1 0 R {trailer} >>\nstartxref\n{start}\n%%EOF\n"
+    ));
+    file.into()
+}
+
+const TEXT: &str = "BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
+const PICTURE: &str = "1 0 0 rg 10 10 100 100 re f";
+
+async fn read(file: Bytes) -> Result<studio233_ai::Document, PdfError> {
+    pdf::read("brand.pdf", file, &PdfLimits::default()).await
+}
+
+/// The message for a file that cannot be read.
+async fn refusal(file: impl Into<Bytes>) -> String {
+    read(file.into()).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_plain_file_is_read_and_its_font_is_named() {
+    let document = read(pdf_of(&[TEXT, PICTURE], "")).await.unwrap();
+    assert_eq!(document.pages.len(), 2);
+    let block = &document.pages[0].blocks[0];
+    assert_eq!(
+        (block.text.as_str(), block.font.family.as_str()),
+        ("Hello brand", "Helvetica")
+    );
+    assert!((block.size - 12.0).abs() < 0.01);
+    assert!(document.pages[1].blocks.is_empty());
+    let fill = document.pages[1].fills[0];
+    assert_eq!(
+        (fill.color.hex().as_str(), fill.area),
+        ("#FF0000", 10_000.0)
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_said_and_what_to_do() {
+    assert_eq!(
+        refusal(Bytes::new()).await,
+        "brand.pdf is empty; upload the file again"
+    );
+    let not_pdf =
+        "brand.pdf is not a PDF: it does not start with %PDF-; export the document as PDF";
+    assert_eq!(refusal("<html>404</html>").await, not_pdf);
+    let damaged = "brand.pdf is damaged: its pages cannot be found; export it again";
+    assert_eq!(refusal("%PDF-1.7\nand then nothing").await, damaged);
+    let no_text =
+        "brand.pdf has no text, only pictures; export it with text, or run text recognition first";
+    assert_eq!(refusal(pdf_of(&[PICTURE], "")).await, no_text);
+}
+
+#[tokio::test]
+async fn an_encrypted_file_is_recognised() {
+    let (owner, user) = ("11".repeat(32), "22".repeat(32));
+    let encrypt = format!(
+        "/ID [<00112233445566778899AABBCCDDEEFF> <00112233445566778899AABBCCDDEEFF>] \
+         /Encrypt << /Filter /Standard /V 2 /R 3 /Length 128 /P -44 /O <{owner}> /U <{user}> >>"
+    );
+    let message = refusal(pdf_of(&[TEXT], &encrypt)).await;
+    assert_eq!(
+        message,
+        "brand.pdf is encrypted; save it without a password"
+    );
+}
+
+#[tokio::test]
+async fn a_file_of_200_megabytes_is_refused_by_its_size() {
+    let mut file = b"%PDF-1.7\n".to_vec();
+    file.resize(200 * 1024 * 1024, 0);
+    let error = read(file.into()).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            PdfError::TooLarge {
+                size_bytes: 209_715_200,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_blob_of_200_megabytes_is_refused_without_reading_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = BlobStore::in_folder(folder.path()).await.unwrap();
+    let key = Key::parse("huge.pdf").unwrap();
+    // Sparse: it takes no room on the disk.
+    std::fs::File::create(folder.path().join("huge.pdf"))
+        .unwrap()
+        .set_len(200 * 1024 * 1024)
+        .unwrap();
+    let fetcher = Fetcher::new(blobs, FetchLimits::default());
+    let error = fetcher.fetch(&blob_url(&key)).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooLarge { .. }), "{error}");
+    assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn limits_on_pages_and_on_what_is_drawn_hold() {
+    let pages = PdfLimits {
+        pages_max: 2,
+        ..PdfLimits::default()
+    };
+    let error = pdf::read("brand.pdf", pdf_of(&[TEXT; 3], ""), &pages)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "brand.pdf has 3 pages; at most 2 are read: split it"
+    );
+
+    let items = PdfLimits {
+        items_max: 15,
+        ..PdfLimits::default()
+    };
+    let error = pdf::read("brand.pdf", pdf_of(&[TEXT; 2], ""), &items)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "brand.pdf draws more than 15 letters and shapes; simplify it"
+    );
+}
+
+/// Cut and scratched files end in a document or an error, never in a crash.
+#[tokio::test]
+async fn damaged_files_do_no_harm() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../samples/brand-guidelines.pdf"
+    );
+    let sample = std::fs::read(path).unwrap();
+    let limits = PdfLimits {
+        images_max: 0,
+        ..PdfLimits::default()
+    };
+    let mut outcomes = 0;
+    for part in 1..12 {
+        let cut = sample[..sample.len() * part / 12].to_vec();
+        let mut scratched = sample.clone();
+        for at in (part..scratched.len()).step_by(997) {
+            scratched[at] ^= 0x55;
+        }
+        for file in [cut, scratched] {
+            match pdf::read("brand.pdf", file.into(), &limits).await {
+                Ok(document) => assert!(!document.pages.is_empty()),
+                Err(error) => assert!(error.to_string().starts_with("brand.pdf"), "{error}"),
+            }
+            outcomes += 1;
+        }
+    }
+    assert_eq!(outcomes, 22);
+}
