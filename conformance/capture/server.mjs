@@ -251,7 +251,10 @@ export class RecordingServer {
     const ops = (Array.isArray(parsed) ? parsed : [parsed]).sort((a, b) => Number(b.op === "WaitForEvent") - Number(a.op === "WaitForEvent"));
     if (ops.length > 1) run.forcePlan = true;
     const served = new Set(["StepPlanned", "Sleep", "WaitForEvent", "InvokeFunction"]);
-    if (ops.length > 1 && run.version >= 2 && ops.some((op) => served.has(op.op))) run.pending = new Set(ops.map((op) => op.id));
+    if (ops.length > 1 && run.version >= 2 && ops.some((op) => served.has(op.op))) {
+      // A call that began before a step ended reports that step again: it is not pending.
+      run.pending = new Set(ops.map((op) => op.id).filter((id) => !(id in run.steps)));
+    }
     if (ops.length === 0) return;
     for (const op of ops.filter((candidate) => candidate.op === "StepRun")) this.#save(run, op.id, { data: op.data ?? null });
     const complete = ops.find((op) => op.op === "RunComplete");
