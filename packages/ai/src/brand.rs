@@ -136,16 +136,25 @@ impl BrandExtraction {
     /// The first profile that is good enough. A parser that fails or reads too little makes way
     /// for vision; what vision reads must then do.
     pub async fn extract(&self, document: &Document) -> Result<AcceptedReading, ExtractionError> {
-        if let Some(parser) = &self.parser
-            && let Ok(reading) = parser.read(document).await
-        {
-            let score = reading.dna.quality_score();
-            if score.exceeds(PARSER_ACCEPTED_ABOVE) {
-                return Ok(AcceptedReading {
-                    reading,
-                    path: ReadingPath::HighFidelity,
-                    score,
-                });
+        if let Some(parser) = &self.parser {
+            match parser.read(document).await {
+                Ok(reading) => {
+                    let score = reading.dna.quality_score();
+                    if score.exceeds(PARSER_ACCEPTED_ABOVE) {
+                        let path = ReadingPath::HighFidelity;
+                        return Ok(AcceptedReading {
+                            reading,
+                            path,
+                            score,
+                        });
+                    }
+                    let provider = parser.provider();
+                    tracing::info!(provider, %score, "parser read too little, trying vision");
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "parser failed, trying vision");
+                }
             }
         }
         let reading = self.vision.read(document).await?;

@@ -3,6 +3,7 @@
 //! Lengths are points (1/72 inch), measured from the page's top left corner.
 
 use bytes::Bytes;
+use std::collections::{HashMap, HashSet};
 
 /// A document that was opened and laid out.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +16,40 @@ pub struct Document {
     pub pages: Vec<Page>,
     /// The first pages as pictures; may be fewer than the pages, or none.
     pub images: Vec<PageImage>,
+}
+
+/// A text at the edge of this many pages is a running title.
+const RUNNING_ON_PAGES: usize = 3;
+
+/// The part of a page's height, above and below, where running titles and page numbers stand.
+const EDGE: f32 = 0.12;
+
+impl Document {
+    /// The pages with what belongs to them: without running titles and page numbers.
+    pub fn content(&self) -> impl Iterator<Item = (&Page, Vec<&Block>)> {
+        let running = self.running_titles();
+        self.pages.iter().map(move |page| {
+            let own = |block: &&Block| {
+                let text = block.text.trim();
+                let folio = text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit());
+                !(page.is_at_edge(block) && (folio || running.contains(text)))
+            };
+            (page, page.blocks.iter().filter(own).collect())
+        })
+    }
+
+    fn running_titles(&self) -> HashSet<&str> {
+        let mut pages: HashMap<&str, usize> = HashMap::new();
+        for page in &self.pages {
+            let at_edge = page.blocks.iter().filter(|block| page.is_at_edge(block));
+            let texts: HashSet<&str> = at_edge.map(|block| block.text.trim()).collect();
+            for text in texts {
+                *pages.entry(text).or_default() += 1;
+            }
+        }
+        pages.retain(|_, count| *count >= RUNNING_ON_PAGES);
+        pages.into_keys().collect()
+    }
 }
 
 /// A page's text in the order it was drawn, and the colours it was drawn with.
@@ -38,6 +73,10 @@ impl Page {
             .map(|block| block.text.as_str())
             .collect();
         texts.join("\n\n")
+    }
+
+    fn is_at_edge(&self, block: &Block) -> bool {
+        block.top < EDGE * self.height || block.top > (1.0 - EDGE) * self.height
     }
 }
 
@@ -115,4 +154,40 @@ pub struct PageImage {
     pub height: u32,
     /// `width * height * 3` bytes, row by row from the top.
     pub rgb: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_titles_and_page_numbers_are_no_content() {
+        let page = |number: u32| {
+            let block = |text: &str, top: f32| Block {
+                text: text.to_owned(),
+                top,
+                ..Block::default()
+            };
+            let blocks = vec![
+                block("Guidelines", 10.0),
+                block("Guidelines", 500.0),
+                block("1990", 400.0),
+                block(&number.to_string(), 990.0),
+            ];
+            Page {
+                number,
+                height: 1000.0,
+                blocks,
+                ..Page::default()
+            }
+        };
+        let document = Document {
+            pages: (1..=3).map(page).collect(),
+            ..Document::default()
+        };
+        for (_, blocks) in document.content() {
+            let texts: Vec<&str> = blocks.iter().map(|block| block.text.as_str()).collect();
+            assert_eq!(texts, ["Guidelines", "1990"]);
+        }
+    }
 }

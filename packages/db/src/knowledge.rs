@@ -70,7 +70,7 @@ impl Database {
                      (id, node_id, workspace_id, asset_id, text, embedding, metadata, created_at_ms)
                  VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )
-            .bind(format!("{workspace}/{asset}/{ordinal}"))
+            .bind(chunk_id(source, ordinal))
             .bind(workspace)
             .bind(asset)
             .bind(&chunk.text)
@@ -137,6 +137,12 @@ impl Database {
         .map_err(failed("search the knowledge"))?;
         rows.into_iter().map(Row::into_fragment).collect()
     }
+}
+
+/// The same chunk of the same asset keeps its id. The length keeps ids with slashes apart.
+fn chunk_id(source: &KnowledgeSource, ordinal: usize) -> String {
+    let (workspace, asset) = (source.workspace_id.as_str(), source.asset_id.as_str());
+    format!("{}:{workspace}/{asset}/{ordinal}", workspace.len())
 }
 
 impl Row {

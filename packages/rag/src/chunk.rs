@@ -12,7 +12,7 @@ pub struct Chunk {
 }
 
 /// Cuts documents into overlapping pieces. A piece never crosses a page, so that a finding can
-/// be looked up; within a page, cuts fall between paragraphs, else sentences, else words.
+/// be looked up; running titles and page numbers are left out; within a page, cuts fall between paragraphs, else sentences, else words.
 #[derive(Debug, Clone, Copy)]
 pub struct Chunker {
     chars_max: usize,
@@ -58,8 +58,9 @@ impl Chunker {
             .expect("the constructor keeps the overlap below the size");
         let splitter = TextSplitter::new(config);
         let mut chunks = Vec::new();
-        for page in &document.pages {
-            let text = page.text();
+        for (page, blocks) in document.content() {
+            let texts: Vec<&str> = blocks.iter().map(|block| block.text.as_str()).collect();
+            let text = texts.join("\n\n");
             for piece in splitter.chunks(&text) {
                 let ordinal =
                     u32::try_from(chunks.len()).expect("a document has fewer than 2^32 chunks");

@@ -19,7 +19,7 @@ fn pdf_of(contents: &[&str], trailer: &str) -> Bytes {
     objects.push("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned());
     for (page, content) in contents.iter().enumerate() {
         objects.push(format!(
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents {} 0 R /Resources << /Font << /F1 3 0 R >> >> >>",
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents {} 0 R /Resources << /Font << /F1 3 0 R /F2 {BOLD} >> >> >>",
             5 + 2 * page
         ));
         objects.push(format!(
@@ -48,6 +48,7 @@ fn pdf_of(contents: &[&str], trailer: &str) -> Bytes {
     file.into()
 }
 
+const BOLD: &str = "<< /Type /Font /Subtype /Type1 /BaseFont /Times-Bold >>";
 const TEXT: &str = "BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
 const PICTURE: &str = "1 0 0 rg 10 10 100 100 re f";
 
@@ -62,7 +63,8 @@ async fn refusal(file: impl Into<Bytes>) -> String {
 
 #[tokio::test]
 async fn a_plain_file_is_read_and_its_font_is_named() {
-    let document = read(pdf_of(&[TEXT, PICTURE], "")).await.unwrap();
+    let mixed = format!("{TEXT} BT /F2 20 Tf 20 50 Td [(Bi) -20 (g N) 10 (ews)] TJ ET");
+    let document = read(pdf_of(&[&mixed, PICTURE], "")).await.unwrap();
     assert_eq!(document.pages.len(), 2);
     let block = &document.pages[0].blocks[0];
     assert_eq!(
@@ -70,6 +72,12 @@ async fn a_plain_file_is_read_and_its_font_is_named() {
         ("Hello brand", "Helvetica")
     );
     assert!((block.size - 12.0).abs() < 0.01);
+    let heading = &document.pages[0].blocks[1];
+    assert_eq!(
+        (heading.text.as_str(), heading.font.family.as_str()),
+        ("Big News", "Times")
+    );
+    assert!(heading.font.bold);
     assert!(document.pages[1].blocks.is_empty());
     let fill = document.pages[1].fills[0];
     assert_eq!(

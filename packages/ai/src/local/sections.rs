@@ -17,24 +17,19 @@ const HEADING_WORDS_MAX: usize = 10;
 /// Text below this part of the body size is a caption.
 const CAPTION_BELOW: f32 = 0.75;
 
-/// A text on this many pages is a running title.
-const REPEATED_ON_PAGES: usize = 3;
-
 /// The sections of a document in reading order.
 pub(super) fn sections(document: &Document) -> Vec<Section<'_>> {
     let body = Body::of(document);
-    let repeated = repeated(document);
     let mut sections: Vec<Section<'_>> = Vec::new();
-    for page in &document.pages {
+    for (page, blocks) in document.content() {
         // Headings above, from the largest: (size, topics).
         let mut above: Vec<(f32, Vec<Topic>)> = Vec::new();
         let mut page_topics: Vec<Topic> = Vec::new();
         let mut first_on_page = true;
-        for block in &page.blocks {
+        for block in blocks {
             let text = block.text.as_str();
-            let folio = text.len() <= 4 && text.bytes().all(|b| b.is_ascii_digit());
             let small_print = block.size < 0.8 * body.size && block.top > 0.92 * page.height;
-            if folio || small_print || repeated.contains_key(text) {
+            if small_print {
                 continue;
             }
             if body.is_heading(block) {
@@ -121,22 +116,4 @@ impl Body {
         let different = block.font.bold || block.font.family != self.family;
         block.size >= 1.15 * self.size || block.size >= 0.98 * self.size && different
     }
-}
-
-fn repeated(document: &Document) -> HashMap<&str, usize> {
-    let mut pages: HashMap<&str, usize> = HashMap::new();
-    for page in &document.pages {
-        let mut texts: Vec<&str> = page
-            .blocks
-            .iter()
-            .map(|block| block.text.as_str())
-            .collect();
-        texts.sort_unstable();
-        texts.dedup();
-        for text in texts {
-            *pages.entry(text).or_default() += 1;
-        }
-    }
-    pages.retain(|_, count| *count >= REPEATED_ON_PAGES);
-    pages
 }

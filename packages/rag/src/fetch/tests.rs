@@ -277,6 +277,21 @@ async fn urls_into_the_inside_are_refused_before_any_request() {
     assert_eq!(server.requests(), 0);
 }
 
+#[tokio::test]
+async fn an_allowed_name_is_fetched_at_the_addresses_it_resolved_to() {
+    let server = Server::start().await;
+    let named = format!("http://localhost:{}", server.address.port());
+    let fetcher = fetcher(quick()).await.allowing(Origin::parse(&named));
+    let fetched = fetcher
+        .fetch(&format!("{named}/doc?signature=secret"))
+        .await
+        .unwrap();
+    assert_eq!(
+        (fetched.bytes.as_ref(), fetched.url),
+        (&b"%PDF-"[..], format!("{named}/doc"))
+    );
+}
+
 #[test]
 fn origins_are_schemes_hosts_and_ports() {
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use hayro::hayro_syntax::content::ops::TypedInstruction;
 use hayro::hayro_syntax::object::dict::keys::BASE_FONT;
-use hayro::hayro_syntax::object::{Name, String as PdfString};
+use hayro::hayro_syntax::object::{Name, Object};
 use hayro::hayro_syntax::page::Page;
 use std::collections::HashMap;
 use studio233_ai::document::FontFace;
@@ -45,10 +45,13 @@ impl FontNames {
                 TypedInstruction::NextLineAndShowText(shown) => shown.0.as_bytes().to_vec(),
                 TypedInstruction::ShowTextWithParameters(shown) => shown.2.as_bytes().to_vec(),
                 TypedInstruction::ShowTexts(shown) => {
-                    let strings = shown.0.iter::<PdfString<'_>>();
-                    strings
-                        .flat_map(|string| string.as_bytes().to_vec())
-                        .collect()
+                    let mut codes = Vec::new();
+                    for object in shown.0.iter::<Object<'_>>() {
+                        if let Object::String(string) = object {
+                            codes.extend_from_slice(string.as_bytes());
+                        }
+                    }
+                    codes
                 }
                 _ => continue,
             };
@@ -105,6 +108,9 @@ const STYLES: &[&str] = &[
     "mt",
     "ps",
     "vf",
+    "regu",
+    "medi",
+    "ital",
 ];
 
 /// The family and style behind a PostScript name: `ABCDEF+EBGaramond-BoldItalic` is EB Garamond,
