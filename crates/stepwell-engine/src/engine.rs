@@ -333,6 +333,11 @@ impl Engine {
         self.dispatch(now, out);
     }
 
+    /// Makes no new calls from now on. Answers to calls in flight are still dealt with.
+    pub fn stop_calling(&mut self) {
+        self.queue.close();
+    }
+
     /// When [`Input::TimersDue`] is due next.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {

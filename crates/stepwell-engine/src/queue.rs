@@ -218,6 +218,11 @@ impl Queue {
         }
     }
 
+    /// Lets nothing more into flight.
+    pub(crate) fn close(&mut self) {
+        self.in_flight_max = 0;
+    }
+
     /// Calls in flight.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()

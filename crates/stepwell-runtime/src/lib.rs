@@ -1,1 +1,33 @@
-//! Drives the engine: batching loop, timers, invokers
+//! Drives the engine: the only place where time passes.
+//!
+//! [`Runtime::start`] loads an engine from a store and runs two threads. The *decider* takes inputs and due
+//! timers, lets the engine decide, and gathers the decisions in a batch. The *committer* writes a batch in one
+//! transaction and only then releases its effects: answers to whoever asked, calls to functions, news to
+//! watchers. While one batch is being written the next one gathers: under load many decisions share one sync.
+//!
+//! Calls go through an [`Invoker`], chosen by the scheme of the function's URL: [`HttpInvoker`] for apps over
+//! HTTP; a program that runs functions itself brings its own.
+//!
+//! When a commit fails the engine and everything undecided is dropped, whoever waits is told so, and, once the
+//! store accepts writes again, the engine is loaded from what was committed.
+
+mod announcer;
+mod cache;
+mod call;
+mod clock;
+mod committer;
+mod decider;
+mod dispatcher;
+mod handle;
+mod invoke;
+mod news;
+mod report;
+mod runtime;
+
+pub use clock::{Clock, ManualClock};
+pub use handle::{Handle, Unavailable};
+pub use invoke::http::{HttpInvoker, HttpOptions};
+pub use invoke::{CallError, Invocation, Invoker, Invokers};
+pub use news::News;
+pub use report::report_op;
+pub use runtime::{Options, Runtime, StartError, Stopped};

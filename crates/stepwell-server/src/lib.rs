@@ -1,1 +1,18 @@
-//! The HTTP server: event API, registration, REST
+//! The HTTP server: events come in, apps register, runs are read.
+//!
+//! [`router`] gives the routes over a running engine's [`stepwell_runtime::Handle`]; [`register::register`] is the same
+//! registration for programs that have no HTTP in between. [`Poller`] asks development apps to register again
+//! and again. The server decides nothing: every request becomes an input of the engine or a question to the
+//! store.
+
+mod access;
+mod answer;
+mod poller;
+pub mod register;
+mod routes;
+mod state;
+
+pub use access::EventKeys;
+pub use poller::{Poller, PollerOptions};
+pub use routes::router;
+pub use state::{ServerKind, ServerOptions};

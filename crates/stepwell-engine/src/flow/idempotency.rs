@@ -81,8 +81,8 @@ mod tests {
     #[test]
     fn the_window_forgets() {
         let mut window = Window::default();
-        for index in 0..100 {
-            let now = Timestamp::from_ms(u64::from(index) * limits::IDEMPOTENCY_MS);
+        for index in 0_u64..100 {
+            let now = Timestamp::from_ms(index * limits::IDEMPOTENCY_MS);
             window.insert(u128::from(index), now, now);
         }
         assert!(

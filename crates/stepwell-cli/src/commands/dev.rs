@@ -1,0 +1,298 @@
+//! `stepwell dev`: a server for development.
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use stepwell_engine::{Backoff, Config};
+use stepwell_protocol::signing::SigningKey;
+use stepwell_runtime::{HttpInvoker, HttpOptions, Invokers, Options, Runtime, Stopped};
+use stepwell_server::{EventKeys, Poller, PollerOptions, ServerKind, ServerOptions};
+use stepwell_store::sqlite::Durability;
+use stepwell_store::{Store, memory, sqlite};
+use tokio::net::TcpListener;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Address to listen on. Anything but loopback opens the server to the network.
+    #[arg(long, env = "STEPWELL_HOST", default_value = "127.0.0.1")]
+    host: String,
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, short, env = "STEPWELL_PORT", default_value_t = 8288)]
+    port: u16,
+    /// URL of an app to register, e.g. http://localhost:3000/api/inngest. May be given several times.
+    #[arg(
+        long,
+        short = 'u',
+        env = "STEPWELL_SDK_URL",
+        value_delimiter = ',',
+        value_name = "URL"
+    )]
+    sdk_url: Vec<String>,
+    /// Ask each app only until it has registered, rather than again and again.
+    #[arg(long, env = "STEPWELL_NO_POLL")]
+    no_poll: bool,
+    /// Seconds between two questions to an app.
+    #[arg(
+        long,
+        env = "STEPWELL_POLL_INTERVAL",
+        default_value_t = 5,
+        value_name = "SECONDS"
+    )]
+    poll_interval: u64,
+    /// Wait this long before every retry, rather than longer and longer.
+    #[arg(long, env = "STEPWELL_RETRY_INTERVAL", value_name = "SECONDS")]
+    retry_interval: Option<u64>,
+    /// Keep everything in this SQLite file. Without it, everything is forgotten when the server stops.
+    #[arg(long, env = "STEPWELL_DB", value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// What a commit to the file survives.
+    #[arg(
+        long,
+        env = "STEPWELL_SYNC",
+        default_value = "full",
+        requires = "db",
+        value_name = "LEVEL"
+    )]
+    sync: Sync,
+    /// An event key that senders must use; without one any is good. May be given several times.
+    #[arg(
+        long,
+        env = "STEPWELL_EVENT_KEY",
+        value_delimiter = ',',
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    event_key: Vec<String>,
+    /// Signs calls to apps, and locks the API for whoever does not have it.
+    #[arg(
+        long,
+        env = "STEPWELL_SIGNING_KEY",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    signing_key: Option<String>,
+    /// Calls in flight at once.
+    #[arg(long, env = "STEPWELL_MAX_CALLS", default_value_t = 1_000, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_calls: u32,
+    /// Write the server's URL to this file once it takes requests.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// Seconds that calls in flight get to finish when the server stops.
+    #[arg(
+        long,
+        env = "STEPWELL_GRACE",
+        default_value_t = 10,
+        value_name = "SECONDS"
+    )]
+    grace: u64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Sync {
+    /// The machine: every commit is synced to disk.
+    Full,
+    /// The process only: faster.
+    Process,
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let tokio = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
+    tokio.block_on(serve(arguments))
+}
+
+async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let store = open(&arguments)?;
+    let signing_key = arguments
+        .signing_key
+        .clone()
+        .filter(|key| !key.is_empty())
+        .map(SigningKey::new);
+    let address = format!("{}:{}", arguments.host, arguments.port);
+    let listener = TcpListener::bind(&address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}; is another server running? choose another port with --port"
+        )
+    })?;
+    let url = base_url(
+        listener
+            .local_addr()
+            .context("the listener has no address")?,
+    );
+
+    let http = HttpInvoker::new(HttpOptions {
+        signing_key: signing_key.clone(),
+        ..HttpOptions::default()
+    })
+    .context("cannot set up the HTTP client")?;
+    let http = Arc::new(http);
+    let invokers = Invokers::none()
+        .with("http", Arc::clone(&http) as _)
+        .with("https", http);
+    let backoff = arguments
+        .retry_interval
+        .map_or(Backoff::Table, |seconds| Backoff::Constant(seconds * 1_000));
+    let engine = Config {
+        calls_max: arguments.max_calls as usize,
+        backoff,
+    };
+    let runtime = Runtime::start(
+        store,
+        invokers,
+        Options {
+            engine,
+            ..Options::default()
+        },
+    )?;
+
+    let event_keys = match arguments
+        .event_key
+        .iter()
+        .filter(|key| !key.is_empty())
+        .cloned()
+        .collect::<Vec<_>>()
+    {
+        keys if keys.is_empty() => EventKeys::Any,
+        keys => EventKeys::These(keys),
+    };
+    let options = ServerOptions {
+        kind: ServerKind::Dev,
+        event_keys,
+        signing_key: signing_key.clone(),
+    };
+    let router = stepwell_server::router(runtime.handle(), options);
+    let poller = Poller::new(PollerOptions {
+        urls: arguments.sdk_url.clone(),
+        every: Duration::from_secs(arguments.poll_interval.max(1)),
+        once: arguments.no_poll,
+        kind: ServerKind::Dev,
+        signing_key,
+    })
+    .context("cannot set up the HTTP client")?;
+    let poller = tokio::spawn(poller.run());
+
+    greet(&arguments, &url);
+    if let Some(path) = &arguments.ready_file {
+        write_whole(path, &url).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let (stop, stopping) = tokio::sync::watch::channel(());
+    let server =
+        axum::serve(ListenerNoDelay(listener), router).with_graceful_shutdown(async move {
+            let mut stopping = stopping;
+            // A closed channel means the same.
+            stopping.changed().await.unwrap_or_default();
+        });
+    let server = tokio::spawn(server.into_future());
+    interrupted().await?;
+    tracing::info!(
+        "stopping; calls in flight get {} s, press Ctrl-C again to give them up",
+        arguments.grace
+    );
+    poller.abort();
+    let shutdown = runtime.shutdown(Duration::from_secs(arguments.grace));
+    let stopped = tokio::select! {
+        stopped = shutdown => stopped,
+        again = interrupted() => { again?; Stopped::GaveUp }
+    };
+    stop.send_replace(());
+    server.abort();
+    match stopped {
+        Stopped::Clean => tracing::info!("stopped"),
+        Stopped::GaveUp if arguments.db.is_some() => {
+            tracing::warn!("stopped with calls in flight; they are made again at the next start");
+        }
+        Stopped::GaveUp => tracing::warn!("stopped with calls in flight"),
+    }
+    Ok(())
+}
+
+fn open(arguments: &Arguments) -> anyhow::Result<Store> {
+    let Some(path) = &arguments.db else {
+        return Ok(memory::open());
+    };
+    let durability = match arguments.sync {
+        Sync::Full => Durability::Full,
+        Sync::Process => Durability::Process,
+    };
+    Ok(sqlite::open(&sqlite::Options {
+        durability,
+        ..sqlite::Options::new(path)
+    })?)
+}
+
+fn base_url(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+/// Writes a file in one step, so that nobody reads half of it.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    std::fs::write(&name, text)?;
+    std::fs::rename(name, path)
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "where the server is and what to try is the command's output"
+)]
+fn greet(arguments: &Arguments, url: &str) {
+    println!("listening on {url}");
+    match &arguments.db {
+        Some(path) => println!(
+            "  state       {} (sync: {:?})",
+            path.display(),
+            arguments.sync
+        ),
+        None => println!("  state       in memory; keep it with --db FILE"),
+    }
+    if arguments.sdk_url.is_empty() {
+        println!(
+            "  apps        none asked for; name one with -u http://localhost:3000/api/inngest"
+        );
+    }
+    for app in &arguments.sdk_url {
+        println!("  app         {app}");
+    }
+    println!("  send        curl {url}/e/dev -d '{{\"name\":\"demo/hello\",\"data\":{{}}}}'");
+    println!("  functions   curl {url}/dev");
+}
+
+/// Waits for Ctrl-C, or SIGTERM where there is one.
+async fn interrupted() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupt = tokio::signal::ctrl_c() => interrupt?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await?;
+    Ok(())
+}
+
+/// Answers are small and awaited: they go out at once.
+struct ListenerNoDelay(TcpListener);
+
+impl axum::serve::Listener for ListenerNoDelay {
+    type Io = tokio::net::TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot send small answers at once");
+        }
+        (stream, address)
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}

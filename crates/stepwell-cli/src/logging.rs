@@ -1,0 +1,50 @@
+//! Logs: for people on a terminal, in JSON otherwise.
+
+use clap::{Args, ValueEnum};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// What to log: error, warn, info, debug, trace, or a filter such as `info,stepwell_runtime=debug`.
+    #[arg(
+        long,
+        global = true,
+        env = "STEPWELL_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    log: String,
+    /// How to log; by default for people on a terminal and in JSON otherwise.
+    #[arg(
+        long,
+        global = true,
+        env = "STEPWELL_LOG_FORMAT",
+        value_name = "FORMAT"
+    )]
+    log_format: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Sends logs to standard error.
+pub(crate) fn set_up(arguments: &Arguments) {
+    let filter = EnvFilter::try_new(&arguments.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = std::io::stderr().is_terminal();
+    let format = arguments
+        .log_format
+        .unwrap_or(if terminal { Format::Text } else { Format::Json });
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        Format::Text => logs.with_ansi(terminal).with_target(false).init(),
+        Format::Json => logs.json().init(),
+    }
+}

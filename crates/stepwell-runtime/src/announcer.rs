@@ -1,0 +1,94 @@
+//! The events of a run's end: `inngest/function.finished` and `inngest/function.failed`.
+
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use stepwell_engine::{Announcement, NewEvent, RunStatus, Timestamp};
+use stepwell_protocol::event::{AcceptedEvent, FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::{EventId, SharedJson, UserError, shared_json};
+use stepwell_store::{Reader, StoreError};
+
+/// Builds the events of a run's end from what the store holds of it.
+///
+/// # Errors
+/// [`StoreError`] when that cannot be read.
+pub(crate) fn events(
+    announcement: Announcement,
+    reader: &dyn Reader,
+    now: Timestamp,
+    mut event_id: impl FnMut() -> EventId,
+) -> Result<Vec<NewEvent>, StoreError> {
+    let missing = || StoreError::Damaged(format!("run {} is not there", announcement.run));
+    let run = reader.run(announcement.run)?.ok_or_else(missing)?;
+    let state = reader.run_state(announcement.run)?.ok_or_else(missing)?;
+    let slug = reader
+        .functions()?
+        .into_iter()
+        .find(|function| function.id == run.function)
+        .map(|function| function.slug);
+    let data = data_of(
+        announcement,
+        slug.unwrap_or_default(),
+        &state.events,
+        run.output.as_ref(),
+    );
+    let ts_ms = i64::try_from(now.ms()).unwrap_or(i64::MAX);
+    let mut make = |name: &str, external_id: Option<String>| {
+        let id = event_id();
+        let external_id = external_id.unwrap_or_else(|| id.to_string());
+        let event =
+            AcceptedEvent::internal(name, external_id.clone(), ts_ms, SharedJson::clone(&data));
+        NewEvent {
+            id,
+            name: Arc::from(name),
+            external_id: Some(external_id),
+            ts_ms,
+            repeatable: false,
+            body: event.render(id),
+        }
+    };
+    let mut made = vec![make(FUNCTION_FINISHED, None)];
+    if announcement.status == RunStatus::Failed {
+        made.push(make(FUNCTION_FAILED, Some(announcement.run.to_string())));
+    }
+    Ok(made)
+}
+
+fn data_of(
+    announcement: Announcement,
+    slug: String,
+    events: &[SharedJson],
+    output: Option<&SharedJson>,
+) -> SharedJson {
+    let parse =
+        |json: &SharedJson| serde_json::from_str::<Value>(json.get()).unwrap_or(Value::Null);
+    let events: Vec<Value> = events.iter().map(parse).collect();
+    let output = output.map_or(Value::Null, parse);
+    let mut data = Map::new();
+    data.insert("function_id".to_owned(), slug.into());
+    data.insert("run_id".to_owned(), announcement.run.to_string().into());
+    data.insert(
+        "event".to_owned(),
+        events.first().cloned().unwrap_or(Value::Null),
+    );
+    data.insert("events".to_owned(), events.into());
+    match announcement.status {
+        RunStatus::Failed => {
+            let error = UserError::from_value(&output)
+                .unwrap_or_else(|| UserError::new("Error", output.to_string()));
+            let summary = format!("{}: {}", error.name, error.message);
+            data.insert(
+                "error".to_owned(),
+                json!({"error": summary, "name": error.name, "message": error.message, "stack": error.stack, "cause": error.cause}),
+            );
+        }
+        RunStatus::Completed => {
+            data.insert("result".to_owned(), output);
+        }
+        RunStatus::Scheduled | RunStatus::Running | RunStatus::Cancelled => {}
+    }
+    data.insert(
+        "_inngest".to_owned(),
+        json!({"status": announcement.status.as_str()}),
+    );
+    shared_json(Value::Object(data).to_string()).expect("serialised JSON is JSON")
+}

@@ -1,0 +1,125 @@
+//! The committer: writes batches, then lets their effects happen.
+
+use crate::cache::Cache;
+use crate::decider::Message;
+use crate::dispatcher::Dispatcher;
+use crate::handle::Unavailable;
+use crate::news::News;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Duration;
+use stepwell_engine::{Answer, Change, Effect};
+use stepwell_store::{StoreError, Writer};
+use tokio::sync::{broadcast, oneshot};
+
+/// How often a store that refuses writes is tried again.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// Whoever waits for an answer.
+pub(crate) type Asker = oneshot::Sender<Result<Answer, Unavailable>>;
+
+/// Decisions that are written together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) answers: Vec<(Asker, Answer)>,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.effects.is_empty() && self.answers.is_empty()
+    }
+
+    /// Tells everyone who waits for this batch that it will not be.
+    pub(crate) fn refuse(self, reason: &Unavailable) {
+        for (asker, _) in self.answers {
+            // Someone who stopped waiting needs no answer.
+            drop(asker.send(Err(reason.clone())));
+        }
+    }
+}
+
+/// What the decider tells the committer to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Write this batch.
+    Commit(Batch),
+    /// Wait until the store accepts writes, then load the live rows.
+    Recover,
+}
+
+pub(crate) struct Committer {
+    pub(crate) writer: Box<dyn Writer>,
+    pub(crate) orders: Receiver<Order>,
+    pub(crate) decider: Sender<Message>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) news: broadcast::Sender<Arc<News>>,
+    pub(crate) dispatcher: Dispatcher,
+}
+
+impl Committer {
+    /// Runs until the decider is gone.
+    pub(crate) fn run(mut self) {
+        while let Ok(order) = self.orders.recv() {
+            let told = match order {
+                Order::Commit(batch) => self.commit(batch),
+                Order::Recover => self.recover(),
+            };
+            if self.decider.send(told).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: Batch) -> Message {
+        if let Err(error) = self.writer.commit(&batch.changes) {
+            let reason = Unavailable::Store(describe(&error));
+            batch.refuse(&reason);
+            return Message::CommitFailed(error);
+        }
+        self.cache.apply(&batch.changes);
+        if self.news.receiver_count() > 0 {
+            for news in batch.changes.iter().filter_map(News::of) {
+                // No receiver left is no loss.
+                drop(self.news.send(Arc::new(news)));
+            }
+        }
+        for (asker, answer) in batch.answers {
+            drop(asker.send(Ok(answer)));
+        }
+        for effect in batch.effects {
+            self.dispatcher.carry_out(effect);
+        }
+        Message::Committed
+    }
+
+    fn recover(&mut self) -> Message {
+        self.cache.clear();
+        loop {
+            match self
+                .writer
+                .probe()
+                .and_then(|()| self.writer.load(self.dispatcher.now()))
+            {
+                Ok(snapshot) => return Message::Recovered(Box::new(snapshot)),
+                Err(error) => {
+                    tracing::warn!(error = describe(&error), "the store still refuses writes")
+                }
+            }
+            std::thread::sleep(PROBE_EVERY);
+        }
+    }
+}
+
+/// An error with everything that led to it.
+pub(crate) fn describe(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,248 @@
+//! The decider: the loop that turns inputs and time into batches.
+
+use crate::clock::Clock;
+use crate::committer::{Asker, Batch, Order, describe};
+use crate::handle::Vitals;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+use stepwell_engine::{Answer, Config, Decision, Engine, IdSource, Input, LoadError, Snapshot};
+use stepwell_store::StoreError;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// Messages that are handled before a batch is handed over: bounds how long the first of them waits.
+const MESSAGES_PER_TURN_MAX: usize = 1_024;
+/// Longest sleep without a timer; only there because the wait needs some limit.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What the decider is told.
+pub(crate) enum Message {
+    /// Something happened.
+    Input {
+        input: Input,
+        asker: Option<Asker>,
+        /// Room in the queue, given back when the input has been dealt with.
+        permit: Option<OwnedSemaphorePermit>,
+    },
+    /// The batch is written.
+    Committed,
+    /// The batch is not written.
+    CommitFailed(StoreError),
+    /// The store accepts writes again; these are its live rows.
+    Recovered(Box<Snapshot>),
+    /// The clock was moved by hand.
+    ClockMoved,
+    /// Make no new calls; say when the last one has returned and everything is written.
+    Drain(oneshot::Sender<()>),
+    /// End now.
+    Stop,
+}
+
+pub(crate) struct Decider {
+    engine: Engine,
+    config: Config,
+    clock: Clock,
+    ids: IdSource,
+    messages: Receiver<Message>,
+    committer: Sender<Order>,
+    vitals: Arc<Vitals>,
+    batch: Batch,
+    /// Permits of the inputs in the batch.
+    permits: Vec<OwnedSemaphorePermit>,
+    committing: bool,
+    recovering: bool,
+    drained: Option<oneshot::Sender<()>>,
+}
+
+impl Decider {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once, with everything the loop owns"
+    )]
+    pub(crate) fn new(
+        snapshot: Snapshot,
+        config: Config,
+        clock: Clock,
+        ids: IdSource,
+        messages: Receiver<Message>,
+        committer: Sender<Order>,
+        vitals: Arc<Vitals>,
+    ) -> Result<Self, LoadError> {
+        let engine = Engine::load(snapshot, config.clone(), clock.now())?;
+        Ok(Self {
+            engine,
+            config,
+            clock,
+            ids,
+            messages,
+            committer,
+            vitals,
+            batch: Batch::default(),
+            permits: Vec::new(),
+            committing: false,
+            recovering: false,
+            drained: None,
+        })
+    }
+
+    /// Runs until it is told to stop, or nobody can tell it anything any more.
+    pub(crate) fn run(mut self) {
+        self.resume();
+        loop {
+            match self.messages.recv_timeout(self.patience()) {
+                Ok(message) => {
+                    if !self.take(message) {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            for _ in 0..MESSAGES_PER_TURN_MAX {
+                let Ok(message) = self.messages.try_recv() else {
+                    break;
+                };
+                if !self.take(message) {
+                    return;
+                }
+            }
+            self.let_time_pass();
+            if !self.hand_over() {
+                return;
+            }
+        }
+    }
+
+    /// How long nothing needs to happen.
+    fn patience(&self) -> Duration {
+        match self.engine.next_due() {
+            Some(due) if !self.recovering && !matches!(self.clock, Clock::Manual(_)) => {
+                Duration::from_millis(due.ms_since(self.clock.now())).min(IDLE)
+            }
+            _ => IDLE,
+        }
+    }
+
+    fn let_time_pass(&mut self) {
+        if !self.recovering
+            && self
+                .engine
+                .next_due()
+                .is_some_and(|due| due <= self.clock.now())
+        {
+            self.decide(Input::TimersDue, None);
+        }
+    }
+
+    /// Deals with a message; `false` ends the loop.
+    fn take(&mut self, message: Message) -> bool {
+        match message {
+            Message::Input {
+                input,
+                asker,
+                permit,
+            } => {
+                if self.recovering {
+                    // Without an engine nothing can be decided; calls are made again after the load.
+                    if let Some(asker) = asker {
+                        drop(asker.send(Err(self.vitals.unavailable())));
+                    }
+                } else {
+                    self.permits.extend(permit);
+                    self.decide(input, asker);
+                }
+            }
+            Message::Committed => self.committing = false,
+            Message::CommitFailed(error) => self.fail(&error),
+            Message::Recovered(snapshot) => self.reload(*snapshot),
+            Message::ClockMoved => {}
+            Message::Drain(drained) => {
+                self.engine.stop_calling();
+                self.drained = Some(drained);
+            }
+            Message::Stop => return false,
+        }
+        true
+    }
+
+    fn decide(&mut self, input: Input, asker: Option<Asker>) {
+        let mut decision = Decision::default();
+        self.engine
+            .handle(input, self.clock.now(), &mut self.ids, &mut decision);
+        self.gather(decision, asker);
+    }
+
+    fn gather(&mut self, decision: Decision, asker: Option<Asker>) {
+        self.batch.changes.extend(decision.changes);
+        self.batch.effects.extend(decision.effects);
+        if let Some(asker) = asker {
+            let answer = decision.answer.unwrap_or(Answer::EventsAccepted);
+            self.batch.answers.push((asker, answer));
+        }
+    }
+
+    fn resume(&mut self) {
+        let mut decision = Decision::default();
+        self.engine.resume(self.clock.now(), &mut decision);
+        self.gather(decision, None);
+        self.hand_over();
+    }
+
+    /// Gives the batch to the committer, if that is free; `false` when it is gone.
+    fn hand_over(&mut self) -> bool {
+        self.vitals.observe(&self.engine);
+        if !self.committing && !self.recovering && !self.batch.is_empty() {
+            self.permits.clear();
+            self.committing = true;
+            return self
+                .committer
+                .send(Order::Commit(std::mem::take(&mut self.batch)))
+                .is_ok();
+        }
+        let idle = !self.committing && self.batch.is_empty() && self.engine.calls_in_flight() == 0;
+        if (idle || self.recovering)
+            && let Some(drained) = self.drained.take()
+        {
+            // Whoever asked may have lost patience.
+            drained.send(()).unwrap_or_default();
+        }
+        true
+    }
+
+    /// Nothing that was decided since the last commit is true: forgets it and waits for the store.
+    fn fail(&mut self, error: &StoreError) {
+        let reason = describe(error);
+        tracing::error!(
+            error = reason,
+            "cannot write; new events are refused until the store accepts writes again"
+        );
+        self.vitals.fail(reason);
+        self.committing = false;
+        self.recovering = true;
+        self.permits.clear();
+        std::mem::take(&mut self.batch).refuse(&self.vitals.unavailable());
+        // The committer is there as long as this loop: it ends only with it.
+        drop(self.committer.send(Order::Recover));
+    }
+
+    fn reload(&mut self, snapshot: Snapshot) {
+        match Engine::load(snapshot, self.config.clone(), self.clock.now()) {
+            Ok(engine) => {
+                tracing::info!(
+                    "the store accepts writes again; work goes on from what was committed"
+                );
+                self.engine = engine;
+                self.recovering = false;
+                self.vitals.recover();
+                if self.drained.is_some() {
+                    self.engine.stop_calling();
+                }
+                self.resume();
+            }
+            Err(error) => {
+                tracing::error!(%error, "what was committed cannot be loaded; nothing runs until a restart");
+                self.vitals.fail(error.to_string());
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The handle: how the rest of the program talks to the engine.
+
+use crate::clock::Clock;
+use crate::decider::Message;
+use crate::news::News;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use stepwell_engine::{
+    Answer, AppSync, CancelError, CheckpointError, CheckpointedStep, Engine, IdSource, Input,
+    ItemId, NewEvent, Timestamp,
+};
+use stepwell_protocol::{AppId, EventId, RunId};
+use stepwell_store::{Reader, StoreError};
+use tokio::sync::{Semaphore, broadcast, oneshot};
+
+/// Bytes of events that may wait to be written; more wait at the door.
+const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The unit in which that is counted.
+const PERMIT_BYTES: usize = 256;
+const PERMITS: usize = WAITING_BYTES_MAX / PERMIT_BYTES;
+
+/// Why nothing can be taken in now. What was asked for did not happen, or it is not known whether it did.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The store refuses writes.
+    #[error("the store cannot be written: {0}")]
+    Store(String),
+    /// The program is stopping.
+    #[error("the server is shutting down")]
+    Stopping,
+}
+
+/// How the runtime is doing.
+#[derive(Debug, Default)]
+pub(crate) struct Vitals {
+    failure: Mutex<Option<String>>,
+    stopping: AtomicBool,
+    runs: AtomicUsize,
+    calls: AtomicUsize,
+}
+
+impl Vitals {
+    pub(crate) fn fail(&self, reason: String) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    pub(crate) fn recover(&self) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn unavailable(&self) -> Unavailable {
+        self.failure()
+            .map_or(Unavailable::Stopping, Unavailable::Store)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn observe(&self, engine: &Engine) {
+        self.runs.store(engine.runs_unfinished(), Ordering::Relaxed);
+        self.calls
+            .store(engine.calls_in_flight(), Ordering::Relaxed);
+    }
+}
+
+/// Talks to a running engine; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(crate) decider: Sender<Message>,
+    pub(crate) reader: Arc<dyn Reader>,
+    pub(crate) news: broadcast::Sender<Arc<News>>,
+    pub(crate) room: Arc<Semaphore>,
+    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) clock: Clock,
+    pub(crate) ids: Arc<Mutex<IdSource>>,
+}
+
+impl Handle {
+    pub(crate) fn room() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(PERMITS))
+    }
+
+    /// The time by the runtime's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A new internal event id.
+    #[must_use]
+    pub fn new_event_id(&self) -> EventId {
+        self.ids
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .event_id(self.clock.now())
+    }
+
+    /// Records events and starts the runs they call for; returns once that is durable. Events beyond what may wait
+    /// to be written wait here first.
+    ///
+    /// # Errors
+    /// [`Unavailable`]; the events may be sent again.
+    pub async fn receive_events(&self, events: Vec<NewEvent>) -> Result<(), Unavailable> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let bytes: usize = events
+            .iter()
+            .map(|event| event.body.get().len() + PERMIT_BYTES)
+            .sum();
+        self.ask(Input::EventsReceived(events), bytes)
+            .await
+            .map(|_| ())
+    }
+
+    /// Registers an app; returns its id and whether anything changed.
+    ///
+    /// # Errors
+    /// [`Unavailable`]; the app may register again.
+    pub async fn sync_app(&self, sync: AppSync) -> Result<(AppId, bool), Unavailable> {
+        match self
+            .ask(Input::AppSynced(Box::new(sync)), PERMIT_BYTES)
+            .await?
+        {
+            Answer::AppSynced { app, modified } => Ok((app, modified)),
+            other => unreachable!("a registration is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Records steps that a running function reports ahead of its answer.
+    ///
+    /// # Errors
+    /// [`Unavailable`] outside, [`CheckpointError`] inside.
+    pub async fn checkpoint(
+        &self,
+        run: RunId,
+        item: ItemId,
+        generation: Option<u64>,
+        steps: Vec<CheckpointedStep>,
+    ) -> Result<Result<(), CheckpointError>, Unavailable> {
+        let bytes = steps
+            .iter()
+            .map(|step| step.value.as_ref().map_or(0, |value| value.get().len()) + PERMIT_BYTES)
+            .sum();
+        match self
+            .ask(
+                Input::StepsCheckpointed {
+                    run,
+                    item,
+                    generation,
+                    steps,
+                },
+                bytes,
+            )
+            .await?
+        {
+            Answer::Checkpointed(result) => Ok(result),
+            other => unreachable!("a checkpoint is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Cancels a run.
+    ///
+    /// # Errors
+    /// [`Unavailable`] outside, [`CancelError`] inside.
+    pub async fn cancel_run(&self, run: RunId) -> Result<Result<(), CancelError>, Unavailable> {
+        match self.ask(Input::CancelRun(run), PERMIT_BYTES).await? {
+            Answer::Cancelled(result) => Ok(result),
+            other => unreachable!("a cancellation is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Puts a question to the store's reading side, off the async threads.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = Arc::clone(&self.reader);
+        tokio::task::spawn_blocking(move || question(&*reader))
+            .await
+            .map_err(|error| StoreError::Damaged(format!("the question broke: {error}")))?
+    }
+
+    /// News of all runs from now on. A receiver that falls behind is told how much it missed.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Arc<News>> {
+        self.news.subscribe()
+    }
+
+    /// Why nothing can be written now, if so.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.vitals.failure()
+    }
+
+    /// Unfinished runs.
+    #[must_use]
+    pub fn runs_unfinished(&self) -> usize {
+        self.vitals.runs.load(Ordering::Relaxed)
+    }
+
+    /// Calls in flight.
+    #[must_use]
+    pub fn calls_in_flight(&self) -> usize {
+        self.vitals.calls.load(Ordering::Relaxed)
+    }
+
+    async fn ask(&self, input: Input, bytes: usize) -> Result<Answer, Unavailable> {
+        if self.vitals.stopping.load(Ordering::SeqCst) {
+            return Err(Unavailable::Stopping);
+        }
+        if let Some(reason) = self.vitals.failure() {
+            return Err(Unavailable::Store(reason));
+        }
+        let permits =
+            u32::try_from((bytes / PERMIT_BYTES).clamp(1, PERMITS)).expect("PERMITS fits");
+        let permit = Arc::clone(&self.room)
+            .acquire_many_owned(permits)
+            .await
+            .map_err(|_| Unavailable::Stopping)?;
+        let (asker, answer) = oneshot::channel();
+        self.decider
+            .send(Message::Input {
+                input,
+                asker: Some(asker),
+                permit: Some(permit),
+            })
+            .map_err(|_| Unavailable::Stopping)?;
+        answer.await.unwrap_or(Err(Unavailable::Stopping))
+    }
+}

@@ -1,0 +1,78 @@
+//! How functions are called.
+
+pub(crate) mod http;
+
+use futures::future::BoxFuture;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use stepwell_protocol::RunId;
+use stepwell_protocol::call::CallRequest;
+use stepwell_protocol::reply::RawReply;
+
+/// A call on its way out.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Where the function is called.
+    pub url: Arc<str>,
+    /// The function's public id.
+    pub slug: Arc<str>,
+    /// The run.
+    pub run: RunId,
+    /// The body.
+    pub request: CallRequest,
+}
+
+/// A call that got no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The app could not be reached, or broke off; counts as an attempt.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The answer was over the limit; counts as an attempt.
+    #[error(
+        "the answer is larger than {} bytes",
+        stepwell_protocol::limits::REPLY_BYTES_MAX
+    )]
+    TooLarge,
+    /// Nobody can take the call now; it does not count as an attempt.
+    #[error("nobody can take the call now")]
+    NotMade,
+}
+
+/// Calls functions.
+///
+/// Dropping the future gives the call up. Several calls run at once. A call may come twice for one attempt when
+/// the program was stopped between them.
+pub trait Invoker: Send + Sync + fmt::Debug + 'static {
+    /// Makes a call and waits for its answer.
+    fn call(&self, invocation: Invocation) -> BoxFuture<'static, Result<RawReply, CallError>>;
+}
+
+/// Invokers by the scheme of the URLs that they serve.
+#[derive(Debug, Clone, Default)]
+pub struct Invokers(HashMap<String, Arc<dyn Invoker>>);
+
+impl Invokers {
+    /// No invokers: every call fails as unreachable.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Serves URLs of this scheme (without `://`) with this invoker.
+    #[must_use]
+    pub fn with(mut self, scheme: impl Into<String>, invoker: Arc<dyn Invoker>) -> Self {
+        self.0.insert(scheme.into(), invoker);
+        self
+    }
+
+    pub(crate) fn of(&self, url: &str) -> Result<&Arc<dyn Invoker>, CallError> {
+        let scheme = url.split("://").next().unwrap_or("");
+        self.0.get(scheme).ok_or_else(|| {
+            CallError::Unreachable(format!(
+                "this program cannot call URLs of the scheme '{scheme}'"
+            ))
+        })
+    }
+}

@@ -1,0 +1,228 @@
+//! Calls over HTTP.
+
+use super::{CallError, Invocation, Invoker};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use reqwest::{Client, Response, StatusCode};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stepwell_protocol::reply::{RawReply, ReplyHeaders};
+use stepwell_protocol::signing::{SigningKey, canonical_json};
+use stepwell_protocol::{headers, limits};
+use url::Url;
+
+/// Redirects that a call follows.
+const REDIRECTS_MAX: usize = 60;
+
+/// How calls over HTTP are made.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// Signs calls, if there is one.
+    pub signing_key: Option<SigningKey>,
+    /// How long an app may take to answer.
+    pub timeout: Duration,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
+    /// Idle connections kept for each app.
+    pub idle_max: usize,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            signing_key: None,
+            timeout: Duration::from_secs(2 * 60 * 60),
+            connect_timeout: Duration::from_secs(10),
+            idle_max: 64,
+        }
+    }
+}
+
+/// Calls apps over HTTP.
+#[derive(Debug, Clone)]
+pub struct HttpInvoker {
+    client: Client,
+    signing_key: Option<Arc<SigningKey>>,
+}
+
+impl HttpInvoker {
+    /// An invoker with these options.
+    ///
+    /// # Errors
+    /// The client's error when TLS cannot be set up.
+    pub fn new(options: HttpOptions) -> Result<Self, reqwest::Error> {
+        let tls = rustls::crypto::ring::default_provider();
+        // Another part of the program may have chosen a provider already; that one is as good.
+        drop(tls.install_default());
+        let client = Client::builder()
+            .timeout(options.timeout)
+            .connect_timeout(options.connect_timeout)
+            .pool_max_idle_per_host(options.idle_max)
+            .tcp_nodelay(true)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self {
+            client,
+            signing_key: options.signing_key.map(Arc::new),
+        })
+    }
+
+    async fn post(self, invocation: Invocation) -> Result<RawReply, CallError> {
+        let mut body = invocation.request.to_json();
+        let mut call_headers = headers_of(&invocation);
+        if let Some(key) = &self.signing_key {
+            // What is signed is what is sent: receivers verify the bytes they got.
+            body =
+                canonical_json(&body).map_err(|error| CallError::Unreachable(error.to_string()))?;
+            let now_s = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs();
+            insert(
+                &mut call_headers,
+                headers::SIGNATURE,
+                &key.sign(&body, now_s),
+            );
+        }
+        let body = bytes::Bytes::from(body);
+        let mut url = call_url(&invocation)?;
+        for _ in 0..=REDIRECTS_MAX {
+            let sent = self
+                .client
+                .post(url.clone())
+                .headers(call_headers.clone())
+                .body(body.clone())
+                .send()
+                .await;
+            let response = sent.map_err(|error| CallError::Unreachable(describe(&error)))?;
+            match redirect_target(&response, &url) {
+                Some(target) => url = target,
+                None => return read(response).await,
+            }
+        }
+        Err(CallError::Unreachable(format!(
+            "the app redirected more than {REDIRECTS_MAX} times"
+        )))
+    }
+}
+
+impl Invoker for HttpInvoker {
+    fn call(&self, invocation: Invocation) -> BoxFuture<'static, Result<RawReply, CallError>> {
+        Box::pin(self.clone().post(invocation))
+    }
+}
+
+/// The function's URL with the step that is called.
+fn call_url(invocation: &Invocation) -> Result<Url, CallError> {
+    let invalid =
+        |error| CallError::Unreachable(format!("'{}' is not a URL: {error}", invocation.url));
+    let mut url = Url::parse(&invocation.url).map_err(invalid)?;
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(key, _)| key != "stepId" && key != "fnId")
+        .map(|(key, value)| (key.into_owned(), value.into_owned()))
+        .collect();
+    url.query_pairs_mut()
+        .clear()
+        .extend_pairs(kept)
+        .append_pair("fnId", &invocation.slug)
+        .append_pair("stepId", &invocation.request.ctx.step_id);
+    Ok(url)
+}
+
+fn headers_of(invocation: &Invocation) -> HeaderMap {
+    let ctx = &invocation.request.ctx;
+    let mut call_headers = HeaderMap::new();
+    call_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    call_headers.insert(USER_AGENT, HeaderValue::from_static("Inngest"));
+    for (name, value) in [
+        (headers::RUN_ID, invocation.run.to_string()),
+        (headers::REQUEST_ID, ctx.request_id.clone()),
+        (headers::GENERATION_ID, ctx.generation_id.to_string()),
+        (headers::JOB_ID, ctx.job_id.clone()),
+        (
+            headers::REQUEST_VERSION,
+            invocation.request.version.to_string(),
+        ),
+        (headers::STEP_ID, ctx.step_id.clone()),
+    ] {
+        insert(&mut call_headers, name, &value);
+    }
+    call_headers
+}
+
+/// Adds a header, unless its value cannot be one: a step id is whatever the SDK chose.
+fn insert(call_headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        call_headers.insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn redirect_target(response: &Response, url: &Url) -> Option<Url> {
+    let redirects = [
+        StatusCode::MOVED_PERMANENTLY,
+        StatusCode::FOUND,
+        StatusCode::SEE_OTHER,
+        StatusCode::TEMPORARY_REDIRECT,
+        StatusCode::PERMANENT_REDIRECT,
+    ];
+    if !redirects.contains(&response.status()) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    let mut target = url.join(location).ok()?;
+    if target.query().is_none() {
+        target.set_query(url.query());
+    }
+    matches!(target.scheme(), "http" | "https").then_some(target)
+}
+
+async fn read(response: Response) -> Result<RawReply, CallError> {
+    let status = response.status().as_u16();
+    let reply_headers = ReplyHeaders::read(|name| response.headers().get(name)?.to_str().ok());
+    let mut body =
+        Vec::with_capacity(response.content_length().unwrap_or(0).min(64 * 1024) as usize);
+    let mut stream = response.bytes_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| CallError::Unreachable(describe_body(&error)))?;
+        if body.len() + chunk.len() > limits::REPLY_BYTES_MAX {
+            return Err(CallError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(RawReply {
+        status,
+        headers: reply_headers,
+        body,
+    })
+}
+
+/// The whole chain of an error, without its URL, which may hold secrets.
+fn describe(error: &reqwest::Error) -> String {
+    if error.is_timeout() && !error.is_connect() {
+        return "the app did not answer in time".to_owned();
+    }
+    let mut parts = Vec::new();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        parts.push(inner.to_string());
+        source = inner.source();
+    }
+    if parts.is_empty() {
+        "the request failed".to_owned()
+    } else {
+        parts.join(": ")
+    }
+}
+
+fn describe_body(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "the app did not finish its answer in time".to_owned();
+    }
+    format!(
+        "Your server reset the connection while we were reading the reply: {}",
+        describe(error)
+    )
+}

@@ -1,0 +1,169 @@
+//! Starting and stopping.
+
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::committer::{Committer, describe};
+use crate::decider::{Decider, Message};
+use crate::dispatcher::Dispatcher;
+use crate::handle::{Handle, Vitals};
+use crate::invoke::Invokers;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use stepwell_engine::{Config, IdSource, LoadError};
+use stepwell_store::{Store, StoreError};
+use tokio::sync::{broadcast, oneshot};
+
+/// News that a slow watcher may fall behind.
+const NEWS_MAX: usize = 4_096;
+
+/// What the operator decides.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// What the engine does.
+    pub engine: Config,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Bytes of payloads kept for runs that are under way; 0 for the default of 32 MiB.
+    pub cache_bytes: usize,
+}
+
+/// The runtime did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The live rows cannot be read.
+    #[error("cannot load the store: {}", describe(.0))]
+    Store(StoreError),
+    /// The live rows do not make an engine.
+    #[error("cannot load the store: {0}")]
+    Load(#[from] LoadError),
+    /// The system gives no thread.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// How the runtime stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// All calls in flight returned and were recorded.
+    Clean,
+    /// Some calls were given up; they are made again at the next start.
+    GaveUp,
+}
+
+/// A running engine. Dropping it gives up what is in flight; [`Runtime::shutdown`] lets it finish.
+#[derive(Debug)]
+pub struct Runtime {
+    handle: Handle,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Runtime {
+    /// Loads the engine from a store and starts it. Must be called inside a tokio runtime, on which calls are
+    /// made. Unfinished work goes on at once.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(store: Store, invokers: Invokers, options: Options) -> Result<Self, StartError> {
+        let Store { mut writer, reader } = store;
+        let snapshot = writer
+            .load(options.clock.now())
+            .map_err(StartError::Store)?;
+        let (to_decider, messages) = channel();
+        let (to_committer, orders) = channel();
+        let vitals = Arc::new(Vitals::default());
+        let cache_bytes = if options.cache_bytes == 0 {
+            32 * 1024 * 1024
+        } else {
+            options.cache_bytes
+        };
+        let cache = Arc::new(Cache::new(cache_bytes));
+        let (news, _) = broadcast::channel(NEWS_MAX);
+        let ids = Arc::new(Mutex::new(IdSource::from_seed(rand::random())));
+        let decider = Decider::new(
+            snapshot,
+            options.engine,
+            options.clock.clone(),
+            IdSource::from_seed(rand::random()),
+            messages,
+            to_committer,
+            Arc::clone(&vitals),
+        )?;
+        let committer = Committer {
+            writer,
+            orders,
+            decider: to_decider.clone(),
+            cache: Arc::clone(&cache),
+            news: news.clone(),
+            dispatcher: Dispatcher {
+                tokio: tokio::runtime::Handle::current(),
+                decider: to_decider.clone(),
+                invokers: Arc::new(invokers),
+                cache,
+                reader: Arc::clone(&reader),
+                clock: options.clock.clone(),
+                ids: Arc::clone(&ids),
+            },
+        };
+        let moved = to_decider.clone();
+        options
+            .clock
+            .on_move(move || drop(moved.send(Message::ClockMoved)));
+        let threads = vec![
+            spawn("stepwell-decider", move || decider.run())?,
+            spawn("stepwell-committer", move || committer.run())?,
+        ];
+        let handle = Handle {
+            decider: to_decider,
+            reader,
+            news,
+            room: Handle::room(),
+            vitals,
+            clock: options.clock,
+            ids,
+        };
+        Ok(Self { handle, threads })
+    }
+
+    /// How the rest of the program talks to it.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Stops: takes in nothing new, makes no new calls, waits up to `patience` for those in flight, and closes
+    /// the store. What was given up goes on at the next start.
+    pub async fn shutdown(mut self, patience: Duration) -> Stopped {
+        self.handle.vitals.stop();
+        let (drained, done) = oneshot::channel();
+        drop(self.handle.decider.send(Message::Drain(drained)));
+        let stopped = match tokio::time::timeout(patience, done).await {
+            Ok(Ok(())) => Stopped::Clean,
+            Ok(Err(_)) | Err(_) => Stopped::GaveUp,
+        };
+        drop(self.handle.decider.send(Message::Stop));
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().all(|thread| thread.join().is_ok())
+        })
+        .await;
+        if !joined.unwrap_or(false) {
+            tracing::error!("a thread of the engine panicked");
+        }
+        stopped
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        drop(self.handle.decider.send(Message::Stop));
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(StartError::Thread)
+}

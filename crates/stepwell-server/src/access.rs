@@ -1,0 +1,82 @@
+//! Who may do what.
+
+use crate::answer::ApiError;
+use crate::state::Shared;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use std::fmt;
+use subtle::ConstantTimeEq;
+
+/// Who may send events. Keys never appear in `Debug`.
+#[derive(Clone)]
+pub enum EventKeys {
+    /// Whoever gives some key.
+    Any,
+    /// Whoever gives one of these.
+    These(Vec<String>),
+}
+
+impl fmt::Debug for EventKeys {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => formatter.write_str("Any"),
+            Self::These(keys) => write!(formatter, "These({} keys)", keys.len()),
+        }
+    }
+}
+
+impl EventKeys {
+    /// Checks a key, in a time that does not depend on where it differs.
+    pub(crate) fn check(&self, key: &str) -> Result<(), ApiError> {
+        if key.is_empty() {
+            return Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "Event key is required",
+            ));
+        }
+        match self {
+            Self::Any => Ok(()),
+            Self::These(keys) if keys.is_empty() => Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Event keys are required to process events securely",
+            )),
+            Self::These(keys) => {
+                let mut known = subtle::Choice::from(0);
+                for candidate in keys {
+                    known |= candidate.as_bytes().ct_eq(key.as_bytes());
+                }
+                if bool::from(known) {
+                    Ok(())
+                } else {
+                    Err(ApiError::new(
+                        StatusCode::UNAUTHORIZED,
+                        "Event key not found",
+                    ))
+                }
+            }
+        }
+    }
+}
+
+/// Lets a request pass whose bearer token is the signing key, if there is one.
+pub(crate) async fn require_signing_key(
+    State(shared): State<Shared>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if let Some(key) = &shared.options.signing_key {
+        let token = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let token = token
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .unwrap_or("");
+        if !key.accepts_bearer(token) {
+            return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
+        }
+    }
+    next.run(request).await
+}

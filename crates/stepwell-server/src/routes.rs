@@ -1,0 +1,106 @@
+//! The routes.
+
+mod checkpoint;
+mod events;
+mod meta;
+mod register;
+mod rest;
+mod state;
+
+use crate::access;
+use crate::state::{ServerOptions, Shared};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use std::sync::Arc;
+use std::time::Duration;
+use stepwell_protocol::headers;
+use stepwell_runtime::Handle;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{Any, CorsLayer};
+
+/// The largest body that events may come in.
+const EVENTS_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest body of a registration.
+const REGISTER_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The largest body of a checkpoint: a full answer and its envelope.
+const CHECKPOINT_BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// All routes of a server over this engine.
+#[must_use]
+pub fn router(handle: Handle, options: ServerOptions) -> Router {
+    let shared = Shared {
+        handle,
+        options: Arc::new(options),
+    };
+    let locked = Router::new()
+        .route(
+            "/fn/register",
+            post(register::register)
+                .put(register::register)
+                .layer(DefaultBodyLimit::max(REGISTER_BODY_BYTES_MAX)),
+        )
+        .route("/v0/runs/{run}/batch", get(state::batch))
+        .route("/v0/runs/{run}/actions", get(state::actions))
+        .route("/v1/events", get(rest::events))
+        .route("/v1/events/{event}", get(rest::event))
+        .route("/v1/events/{event}/runs", get(rest::runs_of_event))
+        .route("/v1/runs/{run}", get(rest::run).delete(rest::cancel))
+        .route(
+            "/v1/checkpoint/{run}/async",
+            post(checkpoint::checkpoint).layer(DefaultBodyLimit::max(CHECKPOINT_BODY_BYTES_MAX)),
+        )
+        .route("/dev", get(meta::dev))
+        .route_layer(middleware::from_fn_with_state(
+            shared.clone(),
+            access::require_signing_key,
+        ));
+    Router::new()
+        .route("/", get(meta::root))
+        .route("/health", get(meta::health))
+        .route("/e", any(events::no_key))
+        .route("/e/", any(events::no_key))
+        .route(
+            "/e/{key}",
+            post(events::send).layer(DefaultBodyLimit::max(EVENTS_BODY_BYTES_MAX)),
+        )
+        .merge(locked)
+        .fallback(meta::not_found)
+        .layer(cors())
+        .layer(middleware::from_fn_with_state(
+            shared.clone(),
+            name_the_server,
+        ))
+        .layer(CatchPanicLayer::new())
+        .with_state(shared)
+}
+
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_headers(Any)
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
+        .expose_headers([
+            HeaderName::from_static("link"),
+            HeaderName::from_static("mcp-session-id"),
+        ])
+        .max_age(Duration::from_secs(3_600))
+}
+
+async fn name_the_server(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let kind = HeaderValue::from_static(shared.options.kind.as_str());
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static(headers::SERVER_KIND), kind);
+    response
+}

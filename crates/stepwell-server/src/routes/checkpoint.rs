@@ -1,0 +1,61 @@
+//! `POST /v1/checkpoint/{run}/async`: a running function reports steps ahead of its answer.
+
+use crate::answer::ApiError;
+use crate::state::Shared;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use bytes::Bytes;
+use serde::Deserialize;
+use stepwell_engine::{CheckpointError, ItemId};
+use stepwell_protocol::RunId;
+use stepwell_protocol::op::Op;
+use stepwell_runtime::report_op;
+
+#[derive(Deserialize)]
+struct Checkpoint {
+    qi_id: String,
+    #[serde(default)]
+    generation_id: Option<u64>,
+    #[serde(default)]
+    steps: Vec<Op>,
+}
+
+pub(super) async fn checkpoint(
+    State(shared): State<Shared>,
+    Path(run): Path<String>,
+    body: Bytes,
+) -> Result<(), ApiError> {
+    let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, message);
+    let run: RunId = run
+        .parse()
+        .map_err(|_| bad("The run ID specified is invalid".to_owned()))?;
+    let checkpoint: Checkpoint = stepwell_protocol::decode::from_slice(&body)
+        .map_err(|error| bad(format!("Invalid request: {error}")))?;
+    let item = checkpoint
+        .qi_id
+        .parse()
+        .map(ItemId)
+        .map_err(|_| bad("qi_id is not one of this server's".to_owned()))?;
+    let generation = checkpoint
+        .generation_id
+        .filter(|generation| *generation > 0);
+    let steps = checkpoint
+        .steps
+        .into_iter()
+        .map(|op| report_op(op, false))
+        .collect();
+    shared
+        .handle
+        .checkpoint(run, item, generation, steps)
+        .await?
+        .map_err(|error| {
+            let status = match error {
+                CheckpointError::NoRun | CheckpointError::Opcode(_) => StatusCode::BAD_REQUEST,
+                CheckpointError::Stale => StatusCode::CONFLICT,
+                CheckpointError::OutputTooLarge | CheckpointError::StateTooLarge => {
+                    StatusCode::PAYLOAD_TOO_LARGE
+                }
+            };
+            ApiError::new(status, error.to_string())
+        })
+}

@@ -1,0 +1,155 @@
+//! `POST /e/{key}`: events come in.
+
+use crate::answer::ApiError;
+use crate::state::Shared;
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+use std::sync::Arc;
+use stepwell_engine::NewEvent;
+use stepwell_protocol::event::{IdSeed, SendAnswer, accept};
+use stepwell_protocol::{EventId, headers, limits};
+
+pub(super) async fn no_key() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "Event key is required")
+}
+
+/// Takes in one event or a list. What comes before the first bad event is taken in; an answer comes only after
+/// it is durable.
+pub(super) async fn send(
+    State(shared): State<Shared>,
+    Path(key): Path<String>,
+    request_headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    if let Err(error) = shared.options.event_keys.check(&key) {
+        return error.into_response();
+    }
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => {
+            return ApiError::new(rejection.status(), rejection.body_text()).into_response();
+        }
+    };
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return answer(StatusCode::OK, vec![String::new()], None);
+    }
+    let seed = request_headers
+        .get(headers::EVENT_ID_SEED)
+        .and_then(|value| value.to_str().ok())
+        .and_then(IdSeed::parse);
+    let Batch { events, error } = read(&shared, &body, seed);
+    let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
+    if let Err(unavailable) = shared.handle.receive_events(events).await {
+        return ApiError::from(unavailable).into_response();
+    }
+    match error {
+        None => answer(StatusCode::OK, ids, None),
+        Some(error) => answer(StatusCode::BAD_REQUEST, ids, Some(error)),
+    }
+}
+
+fn answer(status: StatusCode, ids: Vec<String>, error: Option<String>) -> Response {
+    (
+        status,
+        Json(SendAnswer {
+            ids,
+            status: status.as_u16(),
+            error,
+        }),
+    )
+        .into_response()
+}
+
+/// The good events at the front of a body, and what is wrong with the one after them.
+struct Batch {
+    events: Vec<NewEvent>,
+    error: Option<String>,
+}
+
+fn read(shared: &Shared, body: &[u8], seed: Option<IdSeed>) -> Batch {
+    const SHAPE: &str = "Request body must contain an event object or an array of event objects";
+    let refused = |error: String| Batch {
+        events: Vec::new(),
+        error: Some(error),
+    };
+    let Ok(text) = std::str::from_utf8(body) else {
+        return refused(SHAPE.to_owned());
+    };
+    let (texts, mut error) = match text.trim_start().as_bytes().first() {
+        Some(b'{') => (vec![text], None),
+        Some(b'[') => split(text),
+        _ => return refused(SHAPE.to_owned()),
+    };
+    if texts.len() > limits::EVENTS_PER_REQUEST_MAX {
+        // All or nothing: the sender cannot have meant half of it.
+        return refused(format!(
+            "Cannot have more than {} events in a batch",
+            limits::EVENTS_PER_REQUEST_MAX
+        ));
+    }
+    let now_ms = i64::try_from(shared.handle.now().ms()).unwrap_or(i64::MAX);
+    let mut events = Vec::with_capacity(texts.len());
+    for (index, text) in texts.into_iter().enumerate() {
+        match accept(text, now_ms) {
+            Ok(accepted) => {
+                let id: EventId = match &seed {
+                    Some(seed) => seed.event_id(index),
+                    None => shared.handle.new_event_id(),
+                };
+                events.push(NewEvent {
+                    id,
+                    body: accepted.render(id),
+                    name: Arc::from(accepted.name.as_str()),
+                    ts_ms: accepted.ts_ms,
+                    repeatable: seed.is_some() || accepted.external_id.is_some(),
+                    external_id: accepted.external_id,
+                });
+            }
+            Err(refusal) => {
+                error = Some(refusal.to_string());
+                break;
+            }
+        }
+    }
+    Batch { events, error }
+}
+
+/// The elements of a JSON array up to the first that is no JSON, and what is wrong there. Stops one past the
+/// most that may come.
+fn split(text: &str) -> (Vec<&str>, Option<String>) {
+    struct Elements<'v, 'de>(&'v mut Vec<&'de str>);
+    impl<'de> Visitor<'de> for Elements<'_, 'de> {
+        type Value = ();
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("an array of events")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+            while self.0.len() <= limits::EVENTS_PER_REQUEST_MAX {
+                match elements.next_element::<&'de RawValue>()? {
+                    Some(element) => self.0.push(element.get()),
+                    None => return Ok(()),
+                }
+            }
+            Ok(())
+        }
+    }
+    let mut texts = Vec::new();
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let result = deserializer.deserialize_seq(Elements(&mut texts));
+    let too_many = texts.len() > limits::EVENTS_PER_REQUEST_MAX;
+    let error = result
+        .and_then(|()| deserializer.end())
+        .err()
+        .filter(|_| !too_many);
+    (
+        texts,
+        error.map(|error| format!("the body is not a JSON array of events: {error}")),
+    )
+}

@@ -1,0 +1,65 @@
+//! What the server says of itself.
+
+use crate::answer::ApiError;
+use crate::state::{ServerKind, Shared};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+pub(super) async fn root() -> &'static str {
+    concat!(
+        "Stepwell ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\nSend events to POST /e/{key}, register apps at POST /fn/register,\n",
+        "read runs at GET /v1/events/{id}/runs and GET /v1/runs/{id}. Health is at GET /health.\n"
+    )
+}
+
+/// 200 as long as events can be taken in, 503 with the reason otherwise.
+pub(super) async fn health(State(shared): State<Shared>) -> Response {
+    match shared.handle.failure() {
+        None => Json(json!({"status": 200, "message": "OK"})).into_response(),
+        Some(reason) => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
+    }
+}
+
+/// What SDKs ask to find out whether a development server is there.
+pub(super) async fn dev(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
+    if shared.options.kind != ServerKind::Dev {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "this is not a development server",
+        ));
+    }
+    let functions = shared.handle.read(|reader| reader.functions()).await?;
+    let functions: Vec<Value> = functions
+        .into_iter()
+        .map(|function| {
+            let mut config: Value = serde_json::from_str(&function.config).unwrap_or_default();
+            config["id"] = function.id.to_string().into();
+            config["slug"] = function.slug.into();
+            config["name"] = function.name.into();
+            config
+        })
+        .collect();
+    Ok(Json(json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "authed": false,
+        "startOpts": {},
+        "functions": functions,
+        "handlers": [],
+        "isSingleNodeService": false,
+        "isMissingSigningKey": false,
+        "isMissingEventKeys": false,
+        "features": {},
+    })))
+}
+
+pub(super) async fn not_found(uri: Uri) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!("there is nothing at {}", uri.path()),
+    )
+}

@@ -1,0 +1,45 @@
+//! `/v0/runs/…`: a run's events and steps, for SDKs whose call left them out for their size.
+
+use crate::answer::ApiError;
+use crate::state::Shared;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use stepwell_protocol::call::MemoizedSteps;
+use stepwell_protocol::{RunId, SharedJson};
+use stepwell_store::RunState;
+
+pub(super) async fn batch(
+    State(shared): State<Shared>,
+    Path(run): Path<String>,
+) -> Result<Json<Vec<SharedJson>>, ApiError> {
+    Ok(Json(run_state(&shared, &run).await?.events))
+}
+
+pub(super) async fn actions(
+    State(shared): State<Shared>,
+    Path(run): Path<String>,
+) -> Result<Json<MemoizedSteps>, ApiError> {
+    Ok(Json(MemoizedSteps(run_state(&shared, &run).await?.steps)))
+}
+
+/// The state of an unfinished run.
+async fn run_state(shared: &Shared, run: &str) -> Result<RunState, ApiError> {
+    let id: RunId = run
+        .parse()
+        .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "The run ID specified is invalid"))?;
+    let state = shared
+        .handle
+        .read(move |reader| match reader.run(id)? {
+            Some(record) if !record.status.has_ended() => reader.run_state(id),
+            _ => Ok(None),
+        })
+        .await?;
+    let gone = || {
+        ApiError::new(
+            StatusCode::GONE,
+            format!("runtime state is no longer available for runID: {id}"),
+        )
+    };
+    state.ok_or_else(gone)
+}

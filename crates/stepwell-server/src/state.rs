@@ -1,0 +1,56 @@
+//! What all routes share.
+
+use crate::access::EventKeys;
+use std::sync::Arc;
+use stepwell_protocol::signing::SigningKey;
+use stepwell_runtime::Handle;
+
+/// How the server presents itself to SDKs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerKind {
+    /// For development: SDKs do not verify its calls.
+    Dev,
+    /// For production: SDKs insist on keys.
+    Cloud,
+}
+
+impl ServerKind {
+    /// The name in headers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Cloud => "cloud",
+        }
+    }
+}
+
+/// What the operator decides.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// How the server presents itself.
+    pub kind: ServerKind,
+    /// Who may send events.
+    pub event_keys: EventKeys,
+    /// What opens the rest of the API; without one it is open.
+    pub signing_key: Option<SigningKey>,
+}
+
+impl ServerOptions {
+    /// A development server: every event key is good, and nothing is locked.
+    #[must_use]
+    pub fn dev() -> Self {
+        Self {
+            kind: ServerKind::Dev,
+            event_keys: EventKeys::Any,
+            signing_key: None,
+        }
+    }
+}
+
+/// What all routes share; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) handle: Handle,
+    pub(crate) options: Arc<ServerOptions>,
+}
