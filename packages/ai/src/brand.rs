@@ -100,6 +100,19 @@ pub enum ExtractionError {
     Read(#[from] ReadError),
 }
 
+impl ExtractionError {
+    /// Whether extracting from the same document later may succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Read(ReadError::Provider {
+                transient: true,
+                ..
+            })
+        )
+    }
+}
+
 /// The order in which providers are tried: a high-fidelity parser, when there is one, then vision.
 #[derive(Clone)]
 pub struct BrandExtraction {

@@ -37,6 +37,19 @@ pub enum EmbedError {
     },
 }
 
+impl EmbedError {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Provider {
+                transient: true,
+                ..
+            }
+        )
+    }
+}
+
 /// Turns texts into vectors whose cosine says how near their meanings are.
 ///
 /// Contract: one vector per text, in order, each [`EMBEDDING_DIMENSIONS`] long and of length 1 (or

@@ -46,6 +46,17 @@ pub enum IndexError {
     Store { filename: String, source: DbError },
 }
 
+impl IndexError {
+    /// Whether indexing the same document later may succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Embed { source, .. } => source.is_transient(),
+            Self::Vector { .. } => false,
+            Self::Store { source, .. } => source.is_transient(),
+        }
+    }
+}
+
 /// Makes documents searchable.
 #[derive(Clone)]
 pub struct Indexer {

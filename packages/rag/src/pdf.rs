@@ -85,6 +85,13 @@ pub enum PdfError {
     Busy { filename: String },
 }
 
+impl PdfError {
+    /// Whether reading the same file later may succeed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Busy { .. })
+    }
+}
+
 /// Readers at work at once. One that hangs keeps its place, so that hanging files cannot pile up.
 static READERS: Semaphore = Semaphore::const_new(4);
 
