@@ -1,1 +1,93 @@
-//! Durable, event-driven functions for Rust
+//! Durable, event-driven functions for Rust.
+//!
+//! You write an ordinary async function made of *steps*; the result of each is recorded, so that a crash, a
+//! deploy or a failing API resumes where it stopped.
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use std::time::Duration;
+//! use stepwell::{App, Client, Context, Error, Event, Function, schemars::JsonSchema, serve};
+//!
+//! #[derive(Serialize, Deserialize, JsonSchema, Event)]
+//! #[event(name = "user/signed.up")]
+//! struct SignedUp {
+//!     email: String,
+//! }
+//!
+//! async fn welcome(ctx: Context<SignedUp>) -> Result<(), Error> {
+//!     let email = &ctx.data().email;
+//!     ctx.step().run("send-welcome", || async { send_mail(email, "Welcome").await }).await?;
+//!     ctx.step().sleep("a-week-later", Duration::from_secs(7 * 86_400)).await;
+//!     ctx.step().run("send-tips", || async { send_mail(email, "Tips").await }).await?;
+//!     Ok(())
+//! }
+//! # async fn send_mail(_: &str, _: &str) -> Result<(), Error> { Ok(()) }
+//!
+//! let app = App::new(Client::dev("mailer")).function(Function::new("welcome").on::<SignedUp>().handler(welcome));
+//! let handler = serve::Handler::new(app).expect("ids are unique");
+//! ```
+//!
+//! - [`Client`] sends events, of types that derive [`Event`](trait@Event).
+//! - [`Function`] is a handler with what starts it and how it runs; [`Context`] is what the handler gets, [`Step`]
+//!   what makes steps.
+//! - [`NonRetriable`], [`RetryAfter`] and [`StepError`] say what an error means for retries.
+//! - [`middleware`] is code around calls, steps and sends.
+//! - [`serve`] answers a server over HTTP. [`Runner`] is what any transport calls.
+//!
+//! The crate speaks Inngest's SDK protocol: the same functions run on a Stepwell server and on Inngest's.
+//! It keeps no state of its own; that is the server's.
+
+mod app;
+mod client;
+mod config;
+mod context;
+mod error;
+mod event;
+mod execution;
+mod function;
+mod http_client;
+pub mod middleware;
+mod moment;
+pub mod serve;
+mod step;
+
+pub use app::{App, AppError, Runner};
+pub use client::{ApiError, Client, ClientBuilder, EventBatch, EventSink, SendError};
+pub use config::{Config, ConfigError, Mode};
+pub use context::{Context, FromRef, State};
+pub use error::{
+    BoxError, Error, NonRetriable, ResultExt, Retry, RetryAfter, RetryTime, StepError,
+};
+pub use event::{
+    CronTick, Event, EventError, FunctionFailed, InvalidEvent, OutgoingEvent, Payload, Received,
+    ValidationIssue,
+};
+pub use function::{
+    Batch, CancelOn, Concurrency, Debounce, Function, FunctionBuilder, Handler, NoTrigger,
+    RateLimit, Singleton, Throttle, Timeouts,
+};
+#[cfg(feature = "client")]
+pub use http_client::Reqwest;
+pub use http_client::{HttpClient, HttpError, NoHttp};
+pub use moment::{Clock, Delay, Moment, SystemClock};
+pub use schemars;
+pub use step::{RunStep, SendEvents, Sent, Sleep, Step};
+pub use stepwell_macros::{Event, FromRef};
+pub use stepwell_protocol::{EventId, RunId, UserError};
+
+/// A boxed future.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// This crate's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How this SDK names itself in headers.
+const SDK: &str = concat!("stepwell-rust:v", env!("CARGO_PKG_VERSION"));
+/// How it names itself in a registration.
+const SDK_VERSION: &str = concat!("rust:v", env!("CARGO_PKG_VERSION"));
+
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::event::schema_of;
+    #[cfg(feature = "validation")]
+    pub use crate::event::validate_with_garde;
+}

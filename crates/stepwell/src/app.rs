@@ -1,0 +1,341 @@
+//! An app: its functions, ready to be called.
+
+use crate::Error;
+use crate::client::Client;
+use crate::execution::{
+    CallReply, Ended, Execution, Limits, Target, check_output, drive, is_final,
+};
+use crate::function::Function;
+use crate::middleware::{Middleware, RunInfo, Stack};
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use stepwell_protocol::call::{CallRequest, DISCOVERY};
+use stepwell_protocol::register::Registration;
+use stepwell_protocol::reply::RawReply;
+use stepwell_protocol::{SharedJson, StepId};
+use tracing::Instrument;
+
+/// A client with its functions.
+///
+/// ```
+/// # use stepwell::{App, Client, Context, Error, Function};
+/// # async fn greet(_: Context) -> Result<(), Error> { Ok(()) }
+/// let app = App::new(Client::dev("shop"))
+///     .function(Function::new("greet").on_event("shop/greeted").handler(greet));
+/// let runner = app.runner().expect("ids are unique");
+/// assert_eq!(runner.registration("http://localhost:3000/api/inngest").functions[0].id, "shop-greet");
+/// ```
+#[derive(Debug, Clone)]
+pub struct App {
+    client: Client,
+    version: Option<String>,
+    functions: Vec<Function>,
+    middleware: Stack,
+}
+
+/// An app that no server would take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppError {
+    /// Two functions have one id.
+    #[error("two functions have the id '{0}': an app's ids are unique")]
+    DuplicateFunction(String),
+    /// A function's options cannot be used.
+    #[error("function '{id}': {problem}")]
+    Function {
+        /// The function's id.
+        id: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The client has no app id.
+    #[error("the app has no id: give the client one")]
+    NoId,
+}
+
+impl App {
+    /// An app without functions.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            version: None,
+            functions: Vec::new(),
+            middleware: Stack::default(),
+        }
+    }
+
+    /// The app's own version, for people.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Adds a function.
+    #[must_use]
+    pub fn function(mut self, function: Function) -> Self {
+        self.functions.push(function);
+        self
+    }
+
+    /// Adds functions.
+    #[must_use]
+    pub fn functions(mut self, functions: impl IntoIterator<Item = Function>) -> Self {
+        self.functions.extend(functions);
+        self
+    }
+
+    /// Adds middleware to all functions, after the client's and before their own.
+    #[must_use]
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware = self.middleware.with(Arc::new(middleware));
+        self
+    }
+
+    /// The same app, whose client and steps hand their events to `sink`.
+    #[must_use]
+    pub fn with_event_sink(mut self, sink: impl crate::EventSink) -> Self {
+        self.client = self.client.with_event_sink(sink);
+        self
+    }
+
+    /// The app's client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Checks the app and makes it ready to be called.
+    ///
+    /// # Errors
+    /// [`AppError`] with the function at fault.
+    pub fn runner(self) -> Result<Runner, AppError> {
+        let app_id = self.client.app_id();
+        if app_id.is_empty() {
+            return Err(AppError::NoId);
+        }
+        let shared = self.client.middleware().then(&self.middleware);
+        let mut callables = HashMap::new();
+        for function in &self.functions {
+            let id = function.id.clone();
+            if let Some(problem) = function.problem() {
+                return Err(AppError::Function { id, problem });
+            }
+            let public_id = function.public_id(app_id);
+            let failure_handler = function
+                .on_failure
+                .clone()
+                .map(|handler| (format!("{public_id}-failure"), handler));
+            let own = [(public_id, Arc::clone(&function.handler))];
+            for (public_id, handler) in own.into_iter().chain(failure_handler) {
+                let callable = Callable {
+                    handler,
+                    middleware: shared.then(&function.middleware),
+                    limits: Limits {
+                        outside_steps_max: function.outside_steps_max,
+                    },
+                };
+                if callables.insert(public_id, callable).is_some() {
+                    return Err(AppError::DuplicateFunction(id));
+                }
+            }
+        }
+        Ok(Runner(Arc::new(Inner {
+            client: self.client,
+            version: self.version,
+            functions: self.functions,
+            callables,
+        })))
+    }
+}
+
+/// An app that is ready to be called, by whatever transport. Cloning shares it.
+#[derive(Clone)]
+pub struct Runner(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    version: Option<String>,
+    functions: Vec<Function>,
+    callables: HashMap<String, Callable>,
+}
+
+struct Callable {
+    handler: crate::function::ErasedHandler,
+    middleware: Stack,
+    limits: Limits,
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Runner")
+            .field("app_id", &self.0.client.app_id())
+            .field("functions", &self.0.functions)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// The app's client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.0.client
+    }
+
+    /// The app's functions, without their failure handlers.
+    #[must_use]
+    pub fn functions(&self) -> &[Function] {
+        &self.0.functions
+    }
+
+    /// The app's own version.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        self.0.version.as_deref()
+    }
+
+    /// What a server is told of the app, reached at `url`.
+    #[must_use]
+    pub fn registration(&self, url: &str) -> Registration {
+        let app_id = self.0.client.app_id();
+        let configs = self
+            .0
+            .functions
+            .iter()
+            .flat_map(|function| function.registration(app_id, url));
+        Registration {
+            url: url.to_owned(),
+            deploy_type: "ping".to_owned(),
+            framework: "rust".to_owned(),
+            app_name: app_id.to_owned(),
+            app_version: self.0.version.clone(),
+            sdk: crate::SDK_VERSION.to_owned(),
+            v: "0.1".to_owned(),
+            capabilities: Some(crate::serve::capabilities()),
+            functions: configs.collect(),
+        }
+    }
+
+    /// Runs a call of the function with this public id, and gives the answer for the server. Never panics:
+    /// whatever the function does ends in an answer.
+    ///
+    /// A call with `use_api` must have been completed with its events and steps.
+    pub async fn call(&self, function: &str, request: CallRequest) -> RawReply {
+        self.answer(function, request).await.into_raw()
+    }
+
+    pub(crate) async fn answer(&self, function: &str, request: CallRequest) -> CallReply {
+        let Some(callable) = self.0.callables.get(function) else {
+            return unknown_function(function);
+        };
+        let ctx = &request.ctx;
+        let run = RunInfo {
+            run_id: ctx.run_id,
+            function_id: function.into(),
+            event_name: event_name(&request.event).into(),
+            attempt: ctx.attempt,
+            max_attempts: ctx.max_attempts,
+            request_id: ctx.request_id.as_str().into(),
+        };
+        let span = tracing::info_span!("run", id = %run.run_id, function = %function);
+        let reply = self
+            .run(callable, run, request)
+            .instrument(span.clone())
+            .await;
+        callable.middleware.flush().instrument(span).await;
+        reply
+    }
+
+    async fn run(&self, callable: &Callable, run: RunInfo, request: CallRequest) -> CallReply {
+        let middleware = &callable.middleware;
+        let events = match request.events.is_empty() {
+            true => vec![request.event],
+            false => request.events,
+        };
+        let fail = |error: Error| {
+            let is_final = is_final(&error, &run);
+            middleware.notify(|hooks| hooks.on_run_error(&run, &error, is_final));
+            CallReply::failed(&error, is_final)
+        };
+        let events = match catch_unwind(AssertUnwindSafe(|| {
+            middleware.transform_input(&run, events)
+        })) {
+            Ok(Ok(events)) => events,
+            Ok(Err(error)) => return fail(error),
+            Err(payload) => return fail(crate::execution::panic_error(&*payload)),
+        };
+        let is_first_call = request.ctx.attempt == 0 && request.steps.0.is_empty();
+        let target = match request.ctx.step_id.as_str() {
+            DISCOVERY | "" => Target::Discovery {
+                plan_only: request.ctx.disable_immediate_execution,
+            },
+            step => Target::Step(StepId::parse(step)),
+        };
+        let execution = Execution::new(
+            run.clone(),
+            middleware.clone(),
+            self.0.client.clone(),
+            Arc::clone(self.0.client.clock()),
+            request.steps,
+            request.ctx.stack,
+        );
+        if is_first_call {
+            middleware.notify(|hooks| hooks.on_run_start(&run));
+        }
+        let called = catch_unwind(AssertUnwindSafe(|| {
+            (callable.handler)(Arc::clone(&execution), &events)
+        }));
+        let function = match called {
+            Ok(Ok(function)) => function,
+            Ok(Err(error)) => return fail(error),
+            Err(payload) => return fail(crate::execution::panic_error(&*payload)),
+        };
+        let target_id = match &target {
+            Target::Step(id) => Some(id.clone()),
+            Target::Discovery { .. } => None,
+        };
+        let ended = drive(execution, function, target, callable.limits).await;
+        let ended = match ended {
+            Ended::Returned(output) => match check_output(output) {
+                Ok(output) => Ended::Returned(output),
+                Err(error) => Ended::Failed(error),
+            },
+            other => other,
+        };
+        match &ended {
+            Ended::Returned(output) => {
+                middleware.notify(|hooks| hooks.on_run_complete(&run, output));
+            }
+            Ended::Failed(error) => {
+                let is_final = is_final(error, &run);
+                middleware.notify(|hooks| hooks.on_run_error(&run, error, is_final));
+            }
+            Ended::Executed(_) | Ended::Asked(_) | Ended::TargetMissing(_) => {}
+        }
+        CallReply::of(&ended, target_id.as_ref(), &run)
+    }
+}
+
+fn event_name(event: &SharedJson) -> String {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        #[serde(default)]
+        name: String,
+    }
+    serde_json::from_str::<Named>(event.get())
+        .map(|event| event.name)
+        .unwrap_or_default()
+}
+
+fn unknown_function(function: &str) -> CallReply {
+    let message =
+        format!("Function \"{function}\" was not found in this app; is the app synced correctly?");
+    let body = serde_json::json!({
+        "type": "internal", "name": "Error", "message": message, "stack": format!("Error: {message}"),
+        "__serialized": true,
+    });
+    CallReply::plain(500, body.to_string().into_bytes())
+}

@@ -1,0 +1,308 @@
+//! Where servers are, and the keys to them.
+
+use std::fmt;
+use stepwell_protocol::signing::SigningKey;
+
+const DEV_SERVER: &str = "http://localhost:8288";
+const CLOUD_API: &str = "https://api.inngest.com";
+const CLOUD_EVENTS: &str = "https://inn.gs";
+/// What stands in the path of a development server's event endpoint when there is no key.
+const DEV_EVENT_KEY: &str = "NO_EVENT_KEY_SET";
+
+/// Variables in which hosting platforms name the branch, in order; the environment's name if none is given.
+const BRANCH_VARIABLES: [&str; 6] = [
+    "VERCEL_GIT_COMMIT_REF",
+    "BRANCH",
+    "CF_PAGES_BRANCH",
+    "RENDER_GIT_BRANCH",
+    "RAILWAY_GIT_BRANCH",
+    "BRANCH_NAME",
+];
+
+/// Whether calls are verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A development server: no keys, no signatures.
+    Dev,
+    /// Everything is signed.
+    Cloud,
+}
+
+impl Mode {
+    /// `dev` or `cloud`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Cloud => "cloud",
+        }
+    }
+}
+
+/// Where servers are, and the keys to them. Keys never appear in `Debug`.
+#[derive(Clone)]
+pub struct Config {
+    /// Whether calls are verified.
+    pub mode: Mode,
+    /// The event key.
+    pub event_key: Option<String>,
+    /// The signing key.
+    pub signing_key: Option<SigningKey>,
+    /// A second signing key, for the time while keys are exchanged.
+    pub signing_key_fallback: Option<SigningKey>,
+    /// Origin of the API, without a slash at its end.
+    pub api_url: String,
+    /// Origin of the event API, without a slash at its end.
+    pub event_url: String,
+    /// The environment that requests are for.
+    pub environment: Option<String>,
+    /// The origin under which servers reach the app, when not that of their own requests.
+    pub serve_origin: Option<String>,
+    /// The path under which servers reach the app, likewise.
+    pub serve_path: Option<String>,
+    /// Whether a server may have the functions in its answer to a sync.
+    pub allow_in_band_sync: bool,
+    /// Whether anyone may start a sync.
+    pub allow_unsigned_sync: bool,
+}
+
+/// The environment holds something unusable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A URL without `http://` or `https://`.
+    #[error("{variable} is '{value}'; write an origin such as http://localhost:8288")]
+    Url {
+        /// The variable or option.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Neither a yes nor a no.
+    #[error("{variable} is '{value}'; write 1 or 0")]
+    Boolean {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+}
+
+impl Config {
+    /// A development server on this machine.
+    #[must_use]
+    pub fn dev() -> Self {
+        Self::read(|name| (name == "INNGEST_DEV").then(|| "1".to_owned()))
+            .expect("a constant environment is usable")
+    }
+
+    /// What the process's environment says: the `INNGEST_…` variables of the protocol.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the variable that is unusable.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// What an environment says; `get` gives the value of a variable. Empty values count as absent.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with the variable that is unusable.
+    pub fn read(get: impl Fn(&'static str) -> Option<String>) -> Result<Self, ConfigError> {
+        let get = |name| {
+            get(name)
+                .map(|value| value.trim().to_owned())
+                .filter(|value| !value.is_empty())
+        };
+        let origin = |variable| {
+            get(variable)
+                .map(|value| parse_origin(variable, &value))
+                .transpose()
+        };
+        let flag = |variable, default| {
+            get(variable).map_or(Ok(default), |value| parse_flag(variable, &value))
+        };
+
+        let (mode, dev_server) = match get("INNGEST_DEV") {
+            None => (Mode::Cloud, None),
+            Some(value) if value.contains("://") => {
+                (Mode::Dev, Some(parse_origin("INNGEST_DEV", &value)?))
+            }
+            Some(value) if parse_flag("INNGEST_DEV", &value)? => (Mode::Dev, None),
+            Some(_) => (Mode::Cloud, None),
+        };
+        let base = match (origin("INNGEST_BASE_URL")?, mode) {
+            (Some(base), _) => Some(base),
+            (None, Mode::Dev) => Some(dev_server.unwrap_or_else(|| DEV_SERVER.to_owned())),
+            (None, Mode::Cloud) => None,
+        };
+        let or_base = |own: Option<String>, cloud: &str| {
+            own.or_else(|| base.clone())
+                .unwrap_or_else(|| cloud.to_owned())
+        };
+        Ok(Self {
+            mode,
+            event_key: get("INNGEST_EVENT_KEY"),
+            signing_key: get("INNGEST_SIGNING_KEY").map(SigningKey::new),
+            signing_key_fallback: get("INNGEST_SIGNING_KEY_FALLBACK").map(SigningKey::new),
+            api_url: or_base(origin("INNGEST_API_BASE_URL")?, CLOUD_API),
+            event_url: or_base(origin("INNGEST_EVENT_API_BASE_URL")?, CLOUD_EVENTS),
+            environment: get("INNGEST_ENV").or_else(|| BRANCH_VARIABLES.into_iter().find_map(get)),
+            serve_origin: match origin("INNGEST_SERVE_ORIGIN")? {
+                Some(given) => Some(given),
+                None => origin("INNGEST_SERVE_HOST")?,
+            },
+            serve_path: get("INNGEST_SERVE_PATH"),
+            allow_in_band_sync: flag("INNGEST_ALLOW_IN_BAND_SYNC", true)?,
+            allow_unsigned_sync: flag("INNGEST_ENABLE_UNAUTHED_SYNC", true)?,
+        })
+    }
+
+    /// The key for the path of the event endpoint; `None` when one is needed and none is there.
+    pub(crate) fn event_key_for_path(&self) -> Option<&str> {
+        match (&self.event_key, self.mode) {
+            (Some(key), _) => Some(key),
+            (None, Mode::Dev) => Some(DEV_EVENT_KEY),
+            (None, Mode::Cloud) => None,
+        }
+    }
+
+    /// The signing keys, in the order in which they are tried.
+    pub(crate) fn signing_keys(&self) -> impl Iterator<Item = &SigningKey> {
+        self.signing_key.iter().chain(&self.signing_key_fallback)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Config")
+            .field("mode", &self.mode)
+            .field("event_key", &self.event_key.is_some())
+            .field("signing_key", &self.signing_key.is_some())
+            .field("signing_key_fallback", &self.signing_key_fallback.is_some())
+            .field("api_url", &self.api_url)
+            .field("event_url", &self.event_url)
+            .field("environment", &self.environment)
+            .field("serve_origin", &self.serve_origin)
+            .field("serve_path", &self.serve_path)
+            .field("allow_in_band_sync", &self.allow_in_band_sync)
+            .field("allow_unsigned_sync", &self.allow_unsigned_sync)
+            .finish()
+    }
+}
+
+fn parse_origin(variable: &'static str, value: &str) -> Result<String, ConfigError> {
+    let usable = value.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
+    });
+    if !usable {
+        let value = value.to_owned();
+        return Err(ConfigError::Url { variable, value });
+    }
+    Ok(value.trim_end_matches('/').to_owned())
+}
+
+fn parse_flag(variable: &'static str, value: &str) -> Result<bool, ConfigError> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(ConfigError::Boolean {
+            variable,
+            value: value.to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&'static str, &str)]) -> Result<Config, ConfigError> {
+        Config::read(|name| {
+            let pair = pairs.iter().find(|(key, _)| *key == name);
+            pair.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_environment_decides_mode_and_places() {
+        type Case = (
+            &'static [(&'static str, &'static str)],
+            Mode,
+            &'static str,
+            &'static str,
+        );
+        let cases: [Case; 7] = [
+            (&[], Mode::Cloud, CLOUD_API, CLOUD_EVENTS),
+            (
+                &[("INNGEST_DEV", "0")],
+                Mode::Cloud,
+                CLOUD_API,
+                CLOUD_EVENTS,
+            ),
+            (&[("INNGEST_DEV", "1")], Mode::Dev, DEV_SERVER, DEV_SERVER),
+            (
+                &[("INNGEST_DEV", "http://dev:9/")],
+                Mode::Dev,
+                "http://dev:9",
+                "http://dev:9",
+            ),
+            (
+                &[("INNGEST_BASE_URL", "http://own:1")],
+                Mode::Cloud,
+                "http://own:1",
+                "http://own:1",
+            ),
+            (
+                &[
+                    ("INNGEST_BASE_URL", "http://own:1"),
+                    ("INNGEST_EVENT_API_BASE_URL", "http://events:2"),
+                ],
+                Mode::Cloud,
+                "http://own:1",
+                "http://events:2",
+            ),
+            (
+                &[
+                    ("INNGEST_DEV", "true"),
+                    ("INNGEST_API_BASE_URL", "http://api:3"),
+                ],
+                Mode::Dev,
+                "http://api:3",
+                DEV_SERVER,
+            ),
+        ];
+        for (pairs, mode, api, events) in cases {
+            let config = read(pairs).unwrap();
+            let found = (
+                config.mode,
+                config.api_url.as_str(),
+                config.event_url.as_str(),
+            );
+            assert_eq!(found, (mode, api, events), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let error = |pairs: &[(&'static str, &str)]| read(pairs).unwrap_err().to_string();
+        assert_eq!(
+            error(&[("INNGEST_BASE_URL", "localhost:8288")]),
+            "INNGEST_BASE_URL is 'localhost:8288'; write an origin such as http://localhost:8288"
+        );
+        assert_eq!(
+            error(&[("INNGEST_DEV", "maybe")]),
+            "INNGEST_DEV is 'maybe'; write 1 or 0"
+        );
+    }
+
+    #[test]
+    fn keys_stay_out_of_debug_output() {
+        let config = read(&[
+            ("INNGEST_SIGNING_KEY", "signkey-test-abcd"),
+            ("INNGEST_EVENT_KEY", "secret"),
+        ]);
+        let text = format!("{:?}", config.unwrap());
+        assert!(!text.contains("abcd") && !text.contains("secret"), "{text}");
+    }
+}

@@ -1,0 +1,153 @@
+//! Events as functions get them.
+
+use super::{Event, ValidationIssue, list, shape};
+use crate::moment::Moment;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use stepwell_protocol::UserError;
+use stepwell_protocol::event::{Event as WireEvent, FUNCTION_FAILED};
+
+/// The event that a function runs for.
+#[derive(Debug, Clone)]
+pub struct Received<E> {
+    /// The sender's id, or the server's when it gave none.
+    pub id: String,
+    /// The event's name.
+    pub name: String,
+    /// When it happened.
+    pub at: Moment,
+    /// The version of the data's shape, as sent.
+    pub version: Option<String>,
+    /// What happened.
+    pub data: E,
+}
+
+/// An event's data is not what the function takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event '{name}' is not valid: {}", list(issues))]
+pub struct InvalidEvent {
+    /// The event's name.
+    pub name: String,
+    /// All that is wrong, as far as it can be told.
+    pub issues: Vec<ValidationIssue>,
+}
+
+/// What a handler may take as its event's data: any [`Event`], or [`serde_json::Value`] for data of any shape.
+pub trait Payload: Sized + Send + Sync + 'static {
+    /// Decodes and checks an event's data.
+    ///
+    /// # Errors
+    /// Every value that is not as it must be.
+    fn from_data(data: Value) -> Result<Self, Vec<ValidationIssue>>;
+}
+
+impl Payload for Value {
+    fn from_data(data: Value) -> Result<Self, Vec<ValidationIssue>> {
+        Ok(data)
+    }
+}
+
+impl<E: Event> Payload for E {
+    fn from_data(data: Value) -> Result<Self, Vec<ValidationIssue>> {
+        // Decoding stops at its first error; the schema then finds the others.
+        match stepwell_protocol::decode::from_value::<E>(data.clone()) {
+            Ok(event) => {
+                event.validate()?;
+                Ok(event)
+            }
+            Err(error) => {
+                let mut issues = shape::check(&data, E::schema().as_value());
+                let path = if error.path == "." { "" } else { &error.path };
+                if !issues.iter().any(|issue| issue.path.starts_with(path)) {
+                    let first = ValidationIssue {
+                        path: path.to_owned(),
+                        message: error.message,
+                    };
+                    issues.insert(0, first);
+                }
+                Err(issues)
+            }
+        }
+    }
+}
+
+impl<E: Payload> Received<E> {
+    /// Decodes one event of a call.
+    pub(crate) fn decode(raw: &RawValue) -> Result<Self, InvalidEvent> {
+        let invalid = |name: &str, issues| InvalidEvent {
+            name: name.to_owned(),
+            issues,
+        };
+        let wire: WireEvent =
+            stepwell_protocol::decode::from_slice(raw.get().as_bytes()).map_err(|error| {
+                let issue = ValidationIssue {
+                    path: String::new(),
+                    message: format!("not an event: {error}"),
+                };
+                invalid("?", vec![issue])
+            })?;
+        let data = E::from_data(wire.data).map_err(|issues| invalid(&wire.name, issues))?;
+        Ok(Self {
+            id: wire.id.unwrap_or_default(),
+            name: wire.name,
+            at: Moment::from_unix_ms(wire.ts.unwrap_or_default()),
+            version: wire.v,
+            data,
+        })
+    }
+}
+
+/// The event of a schedule: what a function with [`cron`](crate::FunctionBuilder::cron) triggers gets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CronTick {
+    /// The cron expression.
+    #[serde(default)]
+    pub cron: String,
+    /// When it was due, RFC 3339.
+    #[serde(default, rename = "scheduledAt")]
+    pub scheduled_at: Option<String>,
+    /// When it was started, RFC 3339: later than due by the schedule's jitter.
+    #[serde(default, rename = "fireAt")]
+    pub fire_at: Option<String>,
+}
+
+impl Event for CronTick {
+    const NAME: &'static str = "inngest/scheduled.timer";
+    const VERSION: Option<&'static str> = None;
+
+    fn validate(&self) -> Result<(), Vec<ValidationIssue>> {
+        Ok(())
+    }
+
+    fn schema() -> schemars::Schema {
+        schemars::json_schema!({"type": "object"})
+    }
+}
+
+/// The event of a run that failed: what an [`on_failure`](crate::FunctionBuilder::on_failure) handler gets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FunctionFailed {
+    /// The public id of the function that failed.
+    pub function_id: String,
+    /// The run that failed.
+    pub run_id: String,
+    /// Its error.
+    pub error: UserError,
+    /// The event that it ran for.
+    #[serde(default)]
+    pub event: Value,
+}
+
+impl Event for FunctionFailed {
+    const NAME: &'static str = FUNCTION_FAILED;
+    const VERSION: Option<&'static str> = None;
+
+    fn validate(&self) -> Result<(), Vec<ValidationIssue>> {
+        Ok(())
+    }
+
+    fn schema() -> schemars::Schema {
+        schemars::json_schema!({"type": "object"})
+    }
+}

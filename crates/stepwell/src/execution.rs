@@ -1,0 +1,455 @@
+//! One call of a function: what is recorded, what was found, what may move.
+//!
+//! A function is polled until nothing of it can move. What it asked for until then decides the answer: a step
+//! that may run now is executed in its own place, inside the function's future; any other is reported, and the
+//! function is dropped. The next call polls it anew from the start, with one more step recorded.
+//!
+//! Recorded steps are released one at a time, in the order in which they once completed, and only when nothing
+//! else can move: so races end as they once ended, and repeated ids are counted alike on each call.
+
+mod driver;
+mod memo;
+mod reply;
+
+pub(crate) use driver::{Ended, Limits, Target, drive, panic_error};
+pub(crate) use memo::Memo;
+pub(crate) use reply::{CallReply, REQUEST_VERSION, check_output, is_final};
+
+use crate::Error;
+use crate::error::serialized;
+use crate::middleware::{RunInfo, Stack, StepInfo};
+use crate::moment::Clock;
+use serde_json::{Map, Value};
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+use stepwell_protocol::call::{MemoizedSteps, Stack as CompletionOrder};
+use stepwell_protocol::op::{Op, Opcode, Timing, Userland};
+use stepwell_protocol::{SharedJson, StepId, limits};
+
+thread_local! {
+    /// The execution whose step is being polled on this thread, by address; 0 when none is.
+    static INSIDE_STEP: Cell<usize> = const { Cell::new(0) };
+}
+
+/// One call of a function, shared by its driver and its steps.
+pub(crate) struct Execution {
+    pub(crate) run: RunInfo,
+    pub(crate) middleware: Stack,
+    pub(crate) client: crate::Client,
+    pub(crate) clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+impl fmt::Debug for Execution {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Execution")
+            .field("run", &self.run)
+            .finish_non_exhaustive()
+    }
+}
+
+struct State {
+    memos: HashMap<StepId, Memo>,
+    /// Recorded steps that were not released yet, in the order in which they completed.
+    order: VecDeque<StepId>,
+    found: Vec<Found>,
+    positions: HashMap<StepId, usize>,
+    repeats: HashMap<String, usize>,
+    replaying: bool,
+    executed: Option<Executed>,
+    misuse: Option<Error>,
+}
+
+/// A step that the function asked for.
+struct Found {
+    id: StepId,
+    info: StepInfo,
+    op: Op,
+    phase: Phase,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Asked for, and pending.
+    Waiting,
+    /// Its recorded result may be taken.
+    Released,
+    /// It may execute.
+    Permitted,
+    /// It executes.
+    Executing,
+    /// Its result was taken, or its future dropped.
+    Over,
+}
+
+/// What the one step that executed in this call reports.
+#[derive(Debug)]
+pub(crate) struct Executed {
+    pub(crate) op: Op,
+    /// The error, and whether no other attempt comes.
+    pub(crate) failure: Option<(Error, bool)>,
+}
+
+/// What a step is, before it is asked for.
+#[derive(Debug)]
+pub(crate) struct StepSpec {
+    pub(crate) id: String,
+    pub(crate) display_name: Option<String>,
+    /// The op's name; the id when absent.
+    pub(crate) name: Option<String>,
+    pub(crate) opcode: Opcode,
+    pub(crate) opts: Map<String, Value>,
+}
+
+impl StepSpec {
+    pub(crate) fn new(id: impl Into<String>, opcode: Opcode) -> Self {
+        Self {
+            id: id.into(),
+            display_name: None,
+            name: None,
+            opcode,
+            opts: Map::new(),
+        }
+    }
+}
+
+/// A step's place in an execution.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    execution: Arc<Execution>,
+    spec: Option<StepSpec>,
+    position: Option<usize>,
+}
+
+/// What a step's future is to do.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Stay pending.
+    Wait,
+    /// Execute now, and keep executing.
+    Execute,
+    /// Resolve with this.
+    Resolve(Memo),
+}
+
+impl Execution {
+    pub(crate) fn new(
+        run: RunInfo,
+        middleware: Stack,
+        client: crate::Client,
+        clock: Arc<dyn Clock>,
+        steps: MemoizedSteps,
+        completed: CompletionOrder,
+    ) -> Arc<Self> {
+        let mut memos = HashMap::with_capacity(steps.0.len());
+        let mut order = VecDeque::with_capacity(steps.0.len());
+        let mut unordered = Vec::new();
+        let stacked: HashSet<&StepId> = completed.stack.iter().collect();
+        for (id, value) in steps.0 {
+            let Some(memo) = memo::read(&value) else {
+                continue;
+            };
+            if !stacked.contains(&id) {
+                unordered.push(id.clone());
+            }
+            memos.insert(id, memo);
+        }
+        let mut seen = HashSet::new();
+        let known = completed.stack.into_iter().chain(unordered);
+        order.extend(known.filter(|id| memos.contains_key(id) && seen.insert(id.clone())));
+        let replaying = !memos.is_empty();
+        Arc::new(Self {
+            run,
+            middleware,
+            client,
+            clock,
+            state: Mutex::new(State {
+                memos,
+                order,
+                found: Vec::new(),
+                positions: HashMap::new(),
+                repeats: HashMap::new(),
+                replaying,
+                executed: None,
+                misuse: None,
+            }),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code of the user runs under the lock, so a poisoned one is still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether recorded steps are still to be replayed.
+    pub(crate) fn is_replaying(&self) -> bool {
+        self.state().replaying
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn found_info(&self, position: usize) -> StepInfo {
+        self.state().found[position].info.clone()
+    }
+}
+
+impl State {
+    /// The steps that are pending and not recorded, in the order in which they were found.
+    fn new_steps(&self) -> impl Iterator<Item = (usize, &Found)> {
+        self.found.iter().enumerate().filter(|(_, found)| {
+            found.phase == Phase::Waiting && !self.memos.contains_key(&found.id)
+        })
+    }
+
+    /// Releases the recorded step that completed first among those asked for. Returns whether there was one.
+    fn release_next(&mut self) -> bool {
+        let next = self.order.iter().enumerate().find_map(|(at, id)| {
+            let position = *self.positions.get(id)?;
+            (self.found[position].phase == Phase::Waiting).then_some((at, position))
+        });
+        let Some((at, position)) = next else {
+            return false;
+        };
+        self.order.remove(at);
+        if self.order.is_empty() {
+            self.replaying = false;
+        }
+        self.set_phase(position, Phase::Released);
+        true
+    }
+
+    fn set_phase(&mut self, position: usize, phase: Phase) {
+        let found = &mut self.found[position];
+        found.phase = phase;
+        if let Some(waker) = found.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn register(&mut self, spec: StepSpec, cx: &Context<'_>) -> usize {
+        let repeats = self.repeats.entry(spec.id.clone()).or_default();
+        let index = *repeats;
+        *repeats += 1;
+        let id = StepId::of(&spec.id, index);
+        let display_name = spec.display_name.unwrap_or_else(|| spec.id.clone());
+        let mut op = Op::new(
+            spec.opcode,
+            id.clone(),
+            spec.name.unwrap_or_else(|| spec.id.clone()),
+        );
+        op.display_name = Some(display_name.clone());
+        op.opts = (!spec.opts.is_empty()).then_some(spec.opts);
+        op.userland = Some(Userland {
+            id: spec.id.clone(),
+            index: index as u64,
+        });
+        self.found.push(Found {
+            id: id.clone(),
+            info: StepInfo {
+                id: spec.id,
+                index,
+                display_name,
+            },
+            op,
+            phase: Phase::Waiting,
+            waker: Some(cx.waker().clone()),
+        });
+        let position = self.found.len() - 1;
+        self.positions.insert(id, position);
+        position
+    }
+}
+
+impl Slot {
+    pub(crate) fn new(execution: Arc<Execution>, spec: StepSpec) -> Self {
+        Self {
+            execution,
+            spec: Some(spec),
+            position: None,
+        }
+    }
+
+    pub(crate) fn execution(&self) -> &Arc<Execution> {
+        &self.execution
+    }
+
+    /// The step as it will be asked for; `None` once it was.
+    pub(crate) fn spec_mut(&mut self) -> Option<&mut StepSpec> {
+        self.spec.as_mut()
+    }
+
+    /// Asks for the step, the first time; says what to do.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Turn {
+        let execution = &*self.execution;
+        let mut state = execution.state();
+        let position = match (self.position, self.spec.take()) {
+            (Some(position), _) => position,
+            (None, Some(spec)) if INSIDE_STEP.get() == execution.address() => {
+                let outer = state
+                    .found
+                    .iter()
+                    .find(|found| found.phase == Phase::Executing);
+                let outer = outer.map_or("?", |found| found.info.id.as_str());
+                let message = format!(
+                    "step \"{}\" is awaited inside step \"{outer}\": a step cannot contain steps; await it before or after \"{outer}\"",
+                    spec.id
+                );
+                state
+                    .misuse
+                    .get_or_insert(Error::new("NestedStepError", message).non_retriable());
+                return Turn::Wait;
+            }
+            (None, Some(spec)) => {
+                let position = state.register(spec, cx);
+                self.position = Some(position);
+                position
+            }
+            (None, None) => return Turn::Wait,
+        };
+        match state.found[position].phase {
+            Phase::Waiting | Phase::Over => {
+                let old = state.found[position].waker.replace(cx.waker().clone());
+                // A waker may own what it wakes, other steps included: it goes after the lock.
+                drop(state);
+                drop(old);
+                Turn::Wait
+            }
+            Phase::Permitted => {
+                state.found[position].phase = Phase::Executing;
+                Turn::Execute
+            }
+            Phase::Executing => Turn::Execute,
+            Phase::Released => {
+                state.found[position].phase = Phase::Over;
+                let id = state.found[position].id.clone();
+                let memo = state
+                    .memos
+                    .get(&id)
+                    .expect("only recorded steps are released");
+                Turn::Resolve(memo.clone())
+            }
+        }
+    }
+
+    /// The step's info, once it was asked for.
+    pub(crate) fn info(&self) -> StepInfo {
+        let position = self.position.expect("the step was asked for");
+        self.execution.found_info(position)
+    }
+
+    pub(crate) fn hash(&self) -> StepId {
+        let position = self.position.expect("the step was asked for");
+        self.execution.state().found[position].id.clone()
+    }
+
+    /// Runs a poll of the step's own code; steps asked for within are refused.
+    pub(crate) fn enter<T>(&self, poll: impl FnOnce() -> T) -> T {
+        struct Restore(usize);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                INSIDE_STEP.set(self.0);
+            }
+        }
+        let _restore = Restore(INSIDE_STEP.replace(self.execution.address()));
+        poll()
+    }
+
+    /// Takes the result of the step that executed.
+    pub(crate) fn complete(&self, result: Result<SharedJson, Error>, timing: Timing) {
+        let execution = &*self.execution;
+        let info = self.info();
+        let result = result.and_then(|output| check_size(&info, output));
+        match &result {
+            Ok(output) => execution
+                .middleware
+                .notify(|hooks| hooks.on_step_complete(&execution.run, &info, output)),
+            Err(error) => {
+                let is_final = is_final(error, &execution.run);
+                execution
+                    .middleware
+                    .notify(|hooks| hooks.on_step_error(&execution.run, &info, error, is_final));
+            }
+        }
+        let mut state = execution.state();
+        let position = self.position.expect("the step was asked for");
+        let mut op = state.found[position].op.clone();
+        op.timing = Some(timing);
+        state.executed = Some(executed(op, result, &execution.run));
+    }
+
+    /// Fails the attempt because a step without a result of its own has failed.
+    pub(crate) fn fail(&self, error: Error) {
+        self.execution.state().misuse.get_or_insert(error);
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(position) = self.position {
+            let mut state = self.execution.state();
+            state.found[position].phase = Phase::Over;
+            let waker = state.found[position].waker.take();
+            drop(state);
+            drop(waker);
+        }
+    }
+}
+
+fn check_size(info: &StepInfo, output: SharedJson) -> Result<SharedJson, Error> {
+    let (size, max) = (output.get().len(), limits::STEP_OUTPUT_BYTES_MAX);
+    if size <= max {
+        return Ok(output);
+    }
+    let message = format!(
+        "step \"{}\" returned {size} bytes; at most {max} are recorded: store the data elsewhere and return a reference",
+        info.id
+    );
+    Err(Error::new("StepOutputTooLarge", message).non_retriable())
+}
+
+fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunInfo) -> Executed {
+    match result {
+        Ok(output) => {
+            op.op = Opcode::StepRun;
+            op.data = Some(output);
+            Executed { op, failure: None }
+        }
+        Err(error) => {
+            let is_final = is_final(&error, run);
+            let wire = error.to_wire();
+            op.op = Opcode::StepError;
+            if is_final {
+                op.op = Opcode::StepFailed;
+                let data = serialized(&stepwell_protocol::UserError::new(
+                    &wire.name,
+                    &wire.message,
+                ));
+                op.data = stepwell_protocol::shared_json(data.to_string()).ok();
+            }
+            op.error = Some(wire);
+            Executed {
+                op,
+                failure: Some((error, is_final)),
+            }
+        }
+    }
+}
+
+/// Nanoseconds since the Unix epoch, and a duration in nanoseconds.
+pub(crate) fn timing(start_ms: i64, duration: Duration) -> Timing {
+    Timing {
+        a: start_ms as f64 * 1e6,
+        b: duration.as_nanos() as f64,
+    }
+}
+
+#[cfg(test)]
+mod tests;

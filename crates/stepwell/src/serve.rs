@@ -1,0 +1,273 @@
+//! Serving an app to a server over HTTP: a request in, a response out.
+//!
+//! [`Handler`] knows no web framework. [`axum`] mounts one on a router.
+
+#[cfg(feature = "axum")]
+mod axum_adapter;
+mod introspect;
+mod sync;
+
+#[cfg(feature = "axum")]
+pub use axum_adapter::axum;
+pub(crate) use introspect::capabilities;
+
+use crate::app::{App, AppError, Runner};
+use crate::config::Mode;
+use crate::execution::{CallReply, REQUEST_VERSION};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use serde_json::json;
+use stepwell_protocol::call::CallRequest;
+use stepwell_protocol::signing::{SigningKey, verify};
+use stepwell_protocol::{headers, limits};
+
+/// A larger request is refused, unless [`Handler::body_limit`] says otherwise: a run's recorded steps and its
+/// events, with room to spare.
+const BODY_BYTES_MAX: usize = limits::RUN_STATE_BYTES_MAX + 8 * 1024 * 1024;
+
+/// Serves an app: introspection (`GET`), syncs (`PUT`) and calls (`POST`), on one URL.
+///
+/// ```
+/// # use stepwell::{App, Client, serve::Handler};
+/// # async fn example() {
+/// let handler = Handler::new(App::new(Client::dev("shop"))).expect("the app is sound");
+/// let request = http::Request::get("/api/inngest").body(bytes::Bytes::new()).expect("it is complete");
+/// let response = handler.handle(request).await;
+/// assert_eq!(response.status(), 200);
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Handler {
+    runner: Runner,
+    framework: &'static str,
+    body_bytes_max: usize,
+}
+
+/// A request, once its signature is known.
+struct Verified<'h> {
+    method: Method,
+    uri: http::Uri,
+    headers: HeaderMap,
+    body: Bytes,
+    /// The key that signed it; `None` when it is not signed, or need not be.
+    key: Option<&'h SigningKey>,
+}
+
+impl Handler {
+    /// A handler of an app.
+    ///
+    /// # Errors
+    /// [`AppError`] with the function at fault.
+    pub fn new(app: App) -> Result<Self, AppError> {
+        Ok(Self::of(app.runner()?))
+    }
+
+    /// A handler of an app that is ready.
+    #[must_use]
+    pub fn of(runner: Runner) -> Self {
+        Self {
+            runner,
+            framework: "http",
+            body_bytes_max: BODY_BYTES_MAX,
+        }
+    }
+
+    /// The largest body that is taken, in bytes: 40 MiB when none is given.
+    #[must_use]
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_bytes_max = bytes;
+        self
+    }
+
+    /// What servers are told the web framework is.
+    #[must_use]
+    pub fn framework(mut self, name: &'static str) -> Self {
+        self.framework = name;
+        self
+    }
+
+    /// The app that is served.
+    #[must_use]
+    pub fn runner(&self) -> &Runner {
+        &self.runner
+    }
+
+    /// Answers a request.
+    pub async fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
+        let (parts, body) = request.into_parts();
+        if body.len() > self.body_bytes_max {
+            return self.too_large();
+        }
+        let config = self.runner.client().config();
+        let signature = parts
+            .headers
+            .get(headers::SIGNATURE)
+            .and_then(|value| value.to_str().ok());
+        let now_s = u64::try_from(self.now_ms() / 1_000).unwrap_or_default();
+        let verified = verify(config.signing_keys(), signature, &body, now_s);
+        let key = match config.mode {
+            Mode::Dev => None,
+            Mode::Cloud => verified.as_ref().ok().copied(),
+        };
+        let trusted = config.mode == Mode::Dev || key.is_some();
+        let request = Verified {
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
+            body,
+            key,
+        };
+        let mut response = match request.method {
+            Method::GET => self.introspect(&request),
+            Method::PUT if trusted || config.allow_unsigned_sync => self.sync(&request).await,
+            Method::POST if trusted => self.post(&request).await,
+            Method::PUT | Method::POST => {
+                if let Err(error) = verified {
+                    tracing::warn!(%error, "a request was refused: its signature cannot be verified");
+                }
+                self.json(
+                    StatusCode::UNAUTHORIZED,
+                    &json!({"message": "Unauthorized"}),
+                )
+            }
+            _ => self.json(
+                StatusCode::METHOD_NOT_ALLOWED,
+                &json!({"message": "Method not allowed"}),
+            ),
+        };
+        if let Some(key) = key {
+            let signature = key.sign(response.body(), now_s);
+            let value = HeaderValue::try_from(signature).expect("a signature is ASCII");
+            response.headers_mut().insert(headers::SIGNATURE, value);
+        }
+        response
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.runner.client().clock().now().unix_ms()
+    }
+
+    async fn post(&self, request: &Verified<'_>) -> Response<Bytes> {
+        match query(&request.uri, "probe").as_deref() {
+            None => {}
+            Some("trust") => return self.response(StatusCode::OK, Bytes::new()),
+            Some(probe) => {
+                let message = format!("Unknown probe \"{probe}\"");
+                return self.json(StatusCode::BAD_REQUEST, &json!({"message": message}));
+            }
+        }
+        let Some(function) = query(&request.uri, "fnId") else {
+            let message = "the query names no function: a call carries fnId=<app>-<function>";
+            return self.json(StatusCode::BAD_REQUEST, &json!({"message": message}));
+        };
+        let mut call = match CallRequest::parse(&request.body) {
+            Ok(call) => call,
+            Err(error) => {
+                let message = format!("the call's body is not understood: {error}");
+                let body = json!({"name": "Error", "message": message, "__serialized": true});
+                return self.json(StatusCode::INTERNAL_SERVER_ERROR, &body);
+            }
+        };
+        if let Some(target) = query(&request.uri, "stepId") {
+            call.ctx.step_id = target;
+        }
+        if (call.use_api || call.ctx.use_api)
+            && let Err(error) = self.complete(&mut call).await
+        {
+            tracing::warn!(%error, run = %call.ctx.run_id, "a call's events and steps could not be fetched");
+            let body = json!({"name": "Error", "message": error.to_string(), "__serialized": true});
+            return self.json(StatusCode::INTERNAL_SERVER_ERROR, &body);
+        }
+        self.reply(self.runner.answer(&function, call).await)
+    }
+
+    /// Fetches what was left out of a large call.
+    async fn complete(&self, call: &mut CallRequest) -> Result<(), crate::client::ApiError> {
+        let client = self.runner.client();
+        call.events = client.run_events(call.ctx.run_id).await?;
+        call.steps = client.run_steps(call.ctx.run_id).await?;
+        Ok(())
+    }
+
+    fn reply(&self, reply: CallReply) -> Response<Bytes> {
+        let status = StatusCode::from_u16(reply.status).expect("answers have valid statuses");
+        let mut response = self.response(status, reply.body.into());
+        let headers = response.headers_mut();
+        if let Some(no_retry) = reply.no_retry {
+            let value = if no_retry { "true" } else { "false" };
+            headers.insert(headers::NO_RETRY, HeaderValue::from_static(value));
+        }
+        if let Some(retry_after) = reply.retry_after {
+            let value = HeaderValue::try_from(retry_after).expect("seconds and dates are ASCII");
+            headers.insert(header::RETRY_AFTER, value);
+        }
+        response
+    }
+
+    fn json(&self, status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
+        self.response(status, body.to_string().into())
+    }
+
+    /// The answer to a request whose body was not read to its end.
+    pub(crate) fn too_large(&self) -> Response<Bytes> {
+        let message = format!("the body is larger than {} bytes", self.body_bytes_max);
+        self.json(StatusCode::PAYLOAD_TOO_LARGE, &json!({"message": message}))
+    }
+
+    fn response(&self, status: StatusCode, body: Bytes) -> Response<Bytes> {
+        let config = self.runner.client().config();
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let fixed = [
+            (headers::SDK, crate::SDK),
+            (headers::FRAMEWORK, self.framework),
+            (headers::EXPECTED_SERVER_KIND, config.mode.as_str()),
+            ("user-agent", crate::SDK),
+            ("content-type", "application/json"),
+        ];
+        let headers = response.headers_mut();
+        for (name, value) in fixed {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.insert(headers::REQUEST_VERSION, REQUEST_VERSION.into());
+        if let Some(value) = config
+            .environment
+            .as_deref()
+            .and_then(|name| HeaderValue::try_from(name).ok())
+        {
+            headers.insert(headers::ENVIRONMENT, value);
+        }
+        response
+    }
+}
+
+/// A parameter of a query, percent-decoded.
+fn query(uri: &http::Uri, name: &str) -> Option<String> {
+    let pairs = uri
+        .query()?
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = tail
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|digits| hex::decode(digits).ok());
+        match escaped {
+            Some(decoded) => {
+                bytes.extend(decoded);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(if *first == b'+' { b' ' } else { *first });
+                rest = tail;
+            }
+        }
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests;
