@@ -17,6 +17,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use stepwell_protocol::FunctionId;
 
+/// What is called first: by score (milliseconds; lower goes first), then by item.
+pub(crate) type Rank = (u64, ItemId);
+
 /// A lane: function, whether its items start runs, hash of the flow-control values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct LaneKey {
@@ -37,16 +40,15 @@ pub(crate) struct Hurdles {
 #[derive(Debug)]
 struct Lane {
     hurdles: Hurdles,
-    /// Score (milliseconds; lower goes first) and item.
-    items: BTreeSet<(u64, ItemId)>,
+    items: BTreeSet<Rank>,
     place: Place,
 }
 
-/// Where a lane stands. The score is the one that it is filed under.
+/// Where a lane stands. The rank is the one that it is filed under: its first item's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    Ready(u64),
-    Gate(u128, u64),
+    Ready(Rank),
+    Gate(u128, Rank),
     Throttled(Timestamp),
 }
 
@@ -67,7 +69,7 @@ pub(crate) struct Queue {
     lanes: HashMap<LaneKey, Lane>,
     gates: Gates,
     /// Lanes that may be able to move, by function; functions take turns in the order of `turns`.
-    ready: HashMap<FunctionId, BTreeSet<(u64, LaneKey)>>,
+    ready: HashMap<FunctionId, BTreeSet<(Rank, LaneKey)>>,
     turns: VecDeque<FunctionId>,
     /// The dispatch of each call in flight, and the gates that it is inside of.
     in_flight: HashMap<ItemId, (u64, SmallVec<[u128; 2]>)>,
@@ -141,9 +143,9 @@ impl Queue {
             let function_limit = |definition| limits.limit(key.function, definition);
             let shut = self.gates.first_shut(&lane.hurdles.gates, function_limit);
             if let Some(gate) = shut {
-                let score = lane.items.first().expect("a lane in the queue has items").0;
-                lane.place = Place::Gate(gate, score);
-                self.gates.park(gate, score, key);
+                let rank = *lane.items.first().expect("a lane in the queue has items");
+                lane.place = Place::Gate(gate, rank);
+                self.gates.park(gate, rank, key);
                 let hurdles = lane.hurdles.clone();
                 self.pass_on(&hurdles, Some(gate), limits);
                 continue;
@@ -160,8 +162,11 @@ impl Queue {
                 .items
                 .pop_first()
                 .expect("a lane in the queue has items");
-            let gates: SmallVec<[u128; 2]> =
+            let mut gates: SmallVec<[u128; 2]> =
                 lane.hurdles.gates.iter().map(|(_, gate)| *gate).collect();
+            // Two limits may meet in one gate, e.g. two environment-wide keys of one value: a call is inside it once.
+            gates.sort_unstable();
+            gates.dedup();
             if lane.items.is_empty() {
                 self.lanes.remove(&key);
             } else {
@@ -250,36 +255,36 @@ impl Queue {
             .lanes
             .get_mut(&key)
             .expect("only lanes with items are made ready");
-        let score = lane.items.first().expect("a lane in the queue has items").0;
-        lane.place = Place::Ready(score);
+        let rank = *lane.items.first().expect("a lane in the queue has items");
+        lane.place = Place::Ready(rank);
         let lanes = self.ready.entry(key.function).or_default();
         if lanes.is_empty() {
             self.turns.push_back(key.function);
         }
-        lanes.insert((score, key));
+        lanes.insert((rank, key));
     }
 
-    /// Files a lane under its first item's score again.
+    /// Files a lane under its first item again.
     fn refile(&mut self, key: LaneKey) {
         let lane = self
             .lanes
             .get_mut(&key)
             .expect("only lanes with items are filed");
-        let score = lane.items.first().expect("a lane in the queue has items").0;
+        let rank = *lane.items.first().expect("a lane in the queue has items");
         match lane.place {
-            Place::Ready(old) if old != score => {
+            Place::Ready(old) if old != rank => {
                 let lanes = self
                     .ready
                     .get_mut(&key.function)
                     .expect("a ready lane is listed");
                 lanes.remove(&(old, key));
-                lanes.insert((score, key));
-                lane.place = Place::Ready(score);
+                lanes.insert((rank, key));
+                lane.place = Place::Ready(rank);
             }
-            Place::Gate(gate, old) if old != score => {
+            Place::Gate(gate, old) if old != rank => {
                 self.gates.unpark(gate, old, key);
-                self.gates.park(gate, score, key);
-                lane.place = Place::Gate(gate, score);
+                self.gates.park(gate, rank, key);
+                lane.place = Place::Gate(gate, rank);
             }
             _ => {}
         }
@@ -290,16 +295,16 @@ impl Queue {
             return;
         };
         match lane.place {
-            Place::Ready(score) => {
+            Place::Ready(rank) => {
                 if let Some(lanes) = self.ready.get_mut(&key.function) {
-                    lanes.remove(&(score, key));
+                    lanes.remove(&(rank, key));
                     if lanes.is_empty() {
                         self.ready.remove(&key.function);
                         self.turns.retain(|function| *function != key.function);
                     }
                 }
             }
-            Place::Gate(gate, score) => self.gates.unpark(gate, score, key),
+            Place::Gate(gate, rank) => self.gates.unpark(gate, rank, key),
             Place::Throttled(_) => {}
         }
     }
@@ -316,9 +321,11 @@ impl Queue {
     fn wake_from(&mut self, gate: u128, limits: &impl Limits) {
         let lanes = &self.lanes;
         let admits = |key: LaneKey| {
-            let hurdles = &lanes.get(&key)?.hurdles;
-            let (definition, _) = hurdles.gates.iter().find(|(_, other)| *other == gate)?;
-            limits.limit(key.function, *definition)
+            let gates = lanes.get(&key)?.hurdles.gates.iter();
+            gates
+                .filter(|(_, other)| *other == gate)
+                .filter_map(|(definition, _)| limits.limit(key.function, *definition))
+                .min()
         };
         if let Some(key) = self.gates.unpark_first(gate, admits) {
             self.make_ready(key);

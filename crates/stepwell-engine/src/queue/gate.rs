@@ -1,6 +1,6 @@
 //! Gates: counters of calls in flight, and the lanes that wait at them.
 
-use super::LaneKey;
+use super::{LaneKey, Rank};
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ const ASKED_MAX: usize = 16;
 #[derive(Debug, Default)]
 struct Gate {
     inside: u32,
-    waiting: BTreeSet<(u64, LaneKey)>,
+    waiting: BTreeSet<(Rank, LaneKey)>,
 }
 
 /// Gates that have someone inside or waiting.
@@ -47,17 +47,17 @@ impl Gates {
         }
     }
 
-    pub(super) fn park(&mut self, gate: u128, score: u64, lane: LaneKey) {
+    pub(super) fn park(&mut self, gate: u128, rank: Rank, lane: LaneKey) {
         self.gates
             .entry(gate)
             .or_default()
             .waiting
-            .insert((score, lane));
+            .insert((rank, lane));
     }
 
-    pub(super) fn unpark(&mut self, gate: u128, score: u64, lane: LaneKey) {
+    pub(super) fn unpark(&mut self, gate: u128, rank: Rank, lane: LaneKey) {
         if let Some(entry) = self.gates.get_mut(&gate) {
-            entry.waiting.remove(&(score, lane));
+            entry.waiting.remove(&(rank, lane));
             self.drop_if_unused(gate);
         }
     }
