@@ -71,6 +71,7 @@ impl Engine {
             }
         }
         let attempt = self.items[&item].attempt;
+        let mut progress = false;
         for step in steps
             .into_iter()
             .filter(|step| step.op != Opcode::StepPlanned)
@@ -85,7 +86,8 @@ impl Engine {
                 started_at: step.started_at.unwrap_or(since),
             };
             match self.record_step(run, end, now, out) {
-                Recorded::First | Recorded::Repeated => {}
+                Recorded::First => progress = true,
+                Recorded::Repeated => {}
                 Recorded::TooMany => {
                     self.fail_for_steps(run, now, out);
                     return Err(CheckpointError::StateTooLarge);
@@ -96,12 +98,12 @@ impl Engine {
                 }
             }
         }
-        // The steps that follow have their own attempts.
+        // The steps that follow a new one have their own attempts.
         let found = self
             .items
             .get_mut(&item)
             .expect("the call's item was just there");
-        if found.attempt > 0 {
+        if progress && found.attempt > 0 {
             found.attempt = 0;
             let (kind, due) = (found.kind.clone(), found.due);
             out.changes.push(Change::ItemPut(ItemRow {
