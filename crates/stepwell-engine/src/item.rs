@@ -44,8 +44,10 @@ pub enum ItemKind {
     Discovery(Option<StepId>),
     /// Calls the function to run this one planned step.
     Step(StepId),
-    /// Ends this sleep, then calls the function.
+    /// Ends this sleep, then calls the function unless other steps of its group are still pending.
     Sleep(StepId),
+    /// Ends this sleep, then calls the function whatever else is pending.
+    RacingSleep(StepId),
     /// Tells the world that the run has ended.
     Announce,
 }
@@ -59,6 +61,7 @@ impl ItemKind {
             Self::Discovery(_) => "discovery",
             Self::Step(_) => "step",
             Self::Sleep(_) => "sleep",
+            Self::RacingSleep(_) => "racing-sleep",
             Self::Announce => "announce",
         }
     }
@@ -69,7 +72,7 @@ impl ItemKind {
         match self {
             Self::Start | Self::Announce => None,
             Self::Discovery(cause) => cause.as_ref(),
-            Self::Step(step) | Self::Sleep(step) => Some(step),
+            Self::Step(step) | Self::Sleep(step) | Self::RacingSleep(step) => Some(step),
         }
     }
 
@@ -81,6 +84,7 @@ impl ItemKind {
             ("discovery", cause) => Some(Self::Discovery(cause)),
             ("step", Some(step)) => Some(Self::Step(step)),
             ("sleep", Some(step)) => Some(Self::Sleep(step)),
+            ("racing-sleep", Some(step)) => Some(Self::RacingSleep(step)),
             ("announce", None) => Some(Self::Announce),
             _ => None,
         }

@@ -86,6 +86,14 @@ impl Engine {
         }
     }
 
+    /// Whether a step of the run's parallel group is pending that something other than the item at hand will end.
+    /// A group whose steps nothing will end any more is not waited for: the function is called and says anew
+    /// what it wants.
+    pub(crate) fn waits_for_group(&self, run: RunId) -> bool {
+        let run = &self.runs[&run];
+        !run.pending.is_empty() && run.items.len() > 1
+    }
+
     fn has_queued_discovery(&self, run: RunId) -> bool {
         self.runs[&run].items.iter().any(|id| {
             let item = &self.items[id];
@@ -105,7 +113,7 @@ impl Engine {
             self.timers.insert((item.due, Timer::Item(id)));
             return;
         }
-        if let ItemKind::Sleep(step) = &item.kind {
+        if let ItemKind::Sleep(step) | ItemKind::RacingSleep(step) = &item.kind {
             let step = step.clone();
             self.end_sleep(id, step, now, out);
             return;
@@ -122,6 +130,7 @@ impl Engine {
 
     fn end_sleep(&mut self, id: ItemId, step: StepId, now: Timestamp, out: &mut Decision) {
         let run_id = self.items[&id].run;
+        let race = matches!(self.items[&id].kind, ItemKind::RacingSleep(_));
         let end = StepEnd {
             step: step.clone(),
             op: "Sleep",
@@ -136,7 +145,11 @@ impl Engine {
             Recorded::TooMany => return self.fail_for_steps(run_id, now, out),
             Recorded::TooLarge => return self.fail_for_state(run_id, now, out),
         }
-        if !self.runs[&run_id].pending.is_empty() || self.has_queued_discovery(run_id) {
+        let goes_on = race || !self.waits_for_group(run_id);
+        if goes_on {
+            self.allow_immediate(run_id, out);
+        }
+        if !goes_on || self.has_queued_discovery(run_id) {
             self.remove_item(id, out);
             return;
         }
@@ -231,7 +244,10 @@ impl Engine {
         let (target, cause) = match &item.kind {
             ItemKind::Step(step) => (Some(step.clone()), None),
             ItemKind::Discovery(cause) => (None, cause.as_ref()),
-            ItemKind::Start | ItemKind::Sleep(_) | ItemKind::Announce => (None, None),
+            ItemKind::Start
+            | ItemKind::Sleep(_)
+            | ItemKind::RacingSleep(_)
+            | ItemKind::Announce => (None, None),
         };
         out.effects.push(Effect::Call(Box::new(Call {
             item: id,

@@ -191,23 +191,23 @@ impl Engine {
         match self.apply_ops(returned, ops, now, ids, out) {
             Verdict::Ended | Verdict::Retried => {}
             Verdict::Continue { ended, race, cause } => {
-                let drained = self.runs[&returned.run].pending.is_empty();
-                if ended && (drained || race) {
-                    self.allow_immediate(returned.run, drained, out);
+                if ended && (race || !self.waits_for_group(returned.run)) {
+                    self.allow_immediate(returned.run, out);
                     self.remove_item(returned.item, out);
                     self.add_discovery(returned.run, cause, now, out);
-                } else if self.runs[&returned.run].items.len() > 1 {
+                } else if ended || self.may_end_quietly(returned) {
                     self.remove_item(returned.item, out);
                 } else {
                     // Nothing was reported and nothing else will move the run on: not an answer to wait for.
-                    let message = "the function reported no step, no result and no error, and no step of it is pending";
-                    self.attempt_failed(
-                        returned,
-                        Failure::of(UserError::new("Error", message)),
-                        now,
-                        ids,
-                        out,
-                    );
+                    let message = match &returned.kind {
+                        ItemKind::Step(step) => {
+                            format!("the function was called to run step '{step}' and did not report it")
+                        }
+                        _ => "the function reported no step, no result and no error, and no step of it is pending"
+                            .to_owned(),
+                    };
+                    let failure = Failure::of(UserError::new("Error", message));
+                    self.attempt_failed(returned, failure, now, ids, out);
                 }
             }
         }
@@ -228,24 +228,35 @@ impl Engine {
         run.force_plan = true;
         let resumed = |op: &&ReportedOp| matches!(op.op, Opcode::StepPlanned | Opcode::Sleep);
         if run.request_version >= 2 {
-            run.pending = ops
-                .iter()
-                .filter(resumed)
-                .filter(|op| !run.steps.contains(&op.step))
-                .map(|op| op.step.clone())
-                .collect();
+            run.pending.clear();
+            for op in ops.iter().filter(resumed) {
+                if !run.steps.contains(&op.step) && !run.pending.contains(&op.step) {
+                    run.pending.push(op.step.clone());
+                }
+            }
         }
         out.changes
             .push(Change::RunProgress(Box::new(run.progress(run_id))));
     }
 
+    /// Whether an answer that ended nothing is in order: others move the run on, and the call was not for one
+    /// step, which is still to be run.
+    fn may_end_quietly(&self, returned: &Returned) -> bool {
+        let run = &self.runs[&returned.run];
+        let owed = match &returned.kind {
+            ItemKind::Step(step) => !run.steps.contains(step),
+            _ => false,
+        };
+        run.items.len() > 1 && !owed
+    }
+
     /// From request version 2 on, steps may run at once again when the parallel group is through.
-    fn allow_immediate(&mut self, run_id: RunId, drained: bool, out: &mut Decision) {
+    pub(crate) fn allow_immediate(&mut self, run_id: RunId, out: &mut Decision) {
         let run = self
             .runs
             .get_mut(&run_id)
             .expect("a call's run is unfinished");
-        if run.force_plan && drained && run.request_version >= 2 {
+        if run.force_plan && run.pending.is_empty() && run.request_version >= 2 {
             run.force_plan = false;
             out.changes
                 .push(Change::RunProgress(Box::new(run.progress(run_id))));
@@ -397,11 +408,16 @@ impl Engine {
             );
             return Some(Verdict::Ended);
         }
-        let kind = ItemKind::Sleep(op.step);
+        let kind = if op.race {
+            ItemKind::RacingSleep(op.step)
+        } else {
+            ItemKind::Sleep(op.step)
+        };
         if !self.has_item(run, &kind) {
             self.add_item(run, kind, Timestamp::from_ms(until_ms), now, out);
         }
-        None
+        // A sleep that is over already is recorded at once, which may be one step too many.
+        (!self.runs.contains_key(&run)).then_some(Verdict::Ended)
     }
 
     /// Whether the step of this item has ended or is queued already.
