@@ -3,6 +3,7 @@
 use crate::decision::{Answer, Decision};
 use crate::flow::Keys;
 use crate::flow::idempotency::Window;
+use crate::flow::throttle::Buckets;
 use crate::function::Function;
 use crate::item::{Item, ItemState};
 use crate::queue::{LaneKey, Queue};
@@ -58,8 +59,7 @@ pub struct Engine {
     pub(crate) queue: Queue,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) window: Window,
-    /// Theoretical arrival times of throttle buckets, in microseconds.
-    pub(crate) throttles: HashMap<u128, u64>,
+    pub(crate) throttles: Buckets,
     pub(crate) item_last: ItemId,
     generation_last: u64,
 }
@@ -104,7 +104,7 @@ impl Engine {
             announcements: BTreeMap::new(),
             timers: BTreeSet::new(),
             window: Window::default(),
-            throttles: HashMap::new(),
+            throttles: Buckets::default(),
             item_last: ItemId(0),
             // Dispatches are numbered on from the clock: more than one a microsecond is out of reach.
             generation_last: now.ms().saturating_mul(1_000),
@@ -132,11 +132,9 @@ impl Engine {
         for (key, queued_at) in snapshot.recent_keys {
             engine.window.insert(key, queued_at, now);
         }
-        engine.throttles = snapshot
-            .throttles
-            .iter()
-            .map(|row| (row.key, row.tat_us))
-            .collect();
+        for row in &snapshot.throttles {
+            engine.throttles.put(row.key, row.tat_us);
+        }
         for (row, steps, state_bytes) in snapshot.runs {
             engine.load_run(row, steps.into_iter().collect(), state_bytes)?;
         }
@@ -280,10 +278,7 @@ impl Engine {
             throttles: self
                 .throttles
                 .iter()
-                .map(|(key, tat_us)| ThrottleRow {
-                    key: *key,
-                    tat_us: *tat_us,
-                })
+                .map(|(key, tat_us)| ThrottleRow { key, tat_us })
                 .collect(),
         };
         snapshot.sort();

@@ -198,13 +198,14 @@ impl Engine {
                 let Some(throttle) = functions.throttle(function) else {
                     return Ok(());
                 };
-                let tat_us = throttles.get(&bucket).copied().unwrap_or(0);
-                let tat_us = throttle.admit(tat_us, now)?;
-                throttles.insert(bucket, tat_us);
+                let tat_us = throttle.admit(throttles.get(bucket), now)?;
+                throttles.put(bucket, tat_us);
                 out.changes.push(Change::ThrottlePut(ThrottleRow {
                     key: bucket,
                     tat_us,
                 }));
+                let drained = std::iter::from_fn(|| throttles.pop_expired(now)).take(2);
+                out.changes.extend(drained.map(Change::ThrottleDelete));
                 Ok(())
             });
             match next {

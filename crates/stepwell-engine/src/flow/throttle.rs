@@ -6,7 +6,9 @@
 use super::hash;
 use crate::Timestamp;
 use crate::function::Problems;
+use hashbrown::HashMap;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use stepwell_expr::Expr;
 use stepwell_protocol::config::Throttle as ThrottleConfig;
 use stepwell_protocol::{FunctionId, span};
@@ -76,6 +78,42 @@ impl Throttle {
     }
 }
 
+/// Throttle states by bucket. A bucket whose theoretical arrival time has passed is as good as none.
+#[derive(Debug, Default)]
+pub(crate) struct Buckets {
+    tat_us: HashMap<u128, u64>,
+    expiry: BTreeSet<(u64, u128)>,
+}
+
+impl Buckets {
+    pub(crate) fn get(&self, key: u128) -> u64 {
+        self.tat_us.get(&key).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn put(&mut self, key: u128, tat_us: u64) {
+        if let Some(old) = self.tat_us.insert(key, tat_us) {
+            self.expiry.remove(&(old, key));
+        }
+        self.expiry.insert((tat_us, key));
+    }
+
+    /// Takes out a bucket that is as good as none. Two out for one in keeps their number bounded by what is
+    /// under way.
+    pub(crate) fn pop_expired(&mut self, now: Timestamp) -> Option<u128> {
+        let (tat_us, key) = self.expiry.first().copied()?;
+        if tat_us > now.ms().saturating_mul(1_000) {
+            return None;
+        }
+        self.expiry.pop_first();
+        self.tat_us.remove(&key);
+        Some(key)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u128, u64)> {
+        self.tat_us.iter().map(|(key, tat_us)| (*key, *tat_us))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +149,19 @@ mod tests {
     fn without_burst_starts_are_evenly_spaced() {
         assert_eq!(starts(&throttle(1, 60, 0), 3), [0, 60_000, 120_000]);
         assert_eq!(starts(&throttle(3, 60, 0), 4), [0, 20_000, 40_000, 60_000]);
+    }
+
+    #[test]
+    fn buckets_that_have_drained_are_forgotten() {
+        let mut buckets = Buckets::default();
+        buckets.put(1, 1_000_000);
+        buckets.put(2, 3_000_000);
+        buckets.put(1, 2_000_000);
+        assert_eq!(buckets.pop_expired(Timestamp::from_ms(1_999)), None);
+        assert_eq!(buckets.pop_expired(Timestamp::from_ms(2_000)), Some(1));
+        assert_eq!(buckets.pop_expired(Timestamp::from_ms(2_000)), None);
+        assert_eq!((buckets.get(1), buckets.get(2)), (0, 3_000_000));
+        assert_eq!(buckets.iter().collect::<Vec<_>>(), [(2, 3_000_000)]);
     }
 
     #[test]
