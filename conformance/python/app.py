@@ -180,7 +180,7 @@ def server_for(app_url: str) -> typing.Iterator[Server]:
         )
     folder = pathlib.Path(tempfile.mkdtemp(prefix="stepwell-conformance-"))
     ready_file = folder / "ready"
-    options = ["--host", "127.0.0.1", "--port", "0", "--no-discovery", "--retry-interval", "1"]
+    options = ["--host", "127.0.0.1", "--port", "0", "--retry-interval", "1"]
     options += ["--sdk-url", app_url, "--ready-file", str(ready_file)]
     child = subprocess.Popen(
         [binary, "dev", *options], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {
+pub(crate) struct Logging {
     /// What to log: error, warn, info, debug, trace, or a filter such as `info,stepwell_runtime=debug`.
     #[arg(
         long,
@@ -34,7 +34,7 @@ enum Format {
 }
 
 /// Sends logs to standard error.
-pub(crate) fn set_up(arguments: &Arguments) {
+pub(crate) fn set_up(arguments: &Logging) {
     let filter = EnvFilter::try_new(&arguments.log).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let format = arguments

@@ -13,7 +13,7 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    logging: logging::Arguments,
+    logging: logging::Logging,
 }
 
 #[derive(Debug, Subcommand)]

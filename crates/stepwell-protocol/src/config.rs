@@ -3,6 +3,7 @@
 //! Keys are matched without regard to case, since SDKs differ there; unknown keys are ignored. Durations and
 //! expressions are still text here: checking them is the server's business.
 
+use crate::decode::null_as_default;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -313,12 +314,6 @@ pub struct Timeouts {
     /// From the first call to the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finish: Option<String>,
-}
-
-fn null_as_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Lower-cases every key of an object, deeply: SDKs write `batchEvents`, `BatchEvents` and `batchevents`.

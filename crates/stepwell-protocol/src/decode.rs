@@ -1,6 +1,7 @@
 //! Decoding with errors that name the place.
 
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 /// A JSON text did not have the expected shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +43,15 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 /// [`DecodeError`] with the path of the first value that does not fit.
 pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, DecodeError> {
     serde_path_to_error::deserialize(value).map_err(located)
+}
+
+/// Reads an explicit `null` like an absent field: SDKs differ in what they leave out.
+pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn located(error: serde_path_to_error::Error<serde_json::Error>) -> DecodeError {

@@ -1,7 +1,8 @@
 //! Errors of user code as they travel.
 
+use crate::decode::null_as_default;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// How deep causes nest on the wire; deeper ones are cut off.
 pub const CAUSE_DEPTH_MAX: usize = 5;
@@ -12,10 +13,10 @@ const INNER_TEXT_BYTES_MAX: usize = 32 * 1024;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct UserError {
     /// The error's class, e.g. `TypeError`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// What went wrong, for people.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub message: String,
     /// Where, as the language prints it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,6 +30,9 @@ pub struct UserError {
     /// Whether the SDK asked not to retry.
     #[serde(default, rename = "noRetry", skip_serializing_if = "Option::is_none")]
     pub no_retry: Option<bool>,
+    /// What else the SDK said, e.g. a `code`; it goes back to the function as it came.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 impl UserError {
@@ -73,6 +77,7 @@ impl UserError {
                     .cloned(),
                 data: fields.get("data").filter(|data| !data.is_null()).cloned(),
                 no_retry: fields.get("noRetry").and_then(Value::as_bool),
+                more: Map::new(),
             });
         }
         for key in ["error", "body"] {

@@ -1,5 +1,6 @@
 //! Ops: what an SDK reports from a call.
 
+use crate::decode::null_as_default;
 use crate::{SharedJson, StepId, UserError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -113,7 +114,7 @@ pub struct Op {
     /// What it is.
     pub op: Opcode,
     /// The step's name; for a sleep, how long.
-    #[serde(default, deserialize_with = "null_as_empty")]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub name: String,
     /// The step's name for people.
     #[serde(
@@ -158,19 +159,15 @@ pub struct Timing {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Userland {
     /// The id.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub id: String,
     /// Which use of it, from 0.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_as_default")]
     pub index: u64,
 }
 
 fn no_id() -> StepId {
     StepId::parse("")
-}
-
-fn null_as_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// Keeps an explicit `null` apart from an absent field.
