@@ -4,7 +4,7 @@
 //! expressions are still text here: checking them is the server's business.
 
 use crate::decode::null_as_default;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -189,14 +189,34 @@ pub struct Debounce {
 }
 
 /// How much of a function may execute at once: runs, and steps.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+///
+/// Limits on steps alone are written as a list, the form that every server reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Concurrency {
     /// Limits on whole runs.
-    #[serde(rename = "fn", skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<ConcurrencyLimit>,
     /// Limits on executing steps.
-    #[serde(rename = "step", skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<ConcurrencyLimit>,
+}
+
+impl Serialize for Concurrency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Split<'a> {
+            #[serde(rename = "fn")]
+            runs: &'a [ConcurrencyLimit],
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            step: &'a [ConcurrencyLimit],
+        }
+        if self.runs.is_empty() {
+            return self.steps.serialize(serializer);
+        }
+        let split = Split {
+            runs: &self.runs,
+            step: &self.steps,
+        };
+        split.serialize(serializer)
+    }
 }
 
 /// One limit.
@@ -356,6 +376,18 @@ mod tests {
         assert_eq!((split.runs, split.steps), (vec![limit(2)], vec![limit(3)]));
         assert!(concurrency(json!({"fn": [], "step": []})).is_empty());
         assert!(crate::decode::from_value::<Concurrency>(json!("five")).is_err());
+    }
+
+    #[test]
+    fn concurrency_is_written_in_the_simplest_form_and_reads_back() {
+        for text in [
+            r#"[{"limit":5}]"#,
+            r#"{"fn":[{"limit":2}],"step":[{"limit":3}]}"#,
+            r#"{"fn":[{"limit":2}]}"#,
+        ] {
+            let read: Concurrency = crate::decode::from_slice(text.as_bytes()).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
     }
 
     #[test]
