@@ -222,3 +222,6 @@ impl Stack {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
