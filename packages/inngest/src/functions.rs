@@ -1,0 +1,28 @@
+//! The jobs.
+//!
+//! [`all`] is the one list of them; one file each, by domain. [`Deps`] is everything they work with.
+
+pub mod brand;
+mod deps;
+mod failure;
+
+pub use deps::Deps;
+
+use crate::middleware::{ErrorReporting, Logging, Reporter};
+use stepwell::{App, Client, Function};
+
+/// Every function of the studio.
+#[must_use]
+pub fn all(deps: &Deps) -> Vec<Function> {
+    vec![brand::ingestion::function(deps)]
+}
+
+/// The app that servers call: every function, with logging, and failures told to `reporter`.
+#[must_use]
+pub fn app(client: Client, deps: &Deps, reporter: impl Reporter) -> App {
+    App::new(client)
+        .version(env!("CARGO_PKG_VERSION"))
+        .middleware(Logging)
+        .middleware(ErrorReporting::new(reporter))
+        .functions(all(deps))
+}

@@ -1,0 +1,3 @@
+//! Reading and summing up brands.
+
+pub mod ingestion;

@@ -1,0 +1,204 @@
+//! `brand-ingestion`: a brand document becomes knowledge that can be searched, and a profile.
+//!
+//! | step | does |
+//! |---|---|
+//! | `index-and-store` | fetches and reads the PDF, stores its pieces as the asset's knowledge |
+//! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace |
+//! | `trigger-synthesis` | sends `brand.intelligence.sync_requested` |
+//! | `mark-failed` | only when one of the others failed for good: the workspace shows it |
+//!
+//! The workspace's indexing status goes from IDLE to INDEXING, and to IDLE or FAILED at the end. Each step may
+//! execute again after a crash: what it writes replaces what it wrote before.
+
+use crate::events::brand::{IntelligenceSyncRequested, KnowledgeIngested};
+use crate::functions::Deps;
+use crate::functions::failure::classify;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use stepwell::{Context, Error, Function, State, Throttle};
+use studio233_ai::Document;
+use studio233_db::{AssetId, IndexingStatus, WorkspaceId};
+use studio233_rag::{DocumentSource, Indexer, pdf};
+
+/// The function's id.
+pub const ID: &str = "brand-ingestion";
+
+/// A workspace's documents are read one after another, this far apart: a brand that is set up with twenty documents
+/// at once must not take the providers' quota from everyone else.
+pub const THROTTLE_PERIOD: Duration = Duration::from_secs(60);
+
+/// What `index-and-store` records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stored {
+    /// Pieces of the document that can be found now.
+    pub chunk_count: u64,
+}
+
+/// What `extract-brand-dna` records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Extracted {
+    /// Which way the profile came: `high-fidelity` or `vision`.
+    pub path: String,
+    /// Who read it.
+    pub provider: String,
+    /// How complete it is, 0 to 1.
+    pub score: f64,
+    /// The parts of the profile that are not empty.
+    pub fields_extracted: Vec<String>,
+}
+
+/// What a run returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// `completed`.
+    pub status: String,
+    /// The workspace.
+    pub workspace_id: String,
+}
+
+/// The function.
+#[must_use]
+pub fn function(deps: &Deps) -> Function {
+    Function::new(ID)
+        .name("Brand Knowledge Ingestion")
+        .on::<KnowledgeIngested>()
+        .throttle(Throttle::new(1, THROTTLE_PERIOD).key("event.data.workspaceId"))
+        .state(deps.clone())
+        .handler(ingest)
+}
+
+async fn ingest(ctx: Context<KnowledgeIngested>, deps: State<Deps>) -> Result<Output, Error> {
+    match read_brand(&ctx, &deps).await {
+        Ok(output) => Ok(output),
+        Err(error) => {
+            let marked = ctx.step().run("mark-failed", || mark_failed(&deps, ctx.data()));
+            marked.await?;
+            Err(error)
+        }
+    }
+}
+
+async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Output, Error> {
+    let event = ctx.data();
+    let step = ctx.step();
+    let _: Stored = step
+        .run("index-and-store", || async {
+            let stored = index_and_store(deps, event).await;
+            stored.inspect_err(|error| log(event, "index-and-store", error))
+        })
+        .await?;
+    let _: Extracted = step
+        .run("extract-brand-dna", || async {
+            let extracted = extract_brand_dna(deps, event).await;
+            extracted.inspect_err(|error| log(event, "extract-brand-dna", error))
+        })
+        .await?;
+    let synthesis = IntelligenceSyncRequested {
+        workspace_id: event.workspace_id.clone(),
+    };
+    step.send_event("trigger-synthesis", synthesis).await?;
+    Ok(Output {
+        status: "completed".to_owned(),
+        workspace_id: event.workspace_id.clone(),
+    })
+}
+
+async fn index_and_store(deps: &Deps, event: &KnowledgeIngested) -> Result<Stored, Error> {
+    let source = DocumentSource {
+        workspace_id: WorkspaceId::new(&event.workspace_id),
+        asset_id: AssetId::new(&event.asset_id),
+        url: event.url.clone(),
+        filename: event.filename.clone(),
+    };
+    set_status(deps, event, IndexingStatus::Indexing).await?;
+    // Text and its places are all that is indexed; pictures would be made for nothing.
+    let document = open(deps, event, 0).await?;
+    let indexer = Indexer::new(deps.embedder.clone(), deps.database.clone(), deps.chunker);
+    let indexed = indexer
+        .index(&document, &source, deps.now_ms())
+        .await
+        .map_err(classify)?;
+    Ok(Stored {
+        chunk_count: indexed.chunk_count,
+    })
+}
+
+async fn extract_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Extracted, Error> {
+    let document = open(deps, event, deps.pdf_limits.images_max).await?;
+    let accepted = deps
+        .extraction
+        .extract(&document)
+        .await
+        .map_err(classify)?;
+    let dna = &accepted.reading.dna;
+    let profile = serde_json::to_value(dna)?;
+    let summary = serde_json::to_value(&accepted.reading.summary)?;
+    let workspace = WorkspaceId::new(&event.workspace_id);
+    deps.database
+        .set_brand_profile(&workspace, &profile, &summary, deps.now_ms())
+        .await
+        .map_err(classify)?;
+    set_status(deps, event, IndexingStatus::Idle).await?;
+    let fields = dna.fields_extracted().into_iter().map(str::to_owned);
+    Ok(Extracted {
+        path: accepted.path.as_str().to_owned(),
+        score: accepted.score.get(),
+        fields_extracted: fields.collect(),
+        provider: accepted.reading.provider,
+    })
+}
+
+async fn mark_failed(deps: &Deps, event: &KnowledgeIngested) -> Result<(), Error> {
+    match set_status(deps, event, IndexingStatus::Failed).await {
+        // A workspace that is gone has no status; what failed the run says so.
+        Err(error) if error.find::<studio233_db::DbError>().is_some_and(is_gone) => Ok(()),
+        marked => marked,
+    }
+}
+
+fn is_gone(error: &studio233_db::DbError) -> bool {
+    matches!(error, studio233_db::DbError::NoSuchWorkspace { .. })
+}
+
+async fn set_status(
+    deps: &Deps,
+    event: &KnowledgeIngested,
+    status: IndexingStatus,
+) -> Result<(), Error> {
+    let workspace = WorkspaceId::new(&event.workspace_id);
+    deps.database
+        .set_indexing_status(&workspace, status, deps.now_ms())
+        .await
+        .map_err(classify)
+}
+
+async fn open(deps: &Deps, event: &KnowledgeIngested, images_max: u32) -> Result<Document, Error> {
+    let fetched = deps.fetcher.fetch(&event.url).await.map_err(classify)?;
+    let limits = pdf::PdfLimits {
+        images_max,
+        ..deps.pdf_limits.clone()
+    };
+    pdf::read(&event.filename, fetched.bytes, &limits)
+        .await
+        .map_err(classify)
+}
+
+/// The URL's query may carry a signature; it stays out of the log.
+fn log(event: &KnowledgeIngested, step: &str, error: &Error) {
+    let url = event.url.split(['?', '#']).next().unwrap_or_default();
+    tracing::warn!(
+        step,
+        asset_id = event.asset_id,
+        workspace_id = event.workspace_id,
+        filename = event.filename,
+        url,
+        error = ?error,
+        "brand ingestion failed in a step"
+    );
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! What functions work with.
+
+use std::fmt;
+use std::sync::Arc;
+use stepwell::Clock;
+use studio233_ai::{BrandExtraction, Embedder};
+use studio233_db::Database;
+use studio233_rag::pdf::PdfLimits;
+use studio233_rag::{Chunker, Fetcher};
+
+/// Everything that functions work with. Cloning is cheap and shares it.
+#[derive(Clone)]
+pub struct Deps {
+    /// Workspaces, assets and knowledge.
+    pub database: Database,
+    /// Gets documents, from the studio's blobs and the public network.
+    pub fetcher: Fetcher,
+    /// Reads brands out of documents.
+    pub extraction: BrandExtraction,
+    /// Turns texts into vectors; searching must use the same one.
+    pub embedder: Arc<dyn Embedder>,
+    /// Cuts documents into pieces.
+    pub chunker: Chunker,
+    /// What a PDF may cost.
+    pub pdf_limits: PdfLimits,
+    /// Where the time of what is stored comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Deps {
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now().unix_ms()
+    }
+}
+
+impl fmt::Debug for Deps {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Deps")
+            .field("database", &self.database)
+            .field("extraction", &self.extraction)
+            .field("embedder", &self.embedder.provider())
+            .finish_non_exhaustive()
+    }
+}
