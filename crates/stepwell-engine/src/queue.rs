@@ -124,7 +124,10 @@ impl Queue {
             let lane = self.lanes.remove(&key).expect("the lane was just there");
             self.pass_on(&lane.hurdles, None, limits);
         } else {
+            let hurdles = lane.hurdles.clone();
             self.refile(key);
+            // If the lane was woken for a slot, another one may be before it now.
+            self.pass_on(&hurdles, None, limits);
         }
     }
 
@@ -210,7 +213,7 @@ impl Queue {
     }
 
     /// A function's limits have changed: its lanes try again.
-    pub(crate) fn wake_function(&mut self, function: FunctionId) {
+    pub(crate) fn wake_function(&mut self, function: FunctionId, limits: &impl Limits) {
         let keys: Vec<LaneKey> = self
             .lanes
             .keys()
@@ -220,6 +223,9 @@ impl Queue {
         for key in keys {
             self.unfile(key);
             self.make_ready(key);
+            // A lane that was woken for a slot may be held back by its new limit: the slot is another one's then.
+            let hurdles = self.lanes[&key].hurdles.clone();
+            self.pass_on(&hurdles, None, limits);
         }
     }
 
@@ -281,7 +287,12 @@ impl Queue {
                 lanes.insert((rank, key));
                 lane.place = Place::Ready(rank);
             }
-            Place::Gate(gate, old) if old != rank => {
+            Place::Gate(gate, old) if old > rank => {
+                // A younger lane may have been woken for the next slot and not have had its turn.
+                self.gates.unpark(gate, old, key);
+                self.make_ready(key);
+            }
+            Place::Gate(gate, old) if old < rank => {
                 self.gates.unpark(gate, old, key);
                 self.gates.park(gate, rank, key);
                 lane.place = Place::Gate(gate, rank);

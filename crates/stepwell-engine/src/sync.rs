@@ -54,7 +54,7 @@ impl Engine {
             out.changes.push(Change::FunctionPut(function.row()));
             let id = function.id;
             self.functions.insert(id, Arc::new(function));
-            self.queue.wake_function(id);
+            self.queue.wake_function(id, &self.functions);
         }
         out.changes.push(Change::AppPut(app.clone()));
         self.apps.insert(app.id, app);
