@@ -334,7 +334,7 @@ fn compile_triggers(configs: &[TriggerConfig], problems: &mut Problems) -> Vec<T
             continue;
         }
         let condition = problems.expression(
-            &format!("trigger expression on '{event}'"),
+            &format!("invalid trigger expression on '{event}'"),
             config.expression.as_deref(),
         );
         triggers.push(Trigger {
