@@ -9,10 +9,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 use stepwell_protocol::headers;
 
+/// A status and a body, or why there is none.
+type ScriptedAnswer = Result<(u16, Value), &'static str>;
+
 /// Answers requests from a script, then as the last line of it; keeps what was asked.
 #[derive(Clone, Default)]
 struct Script {
-    answers: Arc<Mutex<Vec<Result<(u16, Value), &'static str>>>>,
+    answers: Arc<Mutex<Vec<ScriptedAnswer>>>,
     requests: Arc<Mutex<Vec<Request<Bytes>>>>,
     delays: Arc<Mutex<Vec<Duration>>>,
 }
@@ -134,7 +137,7 @@ async fn a_send_without_answer_is_tried_again_with_the_same_seed() {
 
 #[tokio::test]
 async fn a_send_fails_with_what_the_server_means() {
-    type Case = (Result<(u16, Value), &'static str>, usize, &'static str);
+    type Case = (ScriptedAnswer, usize, &'static str);
     let cases: [Case; 8] = [
         (
             Err("connection refused"),
@@ -235,7 +238,7 @@ async fn many_events_go_out_in_requests_within_the_limits() {
     let large = split(
         [1, 1, 1, 3, 1]
             .map(|n| "x".repeat(n * mebibyte - 10))
-            .to_vec(),
+            .into(),
     );
     assert_eq!(large.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1, 1]);
 

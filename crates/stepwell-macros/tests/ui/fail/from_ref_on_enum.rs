@@ -1,0 +1,6 @@
+#[derive(Clone, stepwell::FromRef)]
+enum Deps {
+    One,
+}
+
+fn main() {}
