@@ -87,8 +87,20 @@ pub struct Asset {
     pub project_id: Option<String>,
     pub workspace_id: Option<WorkspaceId>,
     pub is_brand_asset: bool,
+    /// The event that last asked for it to be read.
+    pub event: Option<AssetEvent>,
     pub created_at_ms: i64,
     pub updated_at_ms: i64,
+}
+
+/// An event that was sent, or was about to be, for an asset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AssetEvent {
+    /// The id that its producer gave it: sending it again under this id is sending it once.
+    pub id: String,
+    /// The server's id of it; none while it is not known to have arrived.
+    pub received_as: Option<String>,
 }
 
 /// An asset to store. Its type follows from the MIME type.
@@ -119,6 +131,8 @@ struct Row {
     project_id: Option<String>,
     workspace_id: Option<String>,
     is_brand_asset: bool,
+    event_id: Option<String>,
+    event_received_as: Option<String>,
     created_at_ms: i64,
     updated_at_ms: i64,
 }
@@ -137,6 +151,10 @@ impl Row {
             project_id: self.project_id,
             workspace_id: self.workspace_id.map(WorkspaceId::new),
             is_brand_asset: self.is_brand_asset,
+            event: self.event_id.map(|id| AssetEvent {
+                id,
+                received_as: self.event_received_as,
+            }),
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,
         })
@@ -201,5 +219,52 @@ impl Database {
             .await
             .map_err(failed("read the asset"))?;
         row.map(Row::into_asset).transpose()
+    }
+
+    /// Notes the event that is about to be sent for an asset, if `previous` is still the one noted (none: no
+    /// event yet). False when it is not: someone else was first, and their event is the one to go on with.
+    pub async fn begin_asset_event(
+        &self,
+        id: &AssetId,
+        previous: Option<&str>,
+        event: &str,
+        now_ms: i64,
+    ) -> Result<bool, DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        let done = sqlx::query(
+            "UPDATE asset SET event_id = ?3, event_received_as = NULL, updated_at_ms = ?4
+             WHERE id = ?1 AND event_id IS ?2",
+        )
+        .bind(id.as_str())
+        .bind(previous)
+        .bind(event)
+        .bind(now_ms)
+        .execute(pool)
+        .await
+        .map_err(failed("note the event of the asset"))?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Notes how the server knows the asset's event. Nothing happens when another event was begun since.
+    pub async fn finish_asset_event(
+        &self,
+        id: &AssetId,
+        event: &str,
+        received_as: &str,
+        now_ms: i64,
+    ) -> Result<(), DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        sqlx::query(
+            "UPDATE asset SET event_received_as = ?3, updated_at_ms = ?4
+             WHERE id = ?1 AND event_id = ?2",
+        )
+        .bind(id.as_str())
+        .bind(event)
+        .bind(received_as)
+        .bind(now_ms)
+        .execute(pool)
+        .await
+        .map_err(failed("note the event of the asset"))?;
+        Ok(())
     }
 }

@@ -57,18 +57,18 @@ pub enum DbError {
 }
 
 impl DbError {
-    /// Trying again may help: the database was busy or its connections were.
+    /// Trying again may help: the database or its connections were busy, or the disk was full or failing.
     pub fn is_transient(&self) -> bool {
         let Self::Query { source, .. } = self else {
             return false;
         };
         match source {
             sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
-            // SQLITE_BUSY, SQLITE_LOCKED and their extended codes.
+            // SQLITE_BUSY, _LOCKED, _IOERR, _FULL, _CANTOPEN and their extended codes.
             sqlx::Error::Database(error) => error
                 .code()
                 .and_then(|code| code.parse::<u32>().ok())
-                .is_some_and(|code| matches!(code & 0xff, 5 | 6)),
+                .is_some_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14)),
             _ => false,
         }
     }

@@ -14,7 +14,7 @@ mod knowledge;
 mod vector;
 mod workspace;
 
-pub use asset::{Asset, AssetType, NewAsset};
+pub use asset::{Asset, AssetEvent, AssetType, NewAsset};
 pub use database::{Database, DbError};
 pub use ids::{AssetId, WorkspaceId};
 pub use knowledge::{Fragment, KnowledgeSource, NewChunk, SEARCH_LIMIT_MAX};

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    AssetId, AssetType, EMBEDDING_DIMENSIONS, Embedding, IndexingStatus, KnowledgeSource, NewAsset,
-    NewChunk, NewWorkspace, WorkspaceId,
+    AssetEvent, AssetId, AssetType, EMBEDDING_DIMENSIONS, Embedding, IndexingStatus,
+    KnowledgeSource, NewAsset, NewChunk, NewWorkspace, WorkspaceId,
 };
 use serde_json::json;
 
@@ -159,6 +159,48 @@ async fn registering_an_asset_twice_is_registering_it_once() {
         .await
         .unwrap_err();
     assert_eq!(homeless.to_string(), "there is no workspace nowhere");
+}
+
+#[tokio::test]
+async fn one_of_two_producers_begins_an_assets_event() {
+    let (_folder, db) = database().await;
+    db.create_workspace(&new_workspace("w"), 1).await.unwrap();
+    let asset = db.upsert_asset(&new_asset("a", "w"), 2).await.unwrap();
+    assert_eq!(asset.event, None);
+
+    assert!(
+        db.begin_asset_event(&asset.id, None, "e1", 3)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !db.begin_asset_event(&asset.id, None, "e2", 3)
+            .await
+            .unwrap()
+    );
+    db.finish_asset_event(&asset.id, "e2", "01B", 4)
+        .await
+        .unwrap();
+    let begun = AssetEvent {
+        id: "e1".into(),
+        received_as: None,
+    };
+    let stored = db.asset(&asset.id).await.unwrap().unwrap();
+    assert_eq!(stored.event.as_ref(), Some(&begun));
+
+    db.finish_asset_event(&asset.id, "e1", "01A", 5)
+        .await
+        .unwrap();
+    // Registering the asset again leaves its event.
+    let again = db.upsert_asset(&new_asset("a", "w"), 6).await.unwrap();
+    assert_eq!(again.event.unwrap().received_as.as_deref(), Some("01A"));
+    assert!(
+        db.begin_asset_event(&asset.id, Some("e1"), "e3", 7)
+            .await
+            .unwrap()
+    );
+    let stored = db.asset(&asset.id).await.unwrap().unwrap();
+    assert_eq!(stored.event.unwrap().received_as, None);
 }
 
 #[test]
