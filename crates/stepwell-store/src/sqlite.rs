@@ -70,9 +70,13 @@ pub fn open(options: &Options) -> Result<Store, StoreError> {
         })?;
     }
     let lock = lock::acquire(&options.path)?;
-    let mut connection = connect(&options.path, OpenFlags::default())?;
-    prepare_writer(&connection, options).map_err(doing("opening the database"))?;
-    schema::upgrade(&mut connection, &options.path)?;
+    let connection = open_writer(options).map_err(|error| match error {
+        StoreError::Damaged(reason) => StoreError::Damaged(format!(
+            "{} cannot be used ({reason}); put a back-up in its place, or name another file",
+            options.path.display()
+        )),
+        other => other,
+    })?;
     let readers = (0..READERS)
         .map(|_| {
             connect(
@@ -85,6 +89,13 @@ pub fn open(options: &Options) -> Result<Store, StoreError> {
         writer: Box::new(write::SqliteWriter::new(connection, lock)),
         reader: Arc::new(read::SqliteReader::new(readers)),
     })
+}
+
+fn open_writer(options: &Options) -> Result<Connection, StoreError> {
+    let mut connection = connect(&options.path, OpenFlags::default())?;
+    prepare_writer(&connection, options).map_err(doing("opening the database"))?;
+    schema::upgrade(&mut connection, &options.path)?;
+    Ok(connection)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
@@ -110,9 +121,10 @@ fn prepare_writer(connection: &Connection, options: &Options) -> Result<(), rusq
     connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
     if let Some(bytes_max) = options.bytes_max {
         let page_size: u64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        connection.pragma_query_value(
+        connection.pragma_update_and_check(
             None,
-            &format!("max_page_count={}", bytes_max / page_size),
+            "max_page_count",
+            (bytes_max / page_size).max(1),
             |_| Ok(()),
         )?;
     }
@@ -120,8 +132,17 @@ fn prepare_writer(connection: &Connection, options: &Options) -> Result<(), rusq
 }
 
 fn doing(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
-    move |source| match source.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => StoreError::Full,
+    use rusqlite::{Error, ErrorCode};
+    move |source| match (source.sqlite_error_code(), &source) {
+        (Some(ErrorCode::DiskFull), _) => StoreError::Full,
+        (Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt), _)
+        | (
+            None,
+            Error::FromSqlConversionFailure(..)
+            | Error::InvalidColumnType(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::StatementChangedRows(_),
+        ) => StoreError::Damaged(format!("{source}, while {doing}")),
         _ => StoreError::Database { doing, source },
     }
 }
