@@ -69,6 +69,33 @@ impl Tables {
             .ok_or_else(|| StoreError::Damaged(format!("run {id} is not there")))
     }
 
+    /// Whether every change of a batch fits, so that applying it cannot fail half-way.
+    fn check(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let mut put = BTreeSet::new();
+        for change in changes {
+            let run = match change {
+                Change::RunPut(row) => {
+                    if self.runs.contains_key(&row.id) || !put.insert(row.id) {
+                        return Err(StoreError::Damaged(format!(
+                            "run {} is there already",
+                            row.id
+                        )));
+                    }
+                    continue;
+                }
+                Change::RunProgress(progress) => progress.id,
+                Change::RunEnd(end) => end.id,
+                Change::StepPut(row) => row.run,
+                Change::AttemptPut(row) => row.run,
+                _ => continue,
+            };
+            if !self.runs.contains_key(&run) && !put.contains(&run) {
+                return Err(StoreError::Damaged(format!("run {run} is not there")));
+            }
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::AppPut(row) => {
@@ -198,6 +225,7 @@ impl Tables {
 impl Writer for MemoryWriter {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let mut tables = self.0.tables();
+        tables.check(changes)?;
         for change in changes {
             tables.apply(change)?;
         }

@@ -194,19 +194,26 @@ fn update_run(mut statement: CachedStatement<'_>, row: &RunProgress) -> rusqlite
         row.force_plan,
         pending_text(&row.pending),
     ];
-    statement.execute(values).map(|_| ())
+    one_row(statement.execute(values)?)
 }
 
 fn end_run(mut statement: CachedStatement<'_>, row: &RunEnd) -> rusqlite::Result<()> {
     let output = row.output.as_ref().map(Column);
-    statement
-        .execute(params![
-            Column(row.id),
-            row.status.as_str(),
-            Column(row.ended_at),
-            output
-        ])
-        .map(|_| ())
+    let values = params![
+        Column(row.id),
+        row.status.as_str(),
+        Column(row.ended_at),
+        output
+    ];
+    one_row(statement.execute(values)?)
+}
+
+/// An update of a run that is not there is no update.
+fn one_row(changed: usize) -> rusqlite::Result<()> {
+    match changed {
+        1 => Ok(()),
+        other => Err(rusqlite::Error::StatementChangedRows(other)),
+    }
 }
 
 fn put_step(mut statement: CachedStatement<'_>, row: &StepRow) -> rusqlite::Result<()> {
