@@ -1,0 +1,227 @@
+//! Rows to write.
+
+use smallvec::smallvec;
+use stepwell_engine::flow::Keys;
+use stepwell_engine::{
+    AppRow, AttemptRow, Change, EventRow, FunctionRow, IdSource, ItemId, ItemKind, ItemRow, RunEnd,
+    RunProgress, RunRow, RunStatus, Snapshot, StepRow, ThrottleRow, Timestamp,
+};
+use stepwell_protocol::{AppId, FunctionId, SharedJson, StepId, shared_json};
+
+/// Some moment of 2026.
+const START: Timestamp = Timestamp::from_ms(1_767_225_600_000);
+
+/// A moment, in milliseconds from the start.
+pub(crate) fn at(ms: u64) -> Timestamp {
+    START.after_ms(ms)
+}
+
+pub(crate) fn json(text: &str) -> SharedJson {
+    shared_json(text.to_owned()).expect("the test writes JSON")
+}
+
+/// Makes rows with ids of their own.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    ids: IdSource,
+    item_last: u64,
+}
+
+impl Rows {
+    pub(crate) fn new() -> Self {
+        Self {
+            ids: IdSource::from_seed(1),
+            item_last: 0,
+        }
+    }
+
+    pub(crate) fn app(&self, name: &str) -> AppRow {
+        AppRow {
+            id: AppId::of(name),
+            name: name.to_owned(),
+            url: format!("http://{name}.test"),
+            sdk: "js:v4.0.0".to_owned(),
+            framework: "express".to_owned(),
+            checksum: "c".to_owned(),
+            synced_at: at(1),
+        }
+    }
+
+    pub(crate) fn function(&self, app: &AppRow, slug: &str) -> FunctionRow {
+        FunctionRow {
+            id: FunctionId::of(app.id, slug),
+            app: app.id,
+            slug: slug.to_owned(),
+            name: slug.to_uppercase(),
+            config: format!("{{\"of\":\"{slug}\"}}"),
+            version: 1,
+            archived: false,
+        }
+    }
+
+    pub(crate) fn event(&mut self, name: &str) -> EventRow {
+        EventRow {
+            id: self.ids.event_id(at(0)),
+            name: name.to_owned(),
+            external_id: "sent as ü".to_owned(),
+            ts_ms: -5,
+            received_at: at(0),
+            body: json(&format!("{{\"name\":\"{name}\", \"data\":{{}}}}")),
+        }
+    }
+
+    pub(crate) fn run(&mut self, event: &EventRow) -> RunRow {
+        let id = self.ids.run_id(at(0));
+        RunRow {
+            id,
+            function: FunctionId::of(AppId::of("app"), "f"),
+            function_version: 3,
+            events: smallvec![event.id],
+            dedupe_key: None,
+            announces: true,
+            queued_at: at(0),
+            keys: None,
+            progress: RunProgress {
+                id,
+                status: RunStatus::Scheduled,
+                started_at: None,
+                request_version: -1,
+                force_plan: false,
+                pending: Vec::new(),
+            },
+        }
+    }
+
+    pub(crate) fn item(&mut self, run: &RunRow, kind: ItemKind) -> ItemRow {
+        self.item_last += 1;
+        ItemRow {
+            id: ItemId(self.item_last << 40),
+            run: run.id,
+            kind,
+            due: at(self.item_last),
+            attempt: 0,
+        }
+    }
+
+    pub(crate) fn throttle(key: u128, tat_us: u64) -> ThrottleRow {
+        ThrottleRow { key, tat_us }
+    }
+
+    pub(crate) fn step(run: &RunRow, step: &StepId, position: usize, value: &str) -> Change {
+        Change::StepPut(Box::new(StepRow {
+            run: run.id,
+            step: step.clone(),
+            position: u32::try_from(position).expect("a few steps"),
+            op: "StepRun",
+            name: format!("step {position}"),
+            value: json(value),
+            failed: value.contains("error"),
+            attempt: 3,
+            started_at: at(1),
+            ended_at: at(2),
+        }))
+    }
+
+    pub(crate) fn attempt(
+        run: &RunRow,
+        attempt: u32,
+        step: Option<StepId>,
+        retry_at: Option<Timestamp>,
+    ) -> Change {
+        Change::AttemptPut(Box::new(AttemptRow {
+            run: run.id,
+            item: ItemId(1),
+            attempt,
+            step,
+            name: "a step".to_owned(),
+            error: r#"{"name":"Error"}"#.to_owned(),
+            started_at: at(1),
+            ended_at: at(2),
+            retry_at,
+        }))
+    }
+
+    pub(crate) fn end(run: &RunRow, status: RunStatus, output: Option<&str>) -> Change {
+        Change::RunEnd(RunEnd {
+            id: run.id,
+            status,
+            ended_at: at(9),
+            output: output.map(json),
+        })
+    }
+
+    /// Rows of all live kinds with every field set somewhere, and what must be loaded of them.
+    pub(crate) fn a_bit_of_everything(&mut self) -> (Vec<Change>, Snapshot) {
+        let app = self.app("app");
+        let mut function = self.function(&app, "f");
+        function.version = 9;
+        let event = self.event("x/y");
+        let second = self.event("x/z");
+        let keys = Keys {
+            concurrency: smallvec![(u64::MAX, u128::MAX), (1, 2)],
+            throttle: Some(3),
+        };
+        let queued = RunRow {
+            dedupe_key: Some(5 << 100),
+            keys: keys.encode(),
+            ..self.run(&event)
+        };
+        let mut running = RunRow {
+            events: smallvec![event.id, second.id],
+            announces: false,
+            ..self.run(&event)
+        };
+        let progress = RunProgress {
+            id: running.id,
+            status: RunStatus::Running,
+            started_at: Some(at(3)),
+            request_version: 2,
+            force_plan: true,
+            pending: vec![StepId::of("p", 0), StepId::parse("q, \"q\"")],
+        };
+        let ended = self.run(&second);
+        let (hash, text) = (StepId::of("a", 0), StepId::parse("twenty bytes of text"));
+        let items = vec![
+            self.item(&queued, ItemKind::Start),
+            self.item(&running, ItemKind::Step(hash.clone())),
+            self.item(&ended, ItemKind::Announce),
+        ];
+        let throttles = vec![Self::throttle(3, 4), Self::throttle(1 << 127, 5)];
+        let mut changes = vec![
+            Change::AppPut(app.clone()),
+            Change::FunctionPut(function.clone()),
+            Change::EventPut(event),
+            Change::EventPut(second),
+            Change::RunPut(Box::new(queued.clone())),
+            Change::RunPut(Box::new(running.clone())),
+            Change::RunPut(Box::new(ended.clone())),
+            Change::RunProgress(Box::new(progress.clone())),
+            Self::step(&running, &hash, 0, "\"ü\""),
+            Self::step(&running, &text, 1, "{\"data\":null}"),
+            Self::step(&ended, &hash, 0, "1"),
+            Self::attempt(&running, 0, Some(hash.clone()), None),
+            Self::end(&ended, RunStatus::Completed, Some("1")),
+        ];
+        changes.extend(items.iter().cloned().map(Change::ItemPut));
+        changes.extend(throttles.iter().cloned().map(Change::ThrottlePut));
+        running.progress = progress;
+        let mut snapshot = Snapshot {
+            apps: vec![app],
+            functions: vec![function],
+            recent_keys: vec![(5 << 100, queued.queued_at)],
+            runs: vec![
+                (queued, Vec::new(), 0),
+                (
+                    running,
+                    vec![hash, text],
+                    "\"ü\"".len() + "{\"data\":null}".len(),
+                ),
+            ],
+            items,
+            ended: vec![(ended.id, RunStatus::Completed)],
+            throttles,
+        };
+        snapshot.sort();
+        (changes, snapshot)
+    }
+}
