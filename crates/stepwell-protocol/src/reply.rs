@@ -69,7 +69,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// The error.
-    pub error: UserError,
+    pub error: Box<UserError>,
     /// What a run that ends with it shows as its output: the SDK's own error object if there is one.
     pub output: SharedJson,
 }
@@ -103,7 +103,7 @@ impl Failure {
     pub fn of(error: UserError) -> Self {
         let output = serde_json::to_string(&error).expect("an error serialises");
         Self {
-            error,
+            error: Box::new(error),
             output: crate::shared_json(output).expect("serialised JSON is JSON"),
         }
     }
@@ -160,11 +160,12 @@ fn outcome_of(raw: &RawReply) -> Outcome {
             None => Outcome::Returned(json_string(&raw.body)),
         },
         200..=299 => Outcome::Failed(Failure {
-            error: UserError::new("not_sdk", "The response did not come from an Inngest SDK"),
+            error: UserError::new("not_sdk", "The response did not come from an Inngest SDK")
+                .into(),
             output: as_json(&raw.body).unwrap_or_else(|| json_string(&raw.body)),
         }),
         _ if from_sdk => Outcome::Failed(Failure {
-            error: UserError::from_body(&raw.body),
+            error: UserError::from_body(&raw.body).into(),
             output: as_json(&raw.body).unwrap_or_else(|| json_string(&raw.body)),
         }),
         status => Outcome::Failed(Failure::of(UserError {
@@ -185,7 +186,7 @@ pub fn output_too_large() -> Failure {
         "error": format!("output_too_large: {MESSAGE}"), "name": "output_too_large", "message": MESSAGE,
     }});
     Failure {
-        error: UserError::new("output_too_large", MESSAGE),
+        error: UserError::new("output_too_large", MESSAGE).into(),
         output: crate::shared_json(output.to_string()).expect("serialised JSON is JSON"),
     }
 }

@@ -82,7 +82,7 @@ pub fn parse_moment_ms(text: &str) -> Option<i64> {
         .relaxed_weekday(true)
         .parse_timestamp(text)
         .ok()
-        .map(|moment| moment.as_millisecond())
+        .map(Timestamp::as_millisecond)
 }
 
 /// Writes a moment as RFC 3339 in UTC with milliseconds, e.g. `2026-01-02T03:04:05.678Z`.

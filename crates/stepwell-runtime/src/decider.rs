@@ -55,10 +55,6 @@ pub(crate) struct Decider {
 }
 
 impl Decider {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called once, with everything the loop owns"
-    )]
     pub(crate) fn new(
         snapshot: Snapshot,
         config: Config,

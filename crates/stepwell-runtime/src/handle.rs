@@ -10,6 +10,7 @@ use stepwell_engine::{
     Answer, AppSync, CancelError, CheckpointError, CheckpointedStep, Engine, IdSource, Input,
     ItemId, NewEvent, Timestamp,
 };
+use stepwell_protocol::event::{self, EventError, IdSeed};
 use stepwell_protocol::{AppId, EventId, RunId};
 use stepwell_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, broadcast, oneshot};
@@ -102,6 +103,29 @@ impl Handle {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .event_id(self.clock.now())
+    }
+
+    /// Checks an event from outside, one JSON text, and gives it its internal id: the seed's id for its place in the
+    /// request, or a new one.
+    ///
+    /// # Errors
+    /// [`EventError`] with what is wrong with it.
+    pub fn accept_event(
+        &self,
+        text: &str,
+        index: usize,
+        seed: Option<&IdSeed>,
+    ) -> Result<NewEvent, EventError> {
+        let accepted = event::accept(text, i64::try_from(self.now().ms()).unwrap_or(i64::MAX))?;
+        let id = seed.map_or_else(|| self.new_event_id(), |seed| seed.event_id(index));
+        Ok(NewEvent {
+            id,
+            body: accepted.render(id),
+            name: Arc::from(accepted.name.as_str()),
+            ts_ms: accepted.ts_ms,
+            repeatable: seed.is_some() || accepted.external_id.is_some(),
+            external_id: accepted.external_id,
+        })
     }
 
     /// Records events and starts the runs they call for; returns once that is durable. Events beyond what may wait

@@ -21,6 +21,7 @@ mod dispatcher;
 mod handle;
 mod invoke;
 mod news;
+mod register;
 mod report;
 mod runtime;
 
@@ -29,5 +30,6 @@ pub use handle::{Handle, Unavailable};
 pub use invoke::http::{HttpInvoker, HttpOptions};
 pub use invoke::{CallError, Invocation, Invoker, Invokers};
 pub use news::News;
+pub use register::{RegisterError, check_registration};
 pub use report::report_op;
 pub use runtime::{Options, Runtime, StartError, Stopped};

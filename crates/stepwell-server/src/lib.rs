@@ -1,14 +1,12 @@
 //! The HTTP server: events come in, apps register, runs are read.
 //!
-//! [`router`] gives the routes over a running engine's [`stepwell_runtime::Handle`]; [`register::register`] is the same
-//! registration for programs that have no HTTP in between. [`Poller`] asks development apps to register again
+//! [`router`] gives the routes over a running engine's [`stepwell_runtime::Handle`]; [`Poller`] asks development apps to register again
 //! and again. The server decides nothing: every request becomes an input of the engine or a question to the
 //! store.
 
 mod access;
 mod answer;
 mod poller;
-pub mod register;
 mod routes;
 mod state;
 

@@ -11,10 +11,9 @@ use bytes::Bytes;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
-use std::sync::Arc;
 use stepwell_engine::NewEvent;
-use stepwell_protocol::event::{IdSeed, SendAnswer, accept};
-use stepwell_protocol::{EventId, headers, limits};
+use stepwell_protocol::event::{IdSeed, SendAnswer};
+use stepwell_protocol::{headers, limits};
 
 pub(super) async fn no_key() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "Event key is required")
@@ -94,24 +93,10 @@ fn read(shared: &Shared, body: &[u8], seed: Option<IdSeed>) -> Batch {
             limits::EVENTS_PER_REQUEST_MAX
         ));
     }
-    let now_ms = i64::try_from(shared.handle.now().ms()).unwrap_or(i64::MAX);
     let mut events = Vec::with_capacity(texts.len());
     for (index, text) in texts.into_iter().enumerate() {
-        match accept(text, now_ms) {
-            Ok(accepted) => {
-                let id: EventId = match &seed {
-                    Some(seed) => seed.event_id(index),
-                    None => shared.handle.new_event_id(),
-                };
-                events.push(NewEvent {
-                    id,
-                    body: accepted.render(id),
-                    name: Arc::from(accepted.name.as_str()),
-                    ts_ms: accepted.ts_ms,
-                    repeatable: seed.is_some() || accepted.external_id.is_some(),
-                    external_id: accepted.external_id,
-                });
-            }
+        match shared.handle.accept_event(text, index, seed.as_ref()) {
+            Ok(event) => events.push(event),
             Err(refusal) => {
                 error = Some(refusal.to_string());
                 break;

@@ -1,7 +1,6 @@
 //! `POST /fn/register`: an app says what functions it has.
 
 use crate::answer::ApiError;
-use crate::register::{RegisterError, register as check};
 use crate::state::Shared;
 use axum::Json;
 use axum::extract::State;
@@ -9,6 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use stepwell_protocol::headers;
 use stepwell_protocol::register::{RegisterAnswer, Registration};
+use stepwell_runtime::{RegisterError, check_registration};
 
 pub(super) async fn register(
     State(shared): State<Shared>,
@@ -26,7 +26,7 @@ pub(super) async fn register(
     let registration = Registration::parse(&body).map_err(|error| {
         ApiError::new(StatusCode::BAD_REQUEST, format!("Invalid request: {error}"))
     })?;
-    let sync = check(&registration).map_err(refused)?;
+    let sync = check_registration(&registration).map_err(refused)?;
     let functions = sync.functions.len();
     let (app_id, modified) = shared.handle.sync_app(sync).await?;
     if modified {

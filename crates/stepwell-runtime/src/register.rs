@@ -26,11 +26,11 @@ pub enum RegisterError {
     Functions(Vec<ConfigError>),
 }
 
-/// Checks a registration.
+/// Checks a registration and puts it in the engine's terms.
 ///
 /// # Errors
 /// [`RegisterError`]; with every error of every function at once.
-pub fn register(registration: &Registration) -> Result<AppSync, RegisterError> {
+pub fn check_registration(registration: &Registration) -> Result<AppSync, RegisterError> {
     if registration.app_name.is_empty() {
         return Err(RegisterError::NoName);
     }
