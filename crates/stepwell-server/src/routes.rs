@@ -30,7 +30,6 @@ const REGISTER_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 const CHECKPOINT_BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// All routes of a server over this engine.
-#[must_use]
 pub fn router(handle: Handle, options: ServerOptions) -> Router {
     let shared = Shared {
         handle,
