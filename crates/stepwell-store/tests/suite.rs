@@ -410,7 +410,7 @@ fn ended_runs_are_not_loaded_but_what_they_still_announce_is(mut store: Opened) 
     ]);
     let snapshot = store.load(at(0));
     assert_eq!(snapshot.runs, []);
-    assert_eq!(snapshot.items, [announcement.clone()]);
+    assert_eq!(snapshot.items, std::slice::from_ref(&announcement));
     assert_eq!(snapshot.ended, [(heard.id, RunStatus::Failed)]);
     store.commit(vec![Change::ItemDelete(announcement.id)]);
     let snapshot = store.load(at(0));
