@@ -6,7 +6,7 @@ use crate::dispatcher::Dispatcher;
 use crate::handle::Unavailable;
 use crate::news::News;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use stepwell_engine::{Answer, Change, Effect};
 use stepwell_store::{StoreError, Writer};
@@ -64,7 +64,10 @@ impl Committer {
         while let Ok(order) = self.orders.recv() {
             let told = match order {
                 Order::Commit(batch) => self.commit(batch),
-                Order::Recover => self.recover(),
+                Order::Recover => match self.recover() {
+                    Some(recovered) => recovered,
+                    None => return,
+                },
             };
             if self.decider.send(told).is_err() {
                 return;
@@ -94,7 +97,8 @@ impl Committer {
         Message::Committed
     }
 
-    fn recover(&mut self) -> Message {
+    /// Waits for the store; `None` when the decider has gone meanwhile, so that a full disk keeps nobody from stopping.
+    fn recover(&mut self) -> Option<Message> {
         self.cache.clear();
         loop {
             match self
@@ -102,12 +106,16 @@ impl Committer {
                 .probe()
                 .and_then(|()| self.writer.load(self.dispatcher.now()))
             {
-                Ok(snapshot) => return Message::Recovered(Box::new(snapshot)),
+                Ok(snapshot) => return Some(Message::Recovered(Box::new(snapshot))),
                 Err(error) => {
                     tracing::warn!(error = describe(&error), "the store still refuses writes")
                 }
             }
-            std::thread::sleep(PROBE_EVERY);
+            match self.orders.recv_timeout(PROBE_EVERY) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Ok(order) => unreachable!("the decider waits for the recovery, yet sent {order:?}"),
+            }
         }
     }
 }

@@ -196,9 +196,10 @@ impl Decider {
                 .is_ok();
         }
         let idle = !self.committing && self.batch.is_empty() && self.engine.calls_in_flight() == 0;
-        if (idle || self.recovering)
-            && let Some(drained) = self.drained.take()
-        {
+        if self.recovering {
+            // What returns now cannot be recorded. Whoever waits for it learns that from the closed channel.
+            self.drained = None;
+        } else if idle && let Some(drained) = self.drained.take() {
             // Whoever asked may have lost patience.
             drained.send(()).unwrap_or_default();
         }
@@ -223,7 +224,8 @@ impl Decider {
 
     fn reload(&mut self, snapshot: Snapshot) {
         match Engine::load(snapshot, self.config.clone(), self.clock.now()) {
-            Ok(engine) => {
+            Ok(mut engine) => {
+                engine.follow(&self.engine);
                 tracing::info!(
                     "the store accepts writes again; work goes on from what was committed"
                 );
