@@ -12,7 +12,8 @@ pub(crate) struct Logging {
         global = true,
         env = "STEPWELL_LOG",
         default_value = "info",
-        value_name = "FILTER"
+        value_name = "FILTER",
+        value_parser = check_filter
     )]
     log: String,
     /// How to log; by default for people on a terminal and in JSON otherwise.
@@ -33,9 +34,16 @@ enum Format {
     Json,
 }
 
+/// A filter is kept as text: the parsed one cannot be cloned, which options must.
+fn check_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
+}
+
 /// Sends logs to standard error.
 pub(crate) fn set_up(arguments: &Logging) {
-    let filter = EnvFilter::try_new(&arguments.log).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::new(&arguments.log);
     let terminal = std::io::stderr().is_terminal();
     let format = arguments
         .log_format
