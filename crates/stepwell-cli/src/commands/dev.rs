@@ -14,6 +14,9 @@ use stepwell_store::sqlite::Durability;
 use stepwell_store::{Store, memory, sqlite};
 use tokio::net::TcpListener;
 
+/// How long answers that are under way get to go out when the server stops.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Address to listen on. Anything but loopback opens the server to the network.
@@ -198,7 +201,10 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         again = interrupted() => { again?; Stopped::GaveUp }
     };
     stop.send_replace(());
-    server.abort();
+    // What has been decided is also answered; a client that does not read its answer cannot hold the server.
+    if tokio::time::timeout(LAST_ANSWERS, server).await.is_err() {
+        tracing::debug!("stopped with answers under way");
+    }
     match stopped {
         Stopped::Clean => tracing::info!("stopped"),
         Stopped::GaveUp if arguments.db.is_some() => {
