@@ -138,10 +138,16 @@ impl Engine {
         for (row, steps, state_bytes) in snapshot.runs {
             engine.load_run(row, steps.into_iter().collect(), state_bytes)?;
         }
+        let ended: HashMap<RunId, RunStatus> = snapshot.ended.into_iter().collect();
         for row in snapshot.items {
             engine.item_last = engine.item_last.max(row.id);
-            engine.load_item(row, &snapshot.ended)?;
+            engine.load_item(row, &ended)?;
         }
+        // The clock may have gone back since the items were made.
+        let made_at = engine.item_last.made_at();
+        engine.generation_last = engine
+            .generation_last
+            .max(made_at.ms().saturating_mul(1_000));
         Ok(engine)
     }
 
@@ -176,12 +182,13 @@ impl Engine {
         Ok(())
     }
 
-    fn load_item(&mut self, row: ItemRow, ended: &[(RunId, RunStatus)]) -> Result<(), LoadError> {
+    fn load_item(
+        &mut self,
+        row: ItemRow,
+        ended: &HashMap<RunId, RunStatus>,
+    ) -> Result<(), LoadError> {
         if row.kind == ItemKind::Announce {
-            let status = ended
-                .iter()
-                .find(|(run, _)| *run == row.run)
-                .map(|(_, status)| *status);
+            let status = ended.get(&row.run).copied();
             let status = status.ok_or(LoadError::Item {
                 item: row.id,
                 run: row.run,
@@ -212,6 +219,12 @@ impl Engine {
         };
         self.items.insert(row.id, item);
         Ok(())
+    }
+
+    /// Numbers dispatches on from those of an engine that this one replaces, so that their answers are told apart.
+    pub fn follow(&mut self, earlier: &Self) {
+        self.generation_last = self.generation_last.max(earlier.generation_last);
+        self.item_last = self.item_last.max(earlier.item_last);
     }
 
     /// What a store that has committed all changes so far must hold of the live state.

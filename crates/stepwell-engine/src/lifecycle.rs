@@ -11,7 +11,7 @@ use crate::{
     ThrottleRow, Timestamp,
 };
 use std::sync::Arc;
-use stepwell_protocol::event::{FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 use stepwell_protocol::{RunId, SharedJson, StepId, limits};
 
 /// A step's result to record.
@@ -120,10 +120,10 @@ impl Engine {
         }
         item.state = ItemState::Ready;
         let run = &self.runs[&item.run];
-        let (key, starts) = (lane_key(run, &item.kind), item.kind == ItemKind::Start);
+        let key = lane_key(run, &item.kind);
         let hurdles = || Hurdles {
             gates: run.keys.concurrency.clone(),
-            bucket: run.keys.throttle.filter(|_| starts),
+            bucket: run.keys.throttle.filter(|_| key.starts),
         };
         self.queue.push(key, hurdles, run.queued_at.ms(), id);
     }
@@ -371,7 +371,8 @@ impl Engine {
             output,
         }));
         let heard = self.triggers.any(FUNCTION_FINISHED)
-            || (status == RunStatus::Failed && self.triggers.any(FUNCTION_FAILED));
+            || (status == RunStatus::Failed && self.triggers.any(FUNCTION_FAILED))
+            || (status == RunStatus::Cancelled && self.triggers.any(FUNCTION_CANCELLED));
         if heard && run.announces {
             let item = self.next_item_id(now);
             let kind = ItemKind::Announce;
@@ -408,7 +409,7 @@ impl Engine {
 
 /// The lane of a run's item.
 fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
-    let starts = *kind == ItemKind::Start;
+    let starts = takes_a_start(run, kind);
     let bucket = run.keys.throttle.filter(|_| starts);
     let values = if run.keys.concurrency.is_empty() && bucket.is_none() {
         0
@@ -425,4 +426,10 @@ fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
         starts,
         values,
     }
+}
+
+/// Whether a call of this item is the run's start, which the throttle counts: the first one, not one that is tried
+/// again.
+fn takes_a_start(run: &Run, kind: &ItemKind) -> bool {
+    *kind == ItemKind::Start && run.status == RunStatus::Scheduled
 }

@@ -13,6 +13,8 @@ use ulid::Ulid;
 pub const RESERVED_PREFIX: &str = "inngest/";
 /// A run of a function has ended, well or not.
 pub const FUNCTION_FINISHED: &str = "inngest/function.finished";
+/// A run of a function was cancelled.
+pub const FUNCTION_CANCELLED: &str = "inngest/function.cancelled";
 /// A run of a function has failed.
 pub const FUNCTION_FAILED: &str = "inngest/function.failed";
 

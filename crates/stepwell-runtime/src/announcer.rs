@@ -1,9 +1,11 @@
-//! The events of a run's end: `inngest/function.finished` and `inngest/function.failed`.
+//! The events of a run's end: `inngest/function.finished`, `…failed` and `…cancelled`.
 
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use stepwell_engine::{Announcement, NewEvent, RunStatus, Timestamp};
-use stepwell_protocol::event::{AcceptedEvent, FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::event::{
+    AcceptedEvent, FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED,
+};
 use stepwell_protocol::{EventId, SharedJson, UserError, shared_json};
 use stepwell_store::{Reader, StoreError};
 
@@ -20,14 +22,10 @@ pub(crate) fn events(
     let missing = || StoreError::Damaged(format!("run {} is not there", announcement.run));
     let run = reader.run(announcement.run)?.ok_or_else(missing)?;
     let state = reader.run_state(announcement.run)?.ok_or_else(missing)?;
-    let slug = reader
-        .functions()?
-        .into_iter()
-        .find(|function| function.id == run.function)
-        .map(|function| function.slug);
+    let function = reader.function(run.function)?;
     let data = data_of(
         announcement,
-        slug.unwrap_or_default(),
+        function.map(|function| function.slug).unwrap_or_default(),
         &state.events,
         run.output.as_ref(),
     );
@@ -47,8 +45,13 @@ pub(crate) fn events(
         }
     };
     let mut made = vec![make(FUNCTION_FINISHED, None)];
-    if announcement.status == RunStatus::Failed {
-        made.push(make(FUNCTION_FAILED, Some(announcement.run.to_string())));
+    // These take the run's id, so that whoever hears one twice can tell.
+    match announcement.status {
+        RunStatus::Failed => made.push(make(FUNCTION_FAILED, Some(announcement.run.to_string()))),
+        RunStatus::Cancelled => {
+            made.push(make(FUNCTION_CANCELLED, Some(announcement.run.to_string())))
+        }
+        RunStatus::Scheduled | RunStatus::Running | RunStatus::Completed => {}
     }
     Ok(made)
 }

@@ -203,6 +203,21 @@ impl Tables {
         }
     }
 
+    fn function_record(&self, row: &FunctionRow) -> FunctionRecord {
+        FunctionRecord {
+            id: row.id,
+            app: row.app,
+            app_name: self
+                .apps
+                .get(&row.app)
+                .map(|app| app.name.clone())
+                .unwrap_or_default(),
+            slug: row.slug.clone(),
+            name: row.name.clone(),
+            config: row.config.clone(),
+        }
+    }
+
     fn record(run: &Run) -> RunRecord {
         let (status, ended_at, output) = match &run.end {
             Some((status, at, output)) => (*status, Some(*at), output.clone()),
@@ -354,24 +369,21 @@ impl Reader for Memory {
         }))
     }
 
+    fn function(&self, id: FunctionId) -> Result<Option<FunctionRecord>, StoreError> {
+        let tables = self.tables();
+        Ok(tables
+            .functions
+            .get(&id)
+            .map(|row| tables.function_record(row)))
+    }
+
     fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
         let tables = self.tables();
         let mut records: Vec<FunctionRecord> = tables
             .functions
             .values()
             .filter(|row| !row.archived)
-            .map(|row| FunctionRecord {
-                id: row.id,
-                app: row.app,
-                app_name: tables
-                    .apps
-                    .get(&row.app)
-                    .map(|app| app.name.clone())
-                    .unwrap_or_default(),
-                slug: row.slug.clone(),
-                name: row.name.clone(),
-                config: row.config.clone(),
-            })
+            .map(|row| tables.function_record(row))
             .collect();
         records.sort_by(|a, b| (&a.app_name, &a.slug).cmp(&(&b.app_name, &b.slug)));
         Ok(records)

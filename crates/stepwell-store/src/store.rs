@@ -5,7 +5,7 @@ use crate::{
 };
 use std::sync::Arc;
 use stepwell_engine::{Change, Snapshot, Timestamp};
-use stepwell_protocol::{EventId, RunId};
+use stepwell_protocol::{EventId, FunctionId, RunId};
 
 /// An opened store: its writing side, which one owner holds, and its reading side, which is shared.
 #[derive(Debug)]
@@ -70,6 +70,9 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
 
     /// What a call of a run carries; `None` when there is no such run.
     fn run_state(&self, run: RunId) -> Result<Option<RunState>, StoreError>;
+
+    /// A function, also an archived one.
+    fn function(&self, id: FunctionId) -> Result<Option<FunctionRecord>, StoreError>;
 
     /// Functions that are not archived, by app and id.
     fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError>;

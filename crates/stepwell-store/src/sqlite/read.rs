@@ -8,10 +8,12 @@ use crate::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use smallvec::SmallVec;
 use std::sync::{Condvar, Mutex, PoisonError};
-use stepwell_protocol::{EventId, RunId, SharedJson};
+use stepwell_protocol::{EventId, FunctionId, RunId, SharedJson};
 
 const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, runs.event_ids, runs.status, \
      runs.queued_at, runs.started_at, runs.ended_at, runs.output";
+const SELECT_FUNCTIONS: &str = "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config \
+     from functions left join apps on apps.id = app_id";
 const EVENT_COLUMNS: &str = "id, name, external_id, ts, received_at, body";
 
 #[derive(Debug)]
@@ -158,26 +160,36 @@ impl Reader for SqliteReader {
         })
     }
 
+    fn function(&self, id: FunctionId) -> Result<Option<FunctionRecord>, StoreError> {
+        self.with("reading a function", |connection| {
+            connection
+                .prepare_cached(&format!("{SELECT_FUNCTIONS} where functions.id = ?"))?
+                .query_row([Column(id)], function)
+                .optional()
+        })
+    }
+
     fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
         self.with("reading functions", |connection| {
             connection
-                .prepare_cached(
-                    "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config from functions \
-                     left join apps on apps.id = app_id where archived = 0 order by apps.name, slug",
-                )?
-                .query_map([], |row| {
-                    Ok(FunctionRecord {
-                        id: row.get::<_, Column<_>>(0)?.0,
-                        app: row.get::<_, Column<_>>(1)?.0,
-                        app_name: row.get(2)?,
-                        slug: row.get(3)?,
-                        name: row.get(4)?,
-                        config: row.get(5)?,
-                    })
-                })?
+                .prepare_cached(&format!(
+                    "{SELECT_FUNCTIONS} where archived = 0 order by apps.name, slug"
+                ))?
+                .query_map([], function)?
                 .collect()
         })
     }
+}
+
+fn function(row: &Row<'_>) -> rusqlite::Result<FunctionRecord> {
+    Ok(FunctionRecord {
+        id: row.get::<_, Column<_>>(0)?.0,
+        app: row.get::<_, Column<_>>(1)?.0,
+        app_name: row.get(2)?,
+        slug: row.get(3)?,
+        name: row.get(4)?,
+        config: row.get(5)?,
+    })
 }
 
 fn run(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
