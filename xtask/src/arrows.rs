@@ -83,8 +83,9 @@ const RULES: &[Rule] = &[
     Rule {
         name: "stepwell",
         may: &["stepwell-protocol", "stepwell-macros"],
-        may_optionally: &["stepwell-runtime", "stepwell-store"],
-        tests_may: &["stepwell-engine", "stepwell-server"],
+        may_optionally: &["stepwell-engine", "stepwell-runtime", "stepwell-store"],
+        // Itself, to have all its features in its tests.
+        tests_may: &["stepwell", "stepwell-server"],
     },
     Rule {
         name: "stepwell-cli",
