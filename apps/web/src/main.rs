@@ -1,2 +1,9 @@
-//! The studio's web API and all-in-one mode
-fn main() {}
+//! The binary `studio233`.
+
+use clap::Parser;
+use std::process::ExitCode;
+use studio233_web::commands::{self, Arguments};
+
+fn main() -> ExitCode {
+    commands::run(Arguments::parse())
+}

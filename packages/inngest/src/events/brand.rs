@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use stepwell::Event;
 
 /// What a brand asset is to its workspace.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Classification {
     /// It defines the brand. What older producers mean, who say nothing.

@@ -27,5 +27,9 @@ passing!(FetchError, PdfError, IndexError, ExtractionError, DbError);
 pub(crate) fn classify(error: impl Passing) -> Error {
     let transient = error.is_transient();
     let error = Error::from(error);
-    if transient { error } else { error.non_retriable() }
+    if transient {
+        error
+    } else {
+        error.non_retriable()
+    }
 }

@@ -74,7 +74,9 @@ async fn ingest(ctx: Context<KnowledgeIngested>, deps: State<Deps>) -> Result<Ou
     match read_brand(&ctx, &deps).await {
         Ok(output) => Ok(output),
         Err(error) => {
-            let marked = ctx.step().run("mark-failed", || mark_failed(&deps, ctx.data()));
+            let marked = ctx
+                .step()
+                .run("mark-failed", || mark_failed(&deps, ctx.data()));
             marked.await?;
             Err(error)
         }
@@ -128,11 +130,7 @@ async fn index_and_store(deps: &Deps, event: &KnowledgeIngested) -> Result<Store
 
 async fn extract_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Extracted, Error> {
     let document = open(deps, event, deps.pdf_limits.images_max).await?;
-    let accepted = deps
-        .extraction
-        .extract(&document)
-        .await
-        .map_err(classify)?;
+    let accepted = deps.extraction.extract(&document).await.map_err(classify)?;
     let dna = &accepted.reading.dna;
     let profile = serde_json::to_value(dna)?;
     let summary = serde_json::to_value(&accepted.reading.summary)?;

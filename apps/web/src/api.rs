@@ -1,0 +1,176 @@
+//! The web API: JSON in, JSON out, `/api/…`.
+//!
+//! | route | does |
+//! |---|---|
+//! | `POST /api/workspaces` | makes a workspace, or finds the owner's of that name |
+//! | `GET /api/workspaces?name=` | the caller's workspace of that name |
+//! | `GET /api/workspaces/{id}` | a workspace with its brand profile |
+//! | `GET /api/workspaces/{id}/search?q=&k=` | the fragments nearest to a question |
+//! | `PUT /api/files/{name}` | uploads a PDF, gives its `blob:` URL |
+//! | `POST /api/assets` | registers an asset; a brand asset's event is sent |
+//! | `GET /api/assets/{id}` | an asset |
+//! | `GET /api/events/{id}/runs` | the runs that an event started |
+//! | `GET /api/runs/{id}` | a run: steps, failed attempts, what it waits for, output |
+//! | `GET /api/runs/{id}/stream` | the same as it happens, as server-sent events |
+//! | `GET /health`, `GET /ready` | whether the process is there, and can take events |
+//! | `/api/inngest` | the functions, for servers of the protocol |
+//!
+//! An error is `{"error": {"code", "message", "hint"}}`. Who calls says so in `X-User-Id` (`local` without one): a
+//! stand-in for the studio's sessions, trustworthy only behind a proxy that sets it. Only loopback names are
+//! answered as `Host`, so that no web page can reach the API under a name of its own.
+
+mod assets;
+mod error;
+mod events;
+mod files;
+mod health;
+mod json;
+mod owner;
+mod runs;
+mod search;
+mod workspaces;
+
+use crate::engine::{EngineReader, Timestamp};
+use crate::progress::Progress;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post, put};
+use error::ApiError;
+use std::net::IpAddr;
+use stepwell::Client;
+use studio233_blob::BlobStore;
+use studio233_db::Database;
+use studio233_rag::Retriever;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// No request but an upload has a larger body.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// What all routes share; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) engine: EngineReader,
+    pub(crate) client: Client,
+    pub(crate) retriever: Retriever,
+    pub(crate) database: Database,
+    pub(crate) blobs: BlobStore,
+    pub(crate) progress: Progress,
+    pub(crate) upload_bytes_max: u64,
+    pub(crate) stopping: CancellationToken,
+    /// When this process took over.
+    pub(crate) started_at: Timestamp,
+}
+
+/// All routes. `functions` serves the jobs to servers of the protocol.
+pub(crate) fn router(shared: Shared, functions: MethodRouter<Shared>) -> Router {
+    let api = Router::new()
+        .route(
+            "/api/workspaces",
+            post(workspaces::create).get(workspaces::find),
+        )
+        .route("/api/workspaces/{id}", get(workspaces::show))
+        .route("/api/workspaces/{id}/search", get(search::search))
+        .route("/api/assets", post(assets::register))
+        .route("/api/assets/{id}", get(assets::show))
+        .route("/api/events/{id}/runs", get(events::runs))
+        .route("/api/runs/{id}", get(runs::show))
+        .route("/api/runs/{id}/stream", get(runs::stream))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .route(
+            "/api/files/{name}",
+            put(files::upload).layer(DefaultBodyLimit::disable()),
+        )
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(only_loopback_names));
+    api.route("/api/inngest", functions)
+        .fallback(not_found)
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(shared)
+}
+
+async fn not_found(request: Request) -> ApiError {
+    let path = request.uri().path();
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no_such_route",
+        format!("there is nothing at {path}"),
+    )
+    .hint("the routes are /api/workspaces, /api/assets, /api/files, /api/events, /api/runs, /health and /ready")
+}
+
+async fn wrong_method(request: Request) -> ApiError {
+    let (method, path) = (request.method(), request.uri().path());
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "wrong_method",
+        format!("{path} does not take {method}"),
+    )
+}
+
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    ApiError::internal().into_response()
+}
+
+async fn only_loopback_names(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST);
+    let named = host
+        .and_then(|host| host.to_str().ok())
+        .or(request.uri().host());
+    if named.is_some_and(is_loopback_name) {
+        return next.run(request).await;
+    }
+    ApiError::new(
+        StatusCode::MISDIRECTED_REQUEST,
+        "foreign_host",
+        "this studio answers requests to localhost only",
+    )
+    .hint("call it as http://127.0.0.1")
+    .into_response()
+}
+
+fn is_loopback_name(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<axum::http::uri::Authority>() else {
+        return false;
+    };
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback_name;
+
+    #[test]
+    fn only_names_of_this_machine_are_answered() {
+        for name in [
+            "localhost",
+            "LOCALHOST:80",
+            "127.0.0.1:8233",
+            "[::1]:8233",
+            "127.9.9.9",
+        ] {
+            assert!(is_loopback_name(name), "{name}");
+        }
+        for name in [
+            "example.com",
+            "localhost.example.com",
+            "10.0.0.1:80",
+            "",
+            "a b",
+        ] {
+            assert!(!is_loopback_name(name), "{name}");
+        }
+    }
+}

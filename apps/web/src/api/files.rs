@@ -1,0 +1,179 @@
+//! `PUT /api/files/{name}`: a PDF comes in.
+
+use super::Shared;
+use super::error::ApiError;
+use super::owner::User;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use studio233_blob::{ContentType, Key, Put};
+use studio233_rag::{blob_url, pdf};
+use tokio::sync::Semaphore;
+
+/// Where uploads lie; only these may be registered as assets by a `blob:` URL.
+pub(crate) const FOLDER: &str = "uploads";
+/// Uploads are held in memory until they are whole; more wait.
+static UPLOADS: Semaphore = Semaphore::const_new(4);
+/// Between two pieces of a body.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// A PDF shows itself within this much.
+const HEADER_BYTES: usize = 1024;
+const NAME_BYTES_MAX: usize = 100;
+
+/// Stores the file under the hash of its content, so that uploading twice is uploading once. What is no PDF, or too
+/// large, is refused as soon as that shows.
+pub(crate) async fn upload(
+    State(shared): State<Shared>,
+    _: User,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    check_type(&headers)?;
+    let limit = shared.upload_bytes_max;
+    let declared = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|bytes| bytes > limit) {
+        return Err(too_large(limit));
+    }
+    let permit = UPLOADS.acquire().await;
+    let _permit = permit.map_err(|_| ApiError::internal())?;
+    let file = receive(body, limit).await?;
+    let sha256 = hex::encode(Sha256::digest(&file));
+    let key = format!("{FOLDER}/{sha256}/{}", safe_name(&name));
+    let key = Key::parse(&key).map_err(|error| ApiError::bad("bad_name", error.to_string()))?;
+    let size_bytes = file.len();
+    shared
+        .blobs
+        .put(&key, file, &ContentType::pdf(), Put::Overwrite)
+        .await?;
+    let answer = json!({
+        "url": blob_url(&key),
+        "name": name,
+        "size": size_bytes,
+        "mimeType": "application/pdf",
+        "sha256": sha256,
+    });
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let declared = headers.get(header::CONTENT_TYPE);
+    let essence = declared
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| ContentType::parse(text).ok());
+    let usable = match essence {
+        None => declared.is_none(),
+        Some(essence) => {
+            ["application/pdf", "application/octet-stream"].contains(&essence.as_str())
+        }
+    };
+    usable.then_some(()).ok_or_else(not_pdf)
+}
+
+async fn receive(body: Body, limit: u64) -> Result<Bytes, ApiError> {
+    let mut file = BytesMut::new();
+    let mut pieces = body.into_data_stream();
+    let mut checked = false;
+    loop {
+        let piece = tokio::time::timeout(STALL_MAX, pieces.next()).await;
+        let piece = match piece {
+            Ok(Some(piece)) => piece,
+            Ok(None) => break,
+            Err(_) => {
+                return Err(ApiError::new(
+                    StatusCode::REQUEST_TIMEOUT,
+                    "upload_stalled",
+                    format!("nothing came for {} s", STALL_MAX.as_secs()),
+                )
+                .hint("send the file again"));
+            }
+        };
+        let piece = piece.map_err(|error| {
+            ApiError::bad("upload_broken", format!("the upload broke off: {error}"))
+                .hint("send the file again")
+        })?;
+        if (file.len() + piece.len()) as u64 > limit {
+            return Err(too_large(limit));
+        }
+        file.extend_from_slice(&piece);
+        if !checked && file.len() >= HEADER_BYTES {
+            checked = true;
+            if !pdf::looks_like_pdf(&file) {
+                return Err(not_pdf());
+            }
+        }
+    }
+    if file.is_empty() {
+        return Err(ApiError::bad("empty_file", "the file is empty")
+            .hint("choose the PDF of the brand's guideline"));
+    }
+    if !pdf::looks_like_pdf(&file) {
+        return Err(not_pdf());
+    }
+    Ok(file.freeze())
+}
+
+fn not_pdf() -> ApiError {
+    ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "not_a_pdf",
+        "the file is not a PDF",
+    )
+    .hint("export the document as PDF and send that, as application/pdf")
+}
+
+fn too_large(limit: u64) -> ApiError {
+    let limit_mb = limit / (1024 * 1024);
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "file_too_large",
+        format!("the file is larger than {limit_mb} MB"),
+    )
+    .hint("export it with smaller images, or split it")
+}
+
+/// The name as a part of a key: what a key cannot hold becomes a dash, the end with the extension is kept.
+fn safe_name(name: &str) -> String {
+    let usable = |c: char| {
+        if c.is_ascii_alphanumeric() || "._-".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = name.chars().map(usable).collect();
+    let start = name.len().saturating_sub(NAME_BYTES_MAX);
+    let name = name[start..].trim_start_matches(['.', '-']);
+    if name.is_empty() {
+        return "file.pdf".to_owned();
+    }
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::safe_name;
+
+    #[test]
+    fn names_become_parts_of_keys() {
+        for (name, expected) in [
+            ("guide.pdf", "guide.pdf"),
+            ("Our Brand (v2).pdf", "Our-Brand--v2-.pdf"),
+            ("../../etc/passwd", "etc-passwd"),
+            ("...", "file.pdf"),
+            ("ä", "file.pdf"),
+        ] {
+            assert_eq!(safe_name(name), expected);
+        }
+        let long = format!("{}.pdf", "x".repeat(300));
+        assert!(safe_name(&long).len() == 100 && safe_name(&long).ends_with(".pdf"));
+    }
+}

@@ -1,0 +1,100 @@
+//! The commands of the binary `studio233`.
+
+mod ingest;
+mod report;
+mod search;
+mod serve;
+mod server;
+mod steps;
+
+use crate::failure::Failure;
+use crate::logging::{self, LogArguments};
+use crate::settings::{Flags, Settings};
+use crate::terminal;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The studio: brand documents become knowledge that can be searched, durably.
+#[derive(Debug, Parser)]
+#[command(name = "studio233", version, propagate_version = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+    #[command(flatten)]
+    logs: LogArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process: engine, jobs, web API (the default).
+    Serve,
+    /// Read a brand's PDF into a workspace, and show the profile that was found.
+    Ingest(ingest::Arguments),
+    /// Find what a workspace's documents say.
+    Search(search::Arguments),
+}
+
+/// Runs a command. The exit code is 0 only when it did what was asked.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let command = arguments.command.unwrap_or(Command::Serve);
+    let (default_log, json) = match &command {
+        Command::Serve => ("info", false),
+        Command::Ingest(arguments) => ("off", arguments.json),
+        Command::Search(arguments) => ("off", arguments.json),
+    };
+    let done = prepare(&arguments.logs, default_log, &arguments.flags).and_then(|settings| {
+        let tokio = tokio::runtime::Runtime::new().map_err(|error| {
+            Failure::new("start", format!("cannot start the async runtime: {error}"))
+        })?;
+        let done = tokio.block_on(async {
+            match command {
+                Command::Serve => serve::run(settings).await,
+                Command::Ingest(arguments) => ingest::run(arguments, settings).await,
+                Command::Search(arguments) => search::run(arguments, settings).await,
+            }
+        });
+        // A PDF that is still being read must not hold the process.
+        tokio.shutdown_background();
+        done
+    });
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            terminal::failure(&failure);
+            if json {
+                let answer = serde_json::json!({"status": "failed", "error": failure});
+                terminal::line(answer.to_string());
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn prepare(logs: &LogArguments, default_log: &str, flags: &Flags) -> Result<Settings, Failure> {
+    logging::set_up(logs, default_log).map_err(|message| Failure::new("configuration", message))?;
+    Settings::read(flags)
+}
+
+/// Waits for Ctrl-C, or SIGTERM where there is one.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = tokio::signal::ctrl_c() => {}
+                    _ = terminate.recv() => {}
+                }
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "SIGTERM is not waited for"),
+        }
+    }
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::warn!(%error, "Ctrl-C is not waited for");
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,163 @@
+//! Where the studio keeps its things and listens: flag before environment before file before default.
+
+use crate::Failure;
+use clap::Args;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use studio233_inngest::Config;
+use studio233_rag::{ALLOWED_ORIGINS_MAX, Origin};
+
+/// Where the configuration is looked for when no flag names it.
+const FILE: &str = "studio233.toml";
+const DATA: &str = "data";
+const PORT: u16 = 8233;
+/// A larger configuration file was not written for this.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Flags of every command. Each has an environment variable; what neither gives stands in the configuration
+/// file, and else is the default.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Flags {
+    /// The data folder [default: ./data].
+    #[arg(long, global = true, env = "STUDIO233_DATA", value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// The port that `serve` listens on, on 127.0.0.1; 0 takes a free one [default: 8233].
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "STUDIO233_PORT",
+        value_name = "PORT"
+    )]
+    pub port: Option<u16>,
+    /// The configuration file [default: ./studio233.toml, if it is there].
+    #[arg(long, global = true, env = "STUDIO233_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// An origin (http://host:port) that documents may be fetched from although its address is private. May be given
+    /// several times.
+    #[arg(
+        long,
+        global = true,
+        env = "STUDIO233_ALLOW_ORIGINS",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    pub allow_origin: Vec<String>,
+}
+
+/// What was decided.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data folder.
+    pub data: PathBuf,
+    /// The port; 0 takes a free one.
+    pub port: u16,
+    /// Origins that documents are fetched from wherever they are.
+    pub allow_origins: Vec<Origin>,
+    /// Where servers of the protocol are, and the keys to them, for `/api/inngest`.
+    pub inngest: Config,
+}
+
+/// `studio233.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    /// Relative to the file's folder.
+    data: Option<PathBuf>,
+    port: Option<u16>,
+    allow_origins: Vec<String>,
+    /// Keys are the `INNGEST_…` variables in lower case without the prefix: `event_key = "…"`.
+    inngest: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Reads flags (which carry the environment) and the file.
+    ///
+    /// # Errors
+    /// What cannot be used, and where it stands.
+    pub fn read(flags: &Flags) -> Result<Self, Failure> {
+        Self::resolve(flags, |name| std::env::var(name).ok())
+    }
+
+    fn resolve(
+        flags: &Flags,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, Failure> {
+        let file = match &flags.config {
+            Some(path) => read_file(path)?,
+            None if Path::new(FILE).exists() => read_file(Path::new(FILE))?,
+            None => File::default(),
+        };
+        let beside_file = |path: PathBuf| {
+            let folder = flags.config.as_deref().and_then(Path::parent);
+            folder.map_or(path.clone(), |folder| folder.join(path))
+        };
+        let data = flags.data.clone().or_else(|| file.data.map(beside_file));
+        let origins = match flags.allow_origin.is_empty() {
+            true => &file.allow_origins,
+            false => &flags.allow_origin,
+        };
+        if origins.len() > ALLOWED_ORIGINS_MAX {
+            return Err(bad(format!(
+                "{} origins are allowed; at most {ALLOWED_ORIGINS_MAX} can be",
+                origins.len()
+            )));
+        }
+        let mut allow_origins = Vec::new();
+        for origin in origins {
+            let parsed = Origin::parse(origin).ok_or_else(|| {
+                bad(format!("'{origin}' is no origin"))
+                    .hint("write scheme, host and port only: http://127.0.0.1:9000")
+            })?;
+            allow_origins.push(parsed);
+        }
+        Ok(Self {
+            data: data.unwrap_or_else(|| PathBuf::from(DATA)),
+            port: flags.port.or(file.port).unwrap_or(PORT),
+            allow_origins,
+            inngest: inngest(&file.inngest, environment)?,
+        })
+    }
+}
+
+/// The protocol's variables, each from the environment, else from the file. A studio without any is in development
+/// mode: it listens on loopback only.
+fn inngest(
+    file: &BTreeMap<String, String>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Config, Failure> {
+    let get = |name: &str| {
+        let given = environment(name).filter(|value| !value.trim().is_empty());
+        given.or_else(|| {
+            let key = name.strip_prefix("INNGEST_")?.to_ascii_lowercase();
+            file.get(&key).cloned()
+        })
+    };
+    let development = get("INNGEST_SIGNING_KEY").is_none() && get("INNGEST_DEV").is_none();
+    let config = Config::read(|name| match (name, development) {
+        ("INNGEST_DEV", true) => Some("1".to_owned()),
+        _ => get(name),
+    });
+    config.map_err(|error| bad(error.to_string()))
+}
+
+fn read_file(path: &Path) -> Result<File, Failure> {
+    let named = |what: String| bad(format!("{}: {what}", path.display()));
+    let size = std::fs::metadata(path).map_err(|error| named(error.to_string()))?;
+    if size.len() > FILE_BYTES_MAX {
+        return Err(named(format!("is larger than {FILE_BYTES_MAX} bytes")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| {
+        named(error.to_string().trim_end().to_owned())
+            .hint("the keys are data, port, allow_origins and [inngest]")
+    })
+}
+
+fn bad(message: String) -> Failure {
+    Failure::new("configuration", message)
+}
+
+#[cfg(test)]
+mod tests;

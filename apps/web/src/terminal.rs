@@ -1,0 +1,34 @@
+//! The one place that writes to the terminal: answers to standard output, complaints to standard error.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what commands answer is their output"
+)]
+
+use crate::Failure;
+use std::io::{IsTerminal, Write};
+
+/// A line of a command's answer. A reader that has gone away wants no more of it.
+pub(crate) fn line(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
+}
+
+/// A failure, and what to do next.
+pub(crate) fn failure(failure: &Failure) {
+    let mut error = std::io::stderr();
+    let _ = writeln!(error, "error: {}", failure.message);
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(error, "  next: {hint}");
+    }
+}
+
+/// A remark that is no part of the answer.
+pub(crate) fn remark(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr(), "{}", text.as_ref());
+}
+
+/// Whether a person reads along.
+pub(crate) fn is_watched() -> bool {
+    std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
+}
