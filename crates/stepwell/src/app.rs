@@ -101,6 +101,12 @@ impl App {
         self
     }
 
+    #[cfg(feature = "embedded")]
+    pub(crate) fn with_client(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
+
     /// The app's client.
     #[must_use]
     pub fn client(&self) -> &Client {
@@ -235,7 +241,7 @@ impl Runner {
         let run = RunInfo {
             run_id: ctx.run_id,
             function_id: function.into(),
-            event_name: event_name(&request.event).into(),
+            event_name: event_name(request.events.first().unwrap_or(&request.event)).into(),
             attempt: ctx.attempt,
             max_attempts: ctx.max_attempts,
             request_id: ctx.request_id.as_str().into(),

@@ -197,12 +197,16 @@ impl Client {
     /// The same client, with events handed to `sink`.
     #[must_use]
     pub fn with_event_sink(&self, sink: impl EventSink) -> Self {
+        self.with(Arc::new(sink), Arc::clone(&self.0.clock))
+    }
+
+    pub(crate) fn with(&self, sink: Arc<dyn EventSink>, clock: Arc<dyn Clock>) -> Self {
         Self(Arc::new(Inner {
             app_id: self.0.app_id.clone(),
             config: self.0.config.clone(),
             http: Arc::clone(&self.0.http),
-            sink: Arc::new(sink),
-            clock: Arc::clone(&self.0.clock),
+            sink,
+            clock,
             middleware: self.0.middleware.clone(),
         }))
     }

@@ -155,7 +155,12 @@ impl Error {
             None => self.source.source()?.downcast_ref::<Marker>()?,
         };
         match marker {
-            Marker::Step(inner) if inner.message == self.to_string() => Some((**inner).clone()),
+            Marker::Step(inner) if inner.message == self.to_string() => Some(UserError {
+                // What the server noted of the step is not the function's.
+                data: None,
+                no_retry: None,
+                ..(**inner).clone()
+            }),
             _ => None,
         }
     }

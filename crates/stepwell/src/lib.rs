@@ -32,15 +32,18 @@
 //!   what makes steps.
 //! - [`NonRetriable`], [`RetryAfter`] and [`StepError`] say what an error means for retries.
 //! - [`middleware`] is code around calls, steps and sends.
-//! - [`serve`] answers a server over HTTP. [`Runner`] is what any transport calls.
+//! - [`serve`] answers a server over HTTP; `embedded` (a feature) runs the engine in this process. [`Runner`] is
+//!   what any transport calls.
 //!
 //! The crate speaks Inngest's SDK protocol: the same functions run on a Stepwell server and on Inngest's.
-//! It keeps no state of its own; that is the server's.
+//! It keeps no state of its own; that is the server's, or the embedded engine's.
 
 mod app;
 mod client;
 mod config;
 mod context;
+#[cfg(feature = "embedded")]
+pub mod embedded;
 mod error;
 mod event;
 mod execution;
@@ -71,7 +74,7 @@ pub use http_client::Reqwest;
 pub use http_client::{HttpClient, HttpError, NoHttp};
 pub use moment::{Clock, Delay, Moment, SystemClock};
 pub use schemars;
-pub use step::{RunStep, SendEvents, Sent, Sleep, Step};
+pub use step::{RunStep, Sent, Sleep, Step};
 pub use stepwell_macros::{Event, FromRef};
 pub use stepwell_protocol::{EventId, RunId, UserError};
 

@@ -1,6 +1,6 @@
 //! Serving an app to a server over HTTP: a request in, a response out.
 //!
-//! [`Handler`] knows no web framework. [`axum`] mounts one on a router.
+//! [`Handler`] knows no web framework. [`axum()`] mounts one on a router.
 
 #[cfg(feature = "axum")]
 mod axum_adapter;

@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -69,17 +68,16 @@ impl Step {
     ///
     /// # Errors
     /// [`StepError`] once no attempt is left, and when the recorded value is not a `T`.
-    pub fn run<F, Fut, T>(&self, id: impl Into<String>, code: F) -> RunStep<F, Fut, T>
+    pub fn run<'a, F, Fut, T>(&self, id: impl Into<String>, code: F) -> RunStep<'a, T>
     where
-        F: FnOnce() -> Fut + Send,
-        Fut: Future<Output = Result<T, Error>> + Send,
-        T: Serialize + DeserializeOwned + Send,
+        F: FnOnce() -> Fut + Send + 'a,
+        Fut: Future<Output = Result<T, Error>> + Send + 'a,
+        T: Serialize + DeserializeOwned,
     {
         RunStep {
             slot: self.slot(StepSpec::new(id, Opcode::StepPlanned)),
-            code: Some(code),
+            code: Some(Box::new(move |_| Box::pin(code()))),
             running: None,
-            output: PhantomData,
         }
     }
 
@@ -108,7 +106,11 @@ impl Step {
     ///
     /// # Errors
     /// [`StepError`] when the event is not valid, or no attempt could send it.
-    pub fn send_event(&self, id: impl Into<String>, event: impl Into<OutgoingEvent>) -> SendEvents {
+    pub fn send_event(
+        &self,
+        id: impl Into<String>,
+        event: impl Into<OutgoingEvent>,
+    ) -> RunStep<'static, Sent> {
         self.send_events(id, [event])
     }
 
@@ -116,34 +118,47 @@ impl Step {
     ///
     /// # Errors
     /// [`StepError`] when an event is not valid, or no attempt could send them.
-    pub fn send_events<I>(&self, id: impl Into<String>, events: I) -> SendEvents
+    pub fn send_events<I>(&self, id: impl Into<String>, events: I) -> RunStep<'static, Sent>
     where
         I: IntoIterator<Item: Into<OutgoingEvent>>,
     {
         let mut spec = StepSpec::new(id, Opcode::StepPlanned);
         spec.name = Some("sendEvent".to_owned());
         spec.opts.insert("type".to_owned(), "step.sendEvent".into());
-        SendEvents {
+        let events: Vec<OutgoingEvent> = events.into_iter().map(Into::into).collect();
+        RunStep {
             slot: self.slot(spec),
-            events: Some(events.into_iter().map(Into::into).collect()),
+            code: Some(Box::new(|slot| {
+                let execution = Arc::clone(slot.execution());
+                let step = slot.hash();
+                Box::pin(async move {
+                    let sent = execution.client.send_from_step(
+                        &execution.run,
+                        &step,
+                        &execution.middleware,
+                        events,
+                    );
+                    Ok(Sent { ids: sent.await? })
+                })
+            })),
             running: None,
         }
     }
 }
 
-/// The future of [`Step::run`].
+/// A step's code. It is boxed, so that a step's type says nothing of it: steps of different code fit into one
+/// collection, and the compiler need not look through closures to see that a function is `Send`.
+type Code<'a, T> = Box<dyn FnOnce(&Slot) -> BoxFuture<'a, Result<T, Error>> + Send + 'a>;
+
+/// The future of [`Step::run`], [`Step::send_event`] and [`Step::send_events`].
 #[must_use = "a step does nothing until it is awaited"]
-pub struct RunStep<F, Fut, T> {
+pub struct RunStep<'a, T> {
     slot: Slot,
-    code: Option<F>,
-    running: Option<Running<Pin<Box<Fut>>>>,
-    output: PhantomData<fn() -> T>,
+    code: Option<Code<'a, T>>,
+    running: Option<Running<'a, T>>,
 }
 
-// Nothing of it is pinned in place: the running future has a box of its own.
-impl<F, Fut, T> Unpin for RunStep<F, Fut, T> {}
-
-impl<F, Fut, T> fmt::Debug for RunStep<F, Fut, T> {
+impl<T> fmt::Debug for RunStep<'_, T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("RunStep")
@@ -157,23 +172,6 @@ impl<F, Fut, T> fmt::Debug for RunStep<F, Fut, T> {
 #[must_use = "a step does nothing until it is awaited"]
 pub struct Sleep {
     slot: Slot,
-}
-
-/// The future of [`Step::send_event`] and [`Step::send_events`].
-#[must_use = "a step does nothing until it is awaited"]
-pub struct SendEvents {
-    slot: Slot,
-    events: Option<Vec<OutgoingEvent>>,
-    running: Option<Running<BoxFuture<'static, Result<Sent, Error>>>>,
-}
-
-impl fmt::Debug for SendEvents {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("SendEvents")
-            .field("slot", &self.slot)
-            .finish_non_exhaustive()
-    }
 }
 
 macro_rules! step_options {
@@ -200,36 +198,21 @@ macro_rules! step_options {
 }
 
 step_options! {
-    impl[F, Fut, T] RunStep<F, Fut, T>;
+    impl['a, T] RunStep<'a, T>;
     impl[] Sleep;
-    impl[] SendEvents;
 }
 
 /// A step's code at work.
-struct Running<Fut> {
-    future: Fut,
+struct Running<'a, T> {
+    future: BoxFuture<'a, Result<T, Error>>,
     started_ms: i64,
     started: Instant,
 }
 
-impl<Fut> Running<Fut> {
-    fn new(execution: &Execution, future: Fut) -> Self {
-        Self {
-            future,
-            started_ms: execution.clock.now().unix_ms(),
-            started: Instant::now(),
-        }
-    }
-}
-
-impl<Fut, T> Running<Fut>
-where
-    Fut: Future<Output = Result<T, Error>> + Unpin,
-    T: Serialize,
-{
+impl<T: Serialize> Running<'_, T> {
     /// Polls the code. Its result goes into the record, not to the function: that gets it on its next call.
     fn poll(&mut self, slot: &Slot, cx: &mut Context<'_>) {
-        let future = Pin::new(&mut self.future);
+        let future = self.future.as_mut();
         let polled = slot.enter(|| catch_unwind(AssertUnwindSafe(|| future.poll(cx))));
         let result = match polled {
             Ok(Poll::Pending) => return,
@@ -249,12 +232,7 @@ pub(crate) fn to_json<T: Serialize>(output: &T) -> Result<SharedJson, Error> {
         })
 }
 
-impl<F, Fut, T> Future for RunStep<F, Fut, T>
-where
-    F: FnOnce() -> Fut + Send,
-    Fut: Future<Output = Result<T, Error>> + Send,
-    T: Serialize + DeserializeOwned + Send,
-{
+impl<T: Serialize + DeserializeOwned> Future for RunStep<'_, T> {
     type Output = Result<T, StepError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -265,50 +243,25 @@ where
             Turn::Execute => {
                 if let Some(code) = this.code.take() {
                     announce(&this.slot);
-                    // The closure itself is the step's code, too.
-                    match this.slot.enter(|| catch_unwind(AssertUnwindSafe(code))) {
+                    let started_ms = this.slot.execution().clock.now().unix_ms();
+                    let started = Instant::now();
+                    // Calling the closure is part of the step, too.
+                    match this
+                        .slot
+                        .enter(|| catch_unwind(AssertUnwindSafe(|| code(&this.slot))))
+                    {
                         Ok(future) => {
-                            this.running =
-                                Some(Running::new(this.slot.execution(), Box::pin(future)));
+                            this.running = Some(Running {
+                                future,
+                                started_ms,
+                                started,
+                            });
                         }
-                        Err(payload) => this
-                            .slot
-                            .complete(Err(panic_error(&*payload)), timing(0, Duration::ZERO)),
+                        Err(payload) => {
+                            let timing = timing(started_ms, started.elapsed());
+                            this.slot.complete(Err(panic_error(&*payload)), timing);
+                        }
                     }
-                }
-                if let Some(running) = &mut this.running {
-                    running.poll(&this.slot, cx);
-                }
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl Future for SendEvents {
-    type Output = Result<Sent, StepError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        match this.slot.poll(cx) {
-            Turn::Wait => Poll::Pending,
-            Turn::Resolve(memo) => Poll::Ready(resolve(&this.slot, memo)),
-            Turn::Execute => {
-                if let Some(events) = this.events.take() {
-                    announce(&this.slot);
-                    let execution = Arc::clone(this.slot.execution());
-                    let step = this.slot.hash();
-                    let running = Box::pin(async move {
-                        let client = &execution.client;
-                        let sent = client.send_from_step(
-                            &execution.run,
-                            &step,
-                            &execution.middleware,
-                            events,
-                        );
-                        Ok(Sent { ids: sent.await? })
-                    });
-                    this.running = Some(Running::new(this.slot.execution(), running));
                 }
                 if let Some(running) = &mut this.running {
                     running.poll(&this.slot, cx);
