@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use stepwell::{Context, Error, Function, State, Throttle};
 use studio233_ai::Document;
-use studio233_db::{AssetId, IndexingStatus, WorkspaceId};
+use studio233_db::{AssetId, DbError, IndexingStatus, WorkspaceId};
 use studio233_rag::{DocumentSource, Indexer, pdf};
 
 /// The function's id.
@@ -150,15 +150,11 @@ async fn extract_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Ext
 }
 
 async fn mark_failed(deps: &Deps, event: &KnowledgeIngested) -> Result<(), Error> {
-    match set_status(deps, event, IndexingStatus::Failed).await {
+    match store_status(deps, event, IndexingStatus::Failed).await {
         // A workspace that is gone has no status; what failed the run says so.
-        Err(error) if error.find::<studio233_db::DbError>().is_some_and(is_gone) => Ok(()),
-        marked => marked,
+        Ok(()) | Err(DbError::NoSuchWorkspace { .. }) => Ok(()),
+        Err(error) => Err(classify(error)),
     }
-}
-
-fn is_gone(error: &studio233_db::DbError) -> bool {
-    matches!(error, studio233_db::DbError::NoSuchWorkspace { .. })
 }
 
 async fn set_status(
@@ -166,11 +162,18 @@ async fn set_status(
     event: &KnowledgeIngested,
     status: IndexingStatus,
 ) -> Result<(), Error> {
+    store_status(deps, event, status).await.map_err(classify)
+}
+
+async fn store_status(
+    deps: &Deps,
+    event: &KnowledgeIngested,
+    status: IndexingStatus,
+) -> Result<(), DbError> {
     let workspace = WorkspaceId::new(&event.workspace_id);
     deps.database
         .set_indexing_status(&workspace, status, deps.now_ms())
         .await
-        .map_err(classify)
 }
 
 async fn open(deps: &Deps, event: &KnowledgeIngested, images_max: u32) -> Result<Document, Error> {

@@ -1,1 +1,457 @@
+use super::*;
+use crate::events::brand::Classification;
+use crate::functions::app;
+use crate::middleware::ErrorReport;
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use stepwell::embedded::{
+    Backoff, Embedded, EngineClock, EngineConfig, ManualClock, Run, RunStatus, Timestamp,
+};
+use stepwell::{Config, OutgoingEvent, SystemClock};
+use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
+use studio233_ai::{
+    BrandExtraction, BrandReader, BrandReading, EmbedError, Embedder, Purpose, ReadError,
+};
+use studio233_blob::{BlobStore, ContentType, Key, Put};
+use studio233_db::{Database, NewWorkspace};
+use studio233_rag::pdf::PdfLimits;
+use studio233_rag::{Chunker, FetchLimits, Fetcher, blob_url};
 
+const SAMPLE: &[u8] = include_bytes!("../../../../../../samples/brand-guidelines.pdf");
+
+/// A workspace `w` with a document, an engine in memory, and everything real behind it.
+struct Studio {
+    _folder: tempfile::TempDir,
+    blobs: BlobStore,
+    deps: Deps,
+    reports: Arc<Mutex<Vec<ErrorReport>>>,
+}
+
+impl Studio {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open_sqlite(folder.path().join("studio.db"))
+            .await
+            .unwrap();
+        let workspace = NewWorkspace {
+            id: WorkspaceId::new("w"),
+            name: "W".to_owned(),
+            slug: "w".to_owned(),
+            user_id: "local".to_owned(),
+        };
+        database.create_workspace(&workspace, 1).await.unwrap();
+        let blobs = BlobStore::in_folder(folder.path().join("blobs"))
+            .await
+            .unwrap();
+        let deps = Deps {
+            database,
+            fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
+            extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
+            embedder: Arc::new(LocalEmbedder),
+            chunker: Chunker::default(),
+            pdf_limits: PdfLimits::default(),
+            clock: Arc::new(SystemClock),
+        };
+        Self {
+            _folder: folder,
+            blobs,
+            deps,
+            reports: Arc::default(),
+        }
+    }
+
+    /// Stores a document; gives its URL.
+    async fn document(&self, bytes: impl Into<Bytes>) -> String {
+        let key = Key::parse("uploads/doc.pdf").unwrap();
+        let pdf = ContentType::pdf();
+        let put = self.blobs.put(&key, bytes.into(), &pdf, Put::Overwrite);
+        put.await.unwrap();
+        blob_url(&key)
+    }
+
+    async fn engine(&self, clock: Option<EngineClock>) -> Embedded {
+        let reports = Arc::clone(&self.reports);
+        let report = move |report: ErrorReport| reports.lock().unwrap().push(report);
+        let app = app(crate::client(Config::dev()), &self.deps, report);
+        let engine = EngineConfig {
+            backoff: Backoff::Constant(1),
+            ..EngineConfig::default()
+        };
+        let builder = Embedded::builder().app(app).memory().engine(engine);
+        let builder = match clock {
+            Some(clock) => builder.clock(clock),
+            None => builder,
+        };
+        builder.start().await.unwrap()
+    }
+
+    /// Sends an event and waits for the end of its run.
+    async fn ingest(&self, event: impl Into<OutgoingEvent>) -> Ingested {
+        let engine = self.engine(None).await;
+        let sent = engine.send(event).await.unwrap();
+        let mut runs = engine.finished_runs(sent).await.unwrap();
+        assert_eq!(runs.len(), 1);
+        let run = runs.remove(0);
+        let (id, steps) = (run.id, engine.steps(run.id).await.unwrap());
+        let handle = engine.handle();
+        let attempts = handle
+            .read(move |reader| reader.attempts(id))
+            .await
+            .unwrap();
+        let requests = handle
+            .read(|reader| reader.events(Some("brand.intelligence.sync_requested"), None, 10))
+            .await
+            .unwrap();
+        Ingested {
+            run,
+            steps: steps
+                .into_iter()
+                .map(|step| (step.name, step.failed))
+                .collect(),
+            failed_attempts: attempts
+                .iter()
+                .filter(|attempt| attempt.step.is_some())
+                .count(),
+            synthesis_requests: requests.len(),
+        }
+    }
+
+    async fn status(&self) -> IndexingStatus {
+        let workspace = self.deps.database.workspace(&WorkspaceId::new("w")).await;
+        workspace.unwrap().unwrap().indexing_status
+    }
+
+    async fn fragments(&self) -> u64 {
+        let workspace = WorkspaceId::new("w");
+        let count = self.deps.database.knowledge_count(&workspace, None).await;
+        count.unwrap()
+    }
+}
+
+struct Ingested {
+    run: Run,
+    /// Names, and whether they failed.
+    steps: Vec<(String, bool)>,
+    /// Of steps.
+    failed_attempts: usize,
+    synthesis_requests: usize,
+}
+
+impl Ingested {
+    fn error(&self) -> String {
+        self.run.error().expect("the run failed").message
+    }
+
+    fn steps(&self) -> Vec<(&str, bool)> {
+        let steps = self.steps.iter();
+        steps
+            .map(|(name, failed)| (name.as_str(), *failed))
+            .collect()
+    }
+}
+
+fn event(url: &str) -> KnowledgeIngested {
+    KnowledgeIngested {
+        workspace_id: "w".to_owned(),
+        asset_id: "a".to_owned(),
+        url: url.to_owned(),
+        filename: "brand.pdf".to_owned(),
+        classification: Classification::CoreBrandMark,
+    }
+}
+
+#[tokio::test]
+async fn a_guideline_becomes_knowledge_and_a_profile() {
+    let studio = Studio::new().await;
+    let url = studio.document(SAMPLE).await;
+    let ingested = studio.ingest(event(&url)).await;
+
+    assert_eq!(
+        ingested.run.output::<Value>().unwrap(),
+        json!({"status": "completed", "workspaceId": "w"})
+    );
+    assert_eq!(
+        ingested.steps(),
+        [
+            ("index-and-store", false),
+            ("extract-brand-dna", false),
+            ("trigger-synthesis", false),
+        ]
+    );
+    assert_eq!(ingested.synthesis_requests, 1);
+    assert_eq!(studio.status().await, IndexingStatus::Idle);
+    assert!(studio.fragments().await > 5);
+    let workspace = studio.deps.database.workspace(&WorkspaceId::new("w")).await;
+    let workspace = workspace.unwrap().unwrap();
+    let profile = workspace.brand_profile.unwrap();
+    assert_eq!(profile["coreIdentity"]["colors"][0], "#E4572E");
+    assert!(workspace.brand_summary.unwrap()["generatedBy"].is_string());
+    assert!(studio.reports.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_fails_at_once_and_the_workspace_shows_it() {
+    let no_text = pdf_without_text();
+    for (file, told) in [
+        (Bytes::new(), "brand.pdf is empty"),
+        (
+            Bytes::from_static(b"<html></html>"),
+            "brand.pdf is not a PDF",
+        ),
+        (
+            Bytes::from_static(b"%PDF-1.7\nnothing"),
+            "brand.pdf is damaged",
+        ),
+        (no_text, "brand.pdf has no text"),
+    ] {
+        let studio = Studio::new().await;
+        let url = studio.document(file).await;
+        let ingested = studio.ingest(event(&url)).await;
+
+        assert!(ingested.error().starts_with(told), "{}", ingested.error());
+        assert_eq!(
+            ingested.steps(),
+            [("index-and-store", true), ("mark-failed", false)]
+        );
+        assert_eq!(ingested.failed_attempts, 1, "{told} is not tried again");
+        assert_eq!(studio.status().await, IndexingStatus::Failed);
+        assert_eq!(studio.fragments().await, 0);
+        assert_eq!(ingested.synthesis_requests, 0);
+        let reports = studio.reports.lock().unwrap();
+        assert_eq!(reports.len(), 1, "reported once");
+        assert!(reports[0].is_final && reports[0].error.message.starts_with(told));
+    }
+}
+
+#[tokio::test]
+async fn places_that_must_not_be_reached_are_refused_at_once() {
+    for (url, told) in [
+        (
+            "http://127.0.0.1:9/a.pdf",
+            "only public addresses are fetched",
+        ),
+        (
+            "http://169.254.169.254/latest",
+            "only public addresses are fetched",
+        ),
+        ("file:///etc/passwd", "file: URLs are not fetched"),
+        (
+            "blob:uploads/nothing.pdf",
+            "cannot read blob:uploads/nothing.pdf",
+        ),
+    ] {
+        let studio = Studio::new().await;
+        let ingested = studio.ingest(event(url)).await;
+        assert!(ingested.error().contains(told), "{}", ingested.error());
+        assert_eq!(ingested.failed_attempts, 1);
+        assert_eq!(studio.status().await, IndexingStatus::Failed);
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_that_is_gone_ends_the_run() {
+    let studio = Studio::new().await;
+    let url = studio.document(SAMPLE).await;
+    let mut event = event(&url);
+    event.workspace_id = "gone".to_owned();
+    let ingested = studio.ingest(event).await;
+    assert_eq!(ingested.error(), "there is no workspace gone");
+    assert_eq!(ingested.failed_attempts, 1);
+}
+
+#[tokio::test]
+async fn a_payload_of_another_producer_is_checked_before_anything_runs() {
+    let studio = Studio::new().await;
+    let event = OutgoingEvent::untyped(
+        "brand.knowledge.ingested",
+        json!({"workspaceId": "w", "assetId": 7}),
+    );
+    let ingested = studio.ingest(event).await;
+    let error = ingested.error();
+    for place in ["data.assetId", "data.url", "data.filename"] {
+        assert!(error.contains(place), "{error}");
+    }
+    assert!(ingested.steps.is_empty());
+    assert_eq!(studio.status().await, IndexingStatus::Idle);
+}
+
+/// Fails some times before it works as the local provider does.
+struct Faltering {
+    failures: usize,
+    calls: AtomicUsize,
+    transient: bool,
+}
+
+impl Faltering {
+    fn new(failures: usize, transient: bool) -> Arc<Self> {
+        Arc::new(Self {
+            failures,
+            calls: AtomicUsize::new(0),
+            transient,
+        })
+    }
+
+    fn falters(&self) -> bool {
+        self.calls.fetch_add(1, Ordering::SeqCst) < self.failures
+    }
+}
+
+#[async_trait]
+impl Embedder for Faltering {
+    fn provider(&self) -> &str {
+        "faltering"
+    }
+
+    fn batch_max(&self) -> usize {
+        1_000
+    }
+
+    async fn embed(&self, texts: &[String], purpose: Purpose) -> Result<Vec<Vec<f32>>, EmbedError> {
+        if self.falters() {
+            return Err(EmbedError::Provider {
+                provider: "faltering".to_owned(),
+                transient: self.transient,
+                source: "no quota".into(),
+            });
+        }
+        LocalEmbedder.embed(texts, purpose).await
+    }
+}
+
+#[async_trait]
+impl BrandReader for Faltering {
+    fn provider(&self) -> &str {
+        "faltering"
+    }
+
+    async fn read(&self, document: &Document) -> Result<BrandReading, ReadError> {
+        if self.falters() {
+            return Err(ReadError::Provider {
+                provider: "faltering".to_owned(),
+                transient: self.transient,
+                source: "overloaded".into(),
+            });
+        }
+        LocalBrandReader.read(document).await
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_fails_for_a_moment_is_tried_again_alone() {
+    let mut studio = Studio::new().await;
+    let embedder = Faltering::new(0, true);
+    let reader = Faltering::new(2, true);
+    studio.deps.embedder = embedder.clone();
+    studio.deps.extraction = BrandExtraction::new(reader.clone());
+    let url = studio.document(SAMPLE).await;
+    let ingested = studio.ingest(event(&url)).await;
+
+    assert_eq!(ingested.run.status, RunStatus::Completed);
+    assert_eq!(ingested.failed_attempts, 2);
+    assert_eq!(reader.calls.load(Ordering::SeqCst), 3);
+    assert_eq!(
+        embedder.calls.load(Ordering::SeqCst),
+        1,
+        "what is recorded is not done again"
+    );
+    assert_eq!(studio.status().await, IndexingStatus::Idle);
+}
+
+#[tokio::test]
+async fn a_provider_that_stays_away_fails_the_run_when_the_attempts_are_used_up() {
+    let mut studio = Studio::new().await;
+    let embedder = Faltering::new(usize::MAX, true);
+    studio.deps.embedder = embedder.clone();
+    let url = studio.document(SAMPLE).await;
+    let ingested = studio.ingest(event(&url)).await;
+
+    assert_eq!(embedder.calls.load(Ordering::SeqCst), 5);
+    assert_eq!(ingested.failed_attempts, 5);
+    assert_eq!(ingested.error(), "cannot embed brand.pdf");
+    assert_eq!(studio.status().await, IndexingStatus::Failed);
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_is_not_asked_again() {
+    let mut studio = Studio::new().await;
+    let reader = Faltering::new(usize::MAX, false);
+    studio.deps.extraction = BrandExtraction::new(reader.clone());
+    let url = studio.document(SAMPLE).await;
+    let ingested = studio.ingest(event(&url)).await;
+
+    assert_eq!(reader.calls.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        ingested.steps(),
+        [
+            ("index-and-store", false),
+            ("extract-brand-dna", true),
+            ("mark-failed", false),
+        ]
+    );
+    assert_eq!(studio.status().await, IndexingStatus::Failed);
+    // What was indexed can be found all the same.
+    assert!(studio.fragments().await > 0);
+}
+
+#[tokio::test]
+async fn a_workspaces_documents_start_a_minute_apart_and_replace_what_they_said() {
+    let studio = Studio::new().await;
+    let url = studio.document(SAMPLE).await;
+    let clock = ManualClock::new(Timestamp::from_ms(1_767_225_600_000));
+    let engine = studio
+        .engine(Some(EngineClock::Manual(Arc::clone(&clock))))
+        .await;
+
+    let first = engine.send(event(&url)).await.unwrap();
+    let first = engine.finished_runs(first).await.unwrap();
+    assert_eq!(first[0].status, RunStatus::Completed);
+    let fragments = studio.fragments().await;
+
+    let second = engine.send(event(&url)).await.unwrap();
+    let waiting = engine.runs_of_event(second).await.unwrap();
+    assert_eq!(waiting[0].status, RunStatus::Scheduled);
+    clock.advance_ms(59_000);
+    // Another workspace's run passes by, and so shows that the engine has seen the time.
+    let mut other = event(&url);
+    other.workspace_id = "gone".to_owned();
+    let other = engine.send(other).await.unwrap();
+    engine.finished_runs(other).await.unwrap();
+    let waiting = engine.runs_of_event(second).await.unwrap();
+    assert_eq!(waiting[0].status, RunStatus::Scheduled);
+    clock.advance_ms(1_001);
+    let second = engine.finished_runs(second).await.unwrap();
+    assert_eq!(second[0].status, RunStatus::Completed);
+    assert_eq!(studio.fragments().await, fragments);
+}
+
+/// One page with a filled square.
+fn pdf_without_text() -> Bytes {
+    let content = "1 0 0 rg 10 10 100 100 re f";
+    let objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R >>".to_owned(),
+        format!(
+            "<< /Length {} >>\nstream\n{content}\nendstream",
+            content.len()
+        ),
+    ];
+    let mut file = "%PDF-1.4\n".to_owned();
+    let mut offsets = Vec::new();
+    for (number, object) in (1..).zip(&objects) {
+        offsets.push(file.len());
+        file.push_str(&format!("{number} 0 obj\n{object}\nendobj\n"));
+    }
+    let start = file.len();
+    file.push_str("xref\n0 5\n0000000000 65535 f \n");
+    for offset in offsets {
+        file.push_str(&format!("{offset:010} 00000 n \n"));
+    }
+    file.push_str(&format!(
+        "trailer\n<< /Size 5 /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
+    ));
+    file.into()
+}
