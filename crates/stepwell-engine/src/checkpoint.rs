@@ -46,6 +46,7 @@ impl Engine {
                 ItemState::InFlight {
                     generation: current,
                     since,
+                    ..
                 } => {
                     if generation.is_some_and(|generation| generation != current) {
                         return Err(CheckpointError::Stale);

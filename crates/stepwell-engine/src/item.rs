@@ -108,6 +108,10 @@ pub(crate) enum ItemState {
     Later,
     /// In a lane.
     Ready,
-    /// Being called; which dispatch, and since when.
-    InFlight { generation: u64, since: Timestamp },
+    /// Being called; which dispatch, since when, and how many of the run's steps had ended by then.
+    InFlight {
+        generation: u64,
+        since: Timestamp,
+        steps_ended: usize,
+    },
 }

@@ -223,15 +223,16 @@ impl Engine {
             .items
             .get_mut(&id)
             .expect("only known items are in lanes");
-        item.state = ItemState::InFlight {
-            generation,
-            since: now,
-        };
         let run_id = item.run;
         let run = self
             .runs
             .get_mut(&run_id)
             .expect("an item's run is unfinished");
+        item.state = ItemState::InFlight {
+            generation,
+            since: now,
+            steps_ended: run.steps.len(),
+        };
         if run.status == RunStatus::Scheduled {
             run.status = run
                 .status

@@ -22,17 +22,21 @@ struct Returned {
     kind: ItemKind,
     attempt: u32,
     since: Timestamp,
+    /// Steps whose values the call carried.
+    steps_ended: usize,
     retry_after: Option<RetryAfter>,
     no_retry: bool,
 }
 
 /// How the ops of one answer are dealt with when an op ends the run or the attempt early.
 enum Verdict {
-    /// Go on; whether a step has ended, and in which way the next call is caused.
+    /// Go on; whether a step has ended, in which way the next call is caused, and whether that would be as this one:
+    /// every step that was reported had its value in the call.
     Continue {
         ended: bool,
         race: bool,
         cause: Option<StepId>,
+        stalled: bool,
     },
     /// The run has ended.
     Ended,
@@ -57,7 +61,10 @@ impl Engine {
         let Some(item) = self.items.get(&item_id) else {
             return;
         };
-        let ItemState::InFlight { since, .. } = item.state else {
+        let ItemState::InFlight {
+            since, steps_ended, ..
+        } = item.state
+        else {
             return;
         };
         let Item {
@@ -69,6 +76,7 @@ impl Engine {
             kind,
             attempt,
             since,
+            steps_ended,
             retry_after: reply.retry_after,
             no_retry: reply.no_retry,
         };
@@ -190,8 +198,19 @@ impl Engine {
         self.plan_group(returned.run, &ops, out);
         match self.apply_ops(returned, ops, now, ids, out) {
             Verdict::Ended | Verdict::Retried => {}
-            Verdict::Continue { ended, race, cause } => {
-                if ended && (race || !self.waits_for_group(returned.run)) {
+            Verdict::Continue {
+                ended,
+                race,
+                cause,
+                stalled,
+            } => {
+                if stalled {
+                    // Called again with the same values, it would say the same, and so on without end.
+                    const MESSAGE: &str = "the function reported only steps that had ended before it was called; \
+                        it has to take their results from the call";
+                    let failure = Failure::of(UserError::new("Error", MESSAGE));
+                    self.attempt_failed(returned, failure, now, ids, out);
+                } else if ended && (race || !self.waits_for_group(returned.run)) {
                     self.allow_immediate(returned.run, out);
                     self.remove_item(returned.item, out);
                     self.add_discovery(returned.run, cause, now, out);
@@ -273,12 +292,14 @@ impl Engine {
     ) -> Verdict {
         let run = returned.run;
         let (mut ended, mut race, mut cause, mut retry) = (false, false, None, None);
+        let mut asked = false;
+        let items = self.runs[&run].items.len();
         let mut result = None;
         for op in ops {
             race |= op.race;
             match op.op {
                 Opcode::None => {}
-                Opcode::DiscoveryRequest => ended = true,
+                Opcode::DiscoveryRequest => (ended, asked) = (true, true),
                 Opcode::RunComplete => result = Some(op.value.unwrap_or_else(no_data)),
                 Opcode::StepPlanned => self.plan_step(run, op.step, now, out),
                 Opcode::Sleep => {
@@ -333,7 +354,16 @@ impl Engine {
             self.requeue(returned, returned.attempt + 1, due, now, out);
             return Verdict::Retried;
         }
-        Verdict::Continue { ended, race, cause }
+        // Steps that a checkpoint or a parallel call has recorded meanwhile are news to the next call.
+        let standing = &self.runs[&run];
+        let moved = standing.steps.len() > returned.steps_ended || standing.items.len() > items;
+        let stalled = ended && !asked && !moved;
+        Verdict::Continue {
+            ended,
+            race,
+            cause,
+            stalled,
+        }
     }
 
     fn end_step(
