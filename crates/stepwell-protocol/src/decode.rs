@@ -55,8 +55,10 @@ where
 }
 
 fn located(error: serde_path_to_error::Error<serde_json::Error>) -> DecodeError {
+    // Where a text breaks off, the last part of the path is not known.
+    let path = error.path().to_string();
     DecodeError {
-        path: error.path().to_string(),
+        path: path.trim_end_matches(['?', '.']).to_owned(),
         message: error.into_inner().to_string(),
     }
 }

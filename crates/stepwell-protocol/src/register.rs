@@ -48,7 +48,15 @@ impl Registration {
     /// # Errors
     /// [`DecodeError`] with the path of what does not fit, in lower case.
     pub fn parse(body: &[u8]) -> Result<Self, DecodeError> {
-        crate::decode::from_value(lower_keys(crate::decode::from_slice(body)?))
+        let value: Value = crate::decode::from_slice(body)?;
+        // A derived struct would also take an array of its fields.
+        if !value.is_object() {
+            return Err(DecodeError {
+                path: String::new(),
+                message: "expected a JSON object".to_owned(),
+            });
+        }
+        crate::decode::from_value(lower_keys(value))
     }
 }
 
