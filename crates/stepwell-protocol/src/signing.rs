@@ -179,7 +179,7 @@ mod tests {
     fn a_signature_is_accepted_only_for_its_body_key_and_time() {
         let (key, other) = (SigningKey::new(KEY), SigningKey::new("signkey-test-ff"));
         let verify = |keys: &[&SigningKey], header, body: &[u8], now| {
-            super::verify(keys.iter().copied(), header, body, now).map(|_| ())
+            verify(keys.iter().copied(), header, body, now).map(|_| ())
         };
         assert_eq!(verify(&[&key], Some(HEADER), BODY, 1_700_000_000), Ok(()));
         assert_eq!(
