@@ -6,6 +6,7 @@
 
 mod access;
 mod answer;
+mod body;
 mod poller;
 mod routes;
 mod state;

@@ -10,7 +10,7 @@ mod state;
 use crate::access;
 use crate::state::{ServerOptions, Shared};
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -38,9 +38,7 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
     let locked = Router::new()
         .route(
             "/fn/register",
-            post(register::register)
-                .put(register::register)
-                .layer(DefaultBodyLimit::max(REGISTER_BODY_BYTES_MAX)),
+            post(register::register).put(register::register),
         )
         .route("/v0/runs/{run}/batch", get(state::batch))
         .route("/v0/runs/{run}/actions", get(state::actions))
@@ -48,10 +46,7 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
         .route("/v1/events/{event}", get(rest::event))
         .route("/v1/events/{event}/runs", get(rest::runs_of_event))
         .route("/v1/runs/{run}", get(rest::run).delete(rest::cancel))
-        .route(
-            "/v1/checkpoint/{run}/async",
-            post(checkpoint::checkpoint).layer(DefaultBodyLimit::max(CHECKPOINT_BODY_BYTES_MAX)),
-        )
+        .route("/v1/checkpoint/{run}/async", post(checkpoint::checkpoint))
         .route("/dev", get(meta::dev))
         .route_layer(middleware::from_fn_with_state(
             shared.clone(),
@@ -62,10 +57,7 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
         .route("/health", get(meta::health))
         .route("/e", any(events::no_key))
         .route("/e/", any(events::no_key))
-        .route(
-            "/e/{key}",
-            post(events::send).layer(DefaultBodyLimit::max(EVENTS_BODY_BYTES_MAX)),
-        )
+        .route("/e/{key}", post(events::send))
         .merge(locked)
         .fallback(meta::not_found)
         .layer(cors())

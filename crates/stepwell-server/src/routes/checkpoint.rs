@@ -1,10 +1,11 @@
 //! `POST /v1/checkpoint/{run}/async`: a running function reports steps ahead of its answer.
 
+use super::CHECKPOINT_BODY_BYTES_MAX;
 use crate::answer::ApiError;
+use crate::body::Body;
 use crate::state::Shared;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use bytes::Bytes;
 use serde::Deserialize;
 use stepwell_engine::{CheckpointError, ItemId};
 use stepwell_protocol::RunId;
@@ -23,7 +24,7 @@ struct Checkpoint {
 pub(super) async fn checkpoint(
     State(shared): State<Shared>,
     Path(run): Path<String>,
-    body: Bytes,
+    Body(body): Body<CHECKPOINT_BODY_BYTES_MAX>,
 ) -> Result<(), ApiError> {
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, message);
     let run: RunId = run

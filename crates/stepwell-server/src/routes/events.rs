@@ -1,13 +1,13 @@
 //! `POST /e/{key}`: events come in.
 
+use super::EVENTS_BODY_BYTES_MAX;
 use crate::answer::ApiError;
+use crate::body::Body;
 use crate::state::Shared;
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -25,16 +25,14 @@ pub(super) async fn send(
     State(shared): State<Shared>,
     Path(key): Path<String>,
     request_headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Result<Body<EVENTS_BODY_BYTES_MAX>, ApiError>,
 ) -> Response {
     if let Err(error) = shared.options.event_keys.check(&key) {
         return error.into_response();
     }
     let body = match body {
-        Ok(body) => body,
-        Err(rejection) => {
-            return ApiError::new(rejection.status(), rejection.body_text()).into_response();
-        }
+        Ok(Body(body)) => body,
+        Err(refusal) => return refusal.into_response(),
     };
     if body.iter().all(u8::is_ascii_whitespace) {
         return answer(StatusCode::OK, vec![String::new()], None);

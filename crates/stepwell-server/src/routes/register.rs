@@ -1,11 +1,12 @@
 //! `POST /fn/register`: an app says what functions it has.
 
+use super::REGISTER_BODY_BYTES_MAX;
 use crate::answer::ApiError;
+use crate::body::Body;
 use crate::state::Shared;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use bytes::Bytes;
 use stepwell_protocol::headers;
 use stepwell_protocol::register::{RegisterAnswer, Registration};
 use stepwell_runtime::{RegisterError, check_registration};
@@ -13,7 +14,7 @@ use stepwell_runtime::{RegisterError, check_registration};
 pub(super) async fn register(
     State(shared): State<Shared>,
     request_headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body<REGISTER_BODY_BYTES_MAX>,
 ) -> Result<Json<RegisterAnswer>, ApiError> {
     let kind = shared.options.kind.as_str();
     let expected = request_headers
