@@ -1,0 +1,12 @@
+//! The server over HTTP, as senders, SDKs and operators meet it: what it answers to good and bad requests, and
+//! what it makes of apps that misbehave.
+
+mod access;
+mod app;
+mod bad_apps;
+mod events_api;
+mod good_apps;
+mod registration;
+mod retries;
+mod runs_api;
+mod server;
