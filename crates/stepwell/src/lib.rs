@@ -94,3 +94,8 @@ pub mod __private {
     #[cfg(feature = "validation")]
     pub use crate::event::validate_with_garde;
 }
+
+/// The example that people see first compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
