@@ -9,6 +9,7 @@
 //! | `PUT /api/files/{name}` | uploads a PDF, gives its `blob:` URL |
 //! | `POST /api/assets` | registers an asset; a brand asset's event is sent |
 //! | `GET /api/assets/{id}` | an asset |
+//! | `POST /api/assets/{id}/seen` | what came of its event was shown |
 //! | `GET /api/events/{id}/runs` | the runs that an event started |
 //! | `GET /api/runs/{id}` | a run: steps, failed attempts, what it waits for, output |
 //! | `GET /api/runs/{id}/stream` | the same as it happens, as server-sent events |
@@ -30,7 +31,9 @@ mod runs;
 mod search;
 mod workspaces;
 
-use crate::engine::{EngineReader, Timestamp};
+pub(crate) use assets::Turns;
+
+use crate::engine::EngineReader;
 use crate::progress::Progress;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -59,10 +62,9 @@ pub(crate) struct Shared {
     pub(crate) database: Database,
     pub(crate) blobs: BlobStore,
     pub(crate) progress: Progress,
+    pub(crate) turns: Turns,
     pub(crate) upload_bytes_max: u64,
     pub(crate) stopping: CancellationToken,
-    /// When this process took over.
-    pub(crate) started_at: Timestamp,
 }
 
 /// All routes. `functions` serves the jobs to servers of the protocol.
@@ -76,6 +78,7 @@ pub(crate) fn router(shared: Shared, functions: MethodRouter<Shared>) -> Router 
         .route("/api/workspaces/{id}/search", get(search::search))
         .route("/api/assets", post(assets::register))
         .route("/api/assets/{id}", get(assets::show))
+        .route("/api/assets/{id}/seen", post(assets::seen))
         .route("/api/events/{id}/runs", get(events::runs))
         .route("/api/runs/{id}", get(runs::show))
         .route("/api/runs/{id}/stream", get(runs::stream))

@@ -112,8 +112,11 @@ impl Settings {
             })?;
             allow_origins.push(parsed);
         }
+        let data = data.unwrap_or_else(|| PathBuf::from(DATA));
+        let data = std::path::absolute(&data)
+            .map_err(|error| bad(format!("the data folder {}: {error}", data.display())))?;
         Ok(Self {
-            data: data.unwrap_or_else(|| PathBuf::from(DATA)),
+            data,
             port: flags.port.or(file.port).unwrap_or(PORT),
             allow_origins,
             inngest: inngest(&file.inngest, environment)?,

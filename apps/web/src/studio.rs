@@ -1,8 +1,8 @@
 //! Everything in one process.
 
-use crate::api::{self, Shared};
+use crate::api::{self, Shared, Turns};
 use crate::data_folder::DataFolder;
-use crate::engine::{Engine, Stopped, Timestamp};
+use crate::engine::{Engine, Stopped};
 use crate::failure::{Failure, chain};
 use crate::progress::Progress;
 use crate::server_file::ServerFile;
@@ -81,7 +81,6 @@ impl Studio {
         // Servers of the protocol may call the same functions, which then send to them.
         let served =
             serve::Handler::new(app.clone()).map_err(|error| Failure::of("start", &error))?;
-        let started_at = now();
         let engine = Engine::start(&data.join("engine.db"), app.middleware(progress.clone()))
             .await
             .map_err(|error| opening(&error))?;
@@ -94,9 +93,9 @@ impl Studio {
             database: database.clone(),
             blobs,
             progress,
+            turns: Turns::default(),
             upload_bytes_max: pdf_limits.bytes_max,
             stopping: stopping.clone(),
-            started_at,
         };
         let router = api::router(shared, serve::axum(served));
         let until = stopping.clone().cancelled_owned();
@@ -147,11 +146,6 @@ impl Studio {
         self.database.close().await;
         stopped == Stopped::Clean && requests.is_ok()
     }
-}
-
-fn now() -> Timestamp {
-    let now_ms = stepwell::Clock::now(&SystemClock).unix_ms();
-    Timestamp::from_ms(u64::try_from(now_ms).unwrap_or_default())
 }
 
 fn opening(error: &(dyn std::error::Error + 'static)) -> Failure {

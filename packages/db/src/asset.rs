@@ -101,6 +101,8 @@ pub struct AssetEvent {
     pub id: String,
     /// The server's id of it; none while it is not known to have arrived.
     pub received_as: Option<String>,
+    /// Whether whoever asked has been shown what came of it.
+    pub seen: bool,
 }
 
 /// An asset to store. Its type follows from the MIME type.
@@ -133,6 +135,7 @@ struct Row {
     is_brand_asset: bool,
     event_id: Option<String>,
     event_received_as: Option<String>,
+    event_seen: bool,
     created_at_ms: i64,
     updated_at_ms: i64,
 }
@@ -154,6 +157,7 @@ impl Row {
             event: self.event_id.map(|id| AssetEvent {
                 id,
                 received_as: self.event_received_as,
+                seen: self.event_seen,
             }),
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,
@@ -232,7 +236,8 @@ impl Database {
     ) -> Result<bool, DbError> {
         let Backend::Sqlite(pool) = &self.backend;
         let done = sqlx::query(
-            "UPDATE asset SET event_id = ?3, event_received_as = NULL, updated_at_ms = ?4
+            "UPDATE asset SET event_id = ?3, event_received_as = NULL, event_seen = 0,
+                              updated_at_ms = ?4
              WHERE id = ?1 AND event_id IS ?2",
         )
         .bind(id.as_str())
@@ -265,6 +270,19 @@ impl Database {
         .execute(pool)
         .await
         .map_err(failed("note the event of the asset"))?;
+        Ok(())
+    }
+
+    /// Notes that what came of the asset's event has been shown to whoever asked. Nothing happens when another
+    /// event was begun since.
+    pub async fn see_asset_event(&self, id: &AssetId, received_as: &str) -> Result<(), DbError> {
+        let Backend::Sqlite(pool) = &self.backend;
+        sqlx::query("UPDATE asset SET event_seen = 1 WHERE id = ?1 AND event_received_as = ?2")
+            .bind(id.as_str())
+            .bind(received_as)
+            .execute(pool)
+            .await
+            .map_err(failed("note that the asset's event was seen"))?;
         Ok(())
     }
 }

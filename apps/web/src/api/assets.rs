@@ -2,8 +2,8 @@
 //!
 //! An asset remembers the event that last asked for it to be read. Registering it again while that event's run is
 //! unfinished, or while the event is not known to have arrived, goes on with that event; afterwards it is a new
-//! event. So whoever crashed may simply register again: a run that this process has finished for one that was
-//! stopped counts as unfinished for a moment, too.
+//! event. So whoever crashed may simply register again. With `"resume": "unseen"` a run that has completed counts
+//! as unfinished, too, until `POST /api/assets/{id}/seen` says that its result was shown.
 
 use super::Shared;
 use super::error::ApiError;
@@ -11,16 +11,19 @@ use super::files;
 use super::json::JsonBody;
 use super::owner::User;
 use super::workspaces::now_ms;
+use crate::engine::RunStatus;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use stepwell::{EventId, OutgoingEvent};
 use studio233_blob::{ContentType, Key};
 use studio233_db::{Asset, AssetEvent, AssetId, AssetType, NewAsset, Workspace};
 use studio233_inngest::events::brand::{AssetVisionSync, Classification, KnowledgeIngested};
+use tokio::sync::{Mutex, MutexGuard};
 use url::Url;
 use uuid::Uuid;
 
@@ -29,11 +32,6 @@ const URL_BYTES_MAX: usize = 8 * 1024;
 /// Events looked through for one whose arrival was not noted: it came within the moment before a crash.
 const EVENTS_LOOKED_THROUGH: usize = 1_000;
 const EVENTS_PAGE: usize = 50;
-/// How long whoever asked for a run, and was stopped with it, has to come back for its result.
-const RECOVERED_MS: u64 = 60_000;
-/// Registrations of one asset at the same time.
-const RACES_MAX: usize = 8;
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct New {
@@ -46,6 +44,19 @@ pub(crate) struct New {
     is_brand_asset: bool,
     #[serde(default)]
     classification: Classification,
+    #[serde(default)]
+    resume: Resume,
+}
+
+/// Which earlier event is gone on with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Resume {
+    /// One with an unfinished run.
+    #[default]
+    Unfinished,
+    /// Also one whose run has completed without anybody having been shown the result.
+    Unseen,
 }
 
 /// What registering answers.
@@ -71,10 +82,14 @@ pub(crate) async fn register(
     JsonBody(new): JsonBody<New>,
 ) -> Result<(StatusCode, Json<Registered>), ApiError> {
     let workspace = shared.own_workspace(&new.workspace_id, &user).await?;
+    let resume = new.resume;
     let new = check(&shared, new, &workspace).await?;
     let asset = shared.database.upsert_asset(&new.asset, now_ms()).await?;
     let event = match EventKind::of(&asset) {
-        Some(kind) => Some(send(&shared, &asset, kind, &new.event_fields(&workspace)).await?),
+        Some(kind) => {
+            let fields = new.event_fields(&workspace);
+            Some(send(&shared, &asset.id, kind, resume, &fields).await?)
+        }
         None => None,
     };
     let asset = match event {
@@ -89,15 +104,40 @@ pub(crate) async fn show(
     user: User,
     Path(id): Path<String>,
 ) -> Result<Json<Asset>, ApiError> {
-    let absent = || ApiError::absent("asset", &id);
-    let found = shared.database.asset(&AssetId::new(&id)).await?;
+    own_asset(&shared, &id, &user).await.map(Json)
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Seen {
+    event_id: String,
+}
+
+/// Whoever asked for the asset to be read was shown what came of it.
+pub(crate) async fn seen(
+    State(shared): State<Shared>,
+    user: User,
+    Path(id): Path<String>,
+    JsonBody(seen): JsonBody<Seen>,
+) -> Result<Json<Asset>, ApiError> {
+    let asset = own_asset(&shared, &id, &user).await?;
+    shared
+        .database
+        .see_asset_event(&asset.id, &seen.event_id)
+        .await?;
+    own_asset(&shared, &id, &user).await.map(Json)
+}
+
+async fn own_asset(shared: &Shared, id: &str, user: &User) -> Result<Asset, ApiError> {
+    let absent = || ApiError::absent("asset", id);
+    let found = shared.database.asset(&AssetId::new(id)).await?;
     let asset = found.ok_or_else(absent)?;
     let workspace = asset.workspace_id.as_ref().ok_or_else(absent)?;
     shared
-        .own_workspace(workspace.as_str(), &user)
+        .own_workspace(workspace.as_str(), user)
         .await
         .map_err(|_| absent())?;
-    Ok(Json(asset))
+    Ok(asset)
 }
 
 struct Checked {
@@ -231,68 +271,77 @@ impl EventKind {
     }
 }
 
+/// Registrations of one asset, one after another: two that sent its event at once could not tell which of the
+/// two arrived first, and so started the run. Assets share a few locks.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Turns(Arc<[Mutex<()>; 16]>);
+
+impl Turns {
+    async fn take(&self, asset: &AssetId) -> MutexGuard<'_, ()> {
+        let hash = asset.as_str().bytes().fold(0_usize, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(usize::from(byte))
+        });
+        self.0[hash % self.0.len()].lock().await
+    }
+}
+
 async fn send(
     shared: &Shared,
-    asset: &Asset,
+    asset: &AssetId,
     kind: EventKind,
+    resume: Resume,
     fields: &KnowledgeIngested,
 ) -> Result<SentEvent, ApiError> {
-    let mut previous = asset.event.clone();
-    for _ in 0..RACES_MAX {
-        let begun = match &previous {
-            Some(event) => unfinished(shared, asset, kind, event).await?,
-            None => Begun::Done,
-        };
-        let event_id = match begun {
-            Begun::Runs(id) => {
-                return Ok(SentEvent {
-                    id,
-                    name: kind.name(),
-                    resumed: true,
-                });
+    let _turn = shared.turns.take(asset).await;
+    let database = &shared.database;
+    let found = database.asset(asset).await?;
+    let previous = found.and_then(|asset| asset.event);
+    let begun = match &previous {
+        Some(event) => unfinished(shared, asset, kind, resume, event).await?,
+        None => Begun::Done,
+    };
+    let event_id = match begun {
+        Begun::Runs(id) => {
+            return Ok(SentEvent {
+                id,
+                name: kind.name(),
+                resumed: true,
+            });
+        }
+        // Sent again under its id, which is received once.
+        Begun::NotArrived(id) => id,
+        Begun::Done => {
+            let next = format!("{asset}/{}", Uuid::new_v4());
+            let last = previous.as_ref().map(|event| event.id.as_str());
+            let noted = database.begin_asset_event(asset, last, &next, now_ms());
+            if !noted.await? {
+                return Err(ApiError::new(
+                    StatusCode::CONFLICT,
+                    "asset_busy",
+                    "the asset is being registered by another program",
+                )
+                .hint("try again in a moment"));
             }
-            // Sent again under its id, which is received once.
-            Begun::NotArrived(id) => id,
-            Begun::Done => {
-                let next = format!("{}/{}", asset.id, Uuid::new_v4());
-                let last = previous.as_ref().map(|event| event.id.as_str());
-                let won = shared
-                    .database
-                    .begin_asset_event(&asset.id, last, &next, now_ms())
-                    .await?;
-                if !won {
-                    let current = shared.database.asset(&asset.id).await?;
-                    previous = current.and_then(|asset| asset.event);
-                    continue;
-                }
-                next
-            }
-        };
-        let event = kind.event(fields).id(&event_id);
-        let received_as = shared.client.send(event).await?.to_string();
-        shared
-            .database
-            .finish_asset_event(&asset.id, &event_id, &received_as, now_ms())
-            .await?;
-        return Ok(SentEvent {
-            id: received_as,
-            name: kind.name(),
-            resumed: false,
-        });
-    }
-    Err(ApiError::new(
-        StatusCode::CONFLICT,
-        "asset_busy",
-        "the asset is being registered by many requests at once",
-    )
-    .hint("try again in a moment"))
+            next
+        }
+    };
+    let event = kind.event(fields).id(&event_id);
+    let received_as = shared.client.send(event).await?.to_string();
+    database
+        .finish_asset_event(asset, &event_id, &received_as, now_ms())
+        .await?;
+    Ok(SentEvent {
+        id: received_as,
+        name: kind.name(),
+        resumed: false,
+    })
 }
 
 /// How far an asset's noted event has come.
 enum Begun {
     /// Nobody can say that it arrived.
     NotArrived(String),
-    /// It arrived as this, and a run of it is unfinished, or was just recovered.
+    /// It arrived as this, and a run of it is unfinished, or its result was not seen.
     Runs(String),
     /// All its runs have ended.
     Done,
@@ -300,8 +349,9 @@ enum Begun {
 
 async fn unfinished(
     shared: &Shared,
-    asset: &Asset,
+    asset: &AssetId,
     kind: EventKind,
+    resume: Resume,
     event: &AssetEvent,
 ) -> Result<Begun, ApiError> {
     let known = event.received_as.as_ref().and_then(|id| id.parse().ok());
@@ -311,7 +361,7 @@ async fn unfinished(
             Some(id) => {
                 shared
                     .database
-                    .finish_asset_event(&asset.id, &event.id, &id.to_string(), now_ms())
+                    .finish_asset_event(asset, &event.id, &id.to_string(), now_ms())
                     .await?;
                 id
             }
@@ -319,15 +369,10 @@ async fn unfinished(
         },
     };
     let runs = shared.engine.runs_of_event(received_as).await?;
-    let (started_at, now) = (shared.started_at, shared.engine.now());
-    let runs_on = runs.iter().any(|run| match run.ended_at {
-        None => true,
-        Some(ended_at) => {
-            run.queued_at < started_at
-                && ended_at >= started_at
-                && now.ms_since(ended_at) < RECOVERED_MS
-        }
-    });
+    let awaits_eyes = resume == Resume::Unseen && !event.seen;
+    let runs_on = runs
+        .iter()
+        .any(|run| !run.status.has_ended() || (awaits_eyes && run.status == RunStatus::Completed));
     Ok(match runs_on {
         true => Begun::Runs(received_as.to_string()),
         false => Begun::Done,

@@ -70,6 +70,16 @@ impl Outcome {
         ))
     }
 
+    /// The next ingest of the document is a new one. Whether this arrives matters little: else the next one shows
+    /// the same result again.
+    async fn seen(&self, client: &ApiClient) {
+        let asset = self.asset["id"].as_str().unwrap_or_default();
+        let body = json!({"eventId": self.event["id"]});
+        if let Err(failure) = client.post(&["api", "assets", asset, "seen"], &body).await {
+            tracing::debug!(%failure, "the studio was not told that the result was shown");
+        }
+    }
+
     fn chunks(&self) -> Value {
         self.step("index-and-store")["result"]["data"]["chunkCount"].clone()
     }
@@ -126,7 +136,7 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<Exit
         check(Path::new(&arguments.file))?;
     }
     let mut studios = 0;
-    let outcome = loop {
+    loop {
         studios += 1;
         let server = Server::find(arguments.url.as_deref(), &settings).await?;
         let steps = Steps::new(arguments.json);
@@ -136,9 +146,14 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<Exit
         };
         steps.finish();
         let own = server.is_own();
+        if let Some(Ok(outcome)) = &outcome {
+            tell(outcome, &arguments, begun);
+            outcome.seen(&server.client).await;
+        }
         server.leave().await;
         match outcome {
-            Some(Ok(outcome)) => break outcome,
+            Some(Ok(outcome)) if outcome.completed() => return Ok(ExitCode::SUCCESS),
+            Some(Ok(_)) => return Ok(ExitCode::FAILURE),
             // The studio was another command's, which is done; the run goes on in the next.
             Some(Err(failure))
                 if failure.code == "unreachable"
@@ -154,18 +169,19 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<Exit
                 return Ok(ExitCode::from(INTERRUPTED));
             }
         }
-    };
+    }
+}
+
+fn tell(outcome: &Outcome, arguments: &Arguments, begun: Instant) {
     let total_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     if arguments.json {
         terminal::line(outcome.to_json(total_ms).to_string());
     } else if outcome.completed() {
-        tell(&outcome, &arguments, total_ms);
+        tell_profile(outcome, arguments, total_ms);
     }
-    if outcome.completed() {
-        return Ok(ExitCode::SUCCESS);
+    if !outcome.completed() {
+        terminal::failure(&outcome.failure());
     }
-    terminal::failure(&outcome.failure());
-    Ok(ExitCode::FAILURE)
 }
 
 async fn ingest(
@@ -184,6 +200,7 @@ async fn ingest(
         "mimeType": "application/pdf",
         "workspaceId": workspace["id"],
         "isBrandAsset": true,
+        "resume": "unseen",
     });
     let registered = client.post(&["api", "assets"], &new).await?;
     let (asset, event) = (registered["asset"].clone(), registered["event"].clone());
@@ -289,7 +306,7 @@ fn check(file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell(outcome: &Outcome, arguments: &Arguments, total_ms: u64) {
+fn tell_profile(outcome: &Outcome, arguments: &Arguments, total_ms: u64) {
     terminal::line("");
     let colorful = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for line in report::profile(&outcome.workspace, colorful) {

@@ -64,6 +64,8 @@ impl Steps {
                 }
             }
             "step" => self.say(&ended(data)),
+            // A function that fails with its step says nothing new; the end does.
+            "attempt-failed" if data["step"].is_null() && data["retryAt"].is_null() => {}
             "attempt-failed" => {
                 self.say(&attempt(data));
                 if data["retryAt"].is_string() {
@@ -157,7 +159,7 @@ mod tests {
         let failed = json!({"name": "a", "status": "failed", "tookMs": 5, "attempts": 1});
         assert_eq!(
             ended(&failed),
-            "  ✗ a                     5 ms  failed for good"
+            "  ✗ a                      5 ms  failed for good"
         );
     }
 

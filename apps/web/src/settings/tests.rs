@@ -34,7 +34,7 @@ fn nothing_given_is_development_on_the_usual_port() {
     let (_folder, flags) = file("");
     let settings = Settings::resolve(&flags, none).unwrap();
     assert_eq!(settings.port, 8233);
-    assert_eq!(settings.data, PathBuf::from("data"));
+    assert_eq!(settings.data, std::env::current_dir().unwrap().join("data"));
     assert_eq!(settings.inngest.mode.as_str(), "dev");
 }
 

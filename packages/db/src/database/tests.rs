@@ -184,6 +184,7 @@ async fn one_of_two_producers_begins_an_assets_event() {
     let begun = AssetEvent {
         id: "e1".into(),
         received_as: None,
+        seen: false,
     };
     let stored = db.asset(&asset.id).await.unwrap().unwrap();
     assert_eq!(stored.event.as_ref(), Some(&begun));
@@ -191,6 +192,19 @@ async fn one_of_two_producers_begins_an_assets_event() {
     db.finish_asset_event(&asset.id, "e1", "01A", 5)
         .await
         .unwrap();
+    db.see_asset_event(&asset.id, "01B").await.unwrap();
+    let seen = async || {
+        db.asset(&asset.id)
+            .await
+            .unwrap()
+            .unwrap()
+            .event
+            .unwrap()
+            .seen
+    };
+    assert!(!seen().await);
+    db.see_asset_event(&asset.id, "01A").await.unwrap();
+    assert!(seen().await);
     // Registering the asset again leaves its event.
     let again = db.upsert_asset(&new_asset("a", "w"), 6).await.unwrap();
     assert_eq!(again.event.unwrap().received_as.as_deref(), Some("01A"));
@@ -200,7 +214,8 @@ async fn one_of_two_producers_begins_an_assets_event() {
             .unwrap()
     );
     let stored = db.asset(&asset.id).await.unwrap().unwrap();
-    assert_eq!(stored.event.unwrap().received_as, None);
+    let event = stored.event.unwrap();
+    assert_eq!((event.received_as, event.seen), (None, false));
 }
 
 #[test]
