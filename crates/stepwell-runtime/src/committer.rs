@@ -3,7 +3,7 @@
 use crate::cache::Cache;
 use crate::decider::Message;
 use crate::dispatcher::Dispatcher;
-use crate::handle::Unavailable;
+use crate::handle::{Unavailable, Vitals};
 use crate::news::News;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -53,6 +53,7 @@ pub(crate) struct Committer {
     pub(crate) writer: Box<dyn Writer>,
     pub(crate) orders: Receiver<Order>,
     pub(crate) decider: Sender<Message>,
+    pub(crate) vitals: Arc<Vitals>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) news: broadcast::Sender<Arc<News>>,
     pub(crate) dispatcher: Dispatcher,
@@ -77,8 +78,10 @@ impl Committer {
 
     fn commit(&mut self, batch: Batch) -> Message {
         if let Err(error) = self.writer.commit(&batch.changes) {
-            let reason = Unavailable::Store(describe(&error));
-            batch.refuse(&reason);
+            let reason = describe(&error);
+            // Whoever is refused finds the whole server refusing.
+            self.vitals.fail(reason.clone());
+            batch.refuse(&Unavailable::Store(reason));
             return Message::CommitFailed(error);
         }
         self.cache.apply(&batch.changes);

@@ -94,6 +94,7 @@ impl Runtime {
             writer,
             orders,
             decider: to_decider.clone(),
+            vitals: Arc::clone(&vitals),
             cache: Arc::clone(&cache),
             news: news.clone(),
             dispatcher: Dispatcher {
