@@ -1,0 +1,6 @@
+//! Nothing that was acknowledged is lost, and nothing is done twice without need: through outages of the store,
+//! stops and restarts.
+
+mod engine;
+mod outage;
+mod restart;
