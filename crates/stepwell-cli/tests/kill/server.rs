@@ -45,6 +45,16 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on the folder's database and a free port, and does not wait for it.
     pub(crate) fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        Self::start_by(stepwell(), folder, &folder.database(), arguments)
+    }
+
+    /// The same by a command that goes before the binary's arguments, on any database.
+    pub(crate) fn start_by(
+        mut command: Command,
+        folder: &Folder,
+        database: &Path,
+        arguments: &[&str],
+    ) -> Self {
         let ready = folder.path("ready");
         // The file of the one before would be believed.
         if let Err(error) = std::fs::remove_file(&ready) {
@@ -56,12 +66,12 @@ impl Server {
             .append(true)
             .open(&stderr)
             .expect("the log can be opened");
-        let child = stepwell()
+        let child = command
             .arg("dev")
             .args(["--port", "0"])
             .env("STEPWELL_LOG", "warn")
             .arg("--db")
-            .arg(folder.database())
+            .arg(database)
             .arg("--ready-file")
             .arg(&ready)
             .args(arguments)

@@ -6,6 +6,7 @@ mod app;
 mod bad_apps;
 mod events_api;
 mod good_apps;
+mod outage;
 mod registration;
 mod retries;
 mod runs_api;
