@@ -28,6 +28,14 @@ pub(crate) fn remark(text: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr(), "{}", text.as_ref());
 }
 
+/// How this program was called, so that what is suggested can be typed.
+pub(crate) fn program() -> String {
+    let called = std::env::args().next();
+    called
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "studio233".to_owned())
+}
+
 /// Whether a person reads along.
 pub(crate) fn is_watched() -> bool {
     std::io::stdout().is_terminal() && std::io::stderr().is_terminal()

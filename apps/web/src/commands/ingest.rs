@@ -21,7 +21,7 @@ use studio233_rag::pdf::{PdfLimits, looks_like_pdf};
 /// Where documents go when no workspace is named.
 pub(super) const WORKSPACE: &str = "default";
 /// Studios that may stop under the command: each was another command's own.
-const STUDIOS_MAX: usize = 3;
+const STUDIOS_MAX: usize = 16;
 /// As shells report a command that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
@@ -329,6 +329,7 @@ fn tell_profile(outcome: &Outcome, arguments: &Arguments, total_ms: u64) {
         name => format!(" --workspace '{name}'"),
     };
     terminal::line(format!(
-        "  Ask         studio233 search \"primary colour\"{workspace}"
+        "  Ask         {} search \"primary colour\"{workspace}",
+        terminal::program()
     ));
 }

@@ -56,11 +56,10 @@ async fn ask(client: &ApiClient, arguments: &Arguments) -> Result<(Value, Value)
         .await?;
     let workspace = found["workspaces"][0].clone();
     let Some(id) = workspace["id"].as_str() else {
-        return Err(Failure::new(
-            "no_such_workspace",
-            format!("there is no workspace '{name}'"),
-        )
-        .hint("fill one first: studio233 ingest FILE.pdf --workspace NAME"));
+        let missing = format!("there is no workspace '{name}'");
+        let program = terminal::program();
+        let hint = format!("fill one first: {program} ingest FILE.pdf --workspace '{name}'");
+        return Err(Failure::new("no_such_workspace", missing).hint(hint));
     };
     let k = arguments.k.to_string();
     let path = ["api", "workspaces", id, "search"];

@@ -35,6 +35,7 @@ fn greet(studio: &Studio) {
     terminal::line(format!("  functions  {url}/api/inngest"));
     terminal::line("  ai         local: no key needed, nothing leaves this machine");
     terminal::line("try, in another terminal:");
-    terminal::line("  studio233 ingest samples/brand-guidelines.pdf");
-    terminal::line("  studio233 search \"primary colour\"");
+    let program = terminal::program();
+    terminal::line(format!("  {program} ingest samples/brand-guidelines.pdf"));
+    terminal::line(format!("  {program} search \"primary colour\""));
 }

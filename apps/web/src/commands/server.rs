@@ -6,10 +6,11 @@ use crate::server_file::ServerFile;
 use crate::settings::Settings;
 use crate::studio::Studio;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long a process that has just taken the data folder may need to take requests.
-const START_MAX: Duration = Duration::from_secs(10);
+/// How long a process that has the data folder may need to take requests, or to stop: longer than what it lets
+/// finish when it stops.
+const CHANGE_MAX: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// A studio that answers.
@@ -26,36 +27,32 @@ impl Server {
             if client.health().await.is_none() {
                 return Err(
                     Failure::new("unreachable", format!("no studio answers at {url}"))
-                        .hint("start one with `studio233 serve`, or leave --url out"),
+                        .hint("start one with the command serve, or leave --url out"),
                 );
             }
             return Ok(Self { client, own: None });
         }
-        if let Some(client) = running(&settings.data).await {
-            return Ok(Self { client, own: None });
-        }
-        let own = Settings {
-            port: 0,
-            ..settings.clone()
-        };
-        match Studio::start(own).await {
-            Ok(studio) => Ok(Self {
-                client: ApiClient::new(studio.url())?,
-                own: Some(studio),
-            }),
-            Err(failure) if failure.code == "data_in_use" => {
-                let starting = tokio::time::timeout(START_MAX, async {
-                    loop {
-                        if let Some(client) = running(&settings.data).await {
-                            return client;
-                        }
-                        tokio::time::sleep(LOOK_EVERY).await;
-                    }
-                });
-                let client = starting.await.map_err(|_| failure)?;
-                Ok(Self { client, own: None })
+        let begun = Instant::now();
+        loop {
+            if let Some(client) = running(&settings.data).await {
+                return Ok(Self { client, own: None });
             }
-            Err(failure) => Err(failure),
+            let own = Settings {
+                port: 0,
+                ..settings.clone()
+            };
+            match Studio::start(own).await {
+                Ok(studio) => {
+                    let client = ApiClient::new(studio.url())?;
+                    let own = Some(studio);
+                    return Ok(Self { client, own });
+                }
+                // It is starting, or stopping.
+                Err(failure) if failure.code == "data_in_use" && begun.elapsed() < CHANGE_MAX => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(failure) => return Err(failure),
+            }
         }
     }
 

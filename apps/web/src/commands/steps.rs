@@ -4,6 +4,8 @@ use super::report::duration;
 use crate::client::RunEvent;
 use crate::terminal;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -133,11 +135,14 @@ fn waiting(waiting: &Value) -> String {
     format!("waiting until {until}: {why}")
 }
 
-/// `2026-01-02T03:04:05.678Z` → `03:04:05 UTC`.
+/// `2026-01-02T03:04:05.678Z` → `04:04:05`, as the clock on the wall shows it.
 fn clock(moment: &str) -> String {
-    match moment.get(11..19) {
-        Some(time) => format!("{time} UTC"),
-        None => moment.to_owned(),
+    match moment.parse::<Timestamp>() {
+        Ok(moment) => {
+            let moment = moment.to_zoned(TimeZone::system());
+            moment.strftime("%H:%M:%S").to_string()
+        }
+        Err(_) => moment.to_owned(),
     }
 }
 
@@ -169,9 +174,11 @@ mod tests {
             "step": "a", "attempt": 0, "error": {"message": "no network"},
             "retryAt": "2026-01-02T03:04:05.678Z",
         });
+        let at = clock("2026-01-02T03:04:05.678Z");
         assert_eq!(
             attempt(&failed),
-            "  ! a: attempt 1 failed; next attempt at 03:04:05 UTC: no network"
+            format!("  ! a: attempt 1 failed; next attempt at {at}: no network")
         );
+        assert!(at.ends_with(":05") && at.len() == 8, "{at}");
     }
 }

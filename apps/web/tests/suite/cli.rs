@@ -239,6 +239,27 @@ fn commands_use_the_studio_that_runs() {
 }
 
 #[test]
+fn commands_that_start_at_once_share_a_studio_and_take_over_from_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let commands = (1..=4).map(|number| {
+        let mut command = studio233(folder.path());
+        command
+            .arg("ingest")
+            .arg(files::sample())
+            .args(["--json", "--workspace", &format!("w{number}")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command.spawn().unwrap()
+    });
+    let commands: Vec<Child> = commands.collect();
+    for command in commands {
+        let output = command.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(answer(&output)["steps"].as_array().unwrap().len(), 3);
+    }
+}
+
+#[test]
 fn a_termination_signal_ends_the_studio_cleanly() {
     let folder = tempfile::tempdir().unwrap();
     let mut serve = Serve::start(folder.path());
