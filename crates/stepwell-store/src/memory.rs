@@ -248,7 +248,7 @@ impl Writer for MemoryWriter {
         Ok(())
     }
 
-    fn probe(&mut self) -> Result<(), StoreError> {
+    fn probe(&mut self, _bytes: usize) -> Result<(), StoreError> {
         Ok(())
     }
 

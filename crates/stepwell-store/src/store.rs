@@ -27,11 +27,12 @@ pub trait Writer: Send + std::fmt::Debug {
     /// [`StoreError`]; nothing of the batch is visible then, and the same batch may be tried again.
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError>;
 
-    /// Writes and syncs something that changes nothing, to see whether commits can succeed (again).
+    /// Writes and syncs about `bytes` that change nothing and gives their room back, to see whether a batch of that
+    /// size can be written (again). At least 64 KiB are written, at most 64 MiB.
     ///
     /// # Errors
-    /// [`StoreError`] when a commit would fail.
-    fn probe(&mut self) -> Result<(), StoreError>;
+    /// [`StoreError`] when such a commit would fail.
+    fn probe(&mut self, bytes: usize) -> Result<(), StoreError>;
 
     /// Reads the live rows, with the duplicate keys of runs scheduled within 24 hours before `now`.
     ///

@@ -157,7 +157,7 @@ fn a_full_store_refuses_whole_batches_and_recovers() {
         ..Options::new(&path)
     };
     let mut store = sqlite::open(&limited(512 * 1024)).expect("the store opens");
-    store.writer.probe().expect("there is room at first");
+    store.writer.probe(0).expect("there is room at first");
     let mut rows = Rows::new();
     let mut written = 0;
     let refused_batch = loop {
@@ -186,7 +186,7 @@ fn a_full_store_refuses_whole_batches_and_recovers() {
     for _ in 0..3 {
         let error = store.writer.commit(&refused_batch).expect_err("it is full");
         assert_eq!(error.to_string(), message);
-        let error = store.writer.probe().expect_err("it is full");
+        let error = store.writer.probe(0).expect_err("it is full");
         assert_eq!(error.to_string(), message);
     }
     assert_eq!(events(&store), written * 2 + small);
@@ -195,12 +195,49 @@ fn a_full_store_refuses_whole_batches_and_recovers() {
     drop(store);
 
     let mut store = sqlite::open(&limited(4 * 1024 * 1024)).expect("the store opens again");
-    store.writer.probe().expect("there is room");
+    store.writer.probe(100_000).expect("there is room");
     store
         .writer
         .commit(&refused_batch)
         .expect("the same batch is written");
     assert_eq!(events(&store), (written + 1) * 2 + small);
+}
+
+#[test]
+fn a_probe_finds_room_for_a_batch_of_its_size_and_leaves_it_to_that_batch() {
+    let (_folder, path) = folder();
+    let options = Options {
+        bytes_max: Some(512 * 1024),
+        ..Options::new(&path)
+    };
+    let mut store = sqlite::open(&options).expect("the store opens");
+    store.writer.probe(0).expect("there is room for a little");
+    let error = store.writer.probe(600_000).expect_err("that is too much");
+    assert!(matches!(error, StoreError::Full), "{error:?}");
+    let mut rows = Rows::new();
+    let batch: Vec<_> = (0..3).flat_map(|_| large_batch(&mut rows)).collect();
+    store.writer.probe(300_000).expect("there is room");
+    store.writer.commit(&batch).expect("the room is there");
+}
+
+#[test]
+fn probes_do_not_make_the_files_grow() {
+    let (_folder, path) = folder();
+    let mut store = open(&path);
+    let sizes = |store: &mut Store| {
+        store.writer.probe(1_000_000).expect("there is room");
+        let log = path.with_extension("db-wal");
+        [&path, &log].map(|file| std::fs::metadata(file).expect("the file is there").len())
+    };
+    let first = sizes(&mut store);
+    assert!(first.iter().all(|size| *size > 1_000_000), "{first:?}");
+    for _ in 0..10 {
+        assert_eq!(sizes(&mut store), first);
+    }
+    // Whatever is asked for, it does not fill the disk by itself.
+    store.writer.probe(usize::MAX).expect("there is room");
+    let [file, _] = sizes(&mut store);
+    assert!(file < 80 * 1024 * 1024, "{file}");
 }
 
 /// A run and two events of 50 KB each.

@@ -522,8 +522,8 @@ fn a_probe_changes_nothing(mut store: Opened) {
     let mut rows = Rows::new();
     let (changes, expected) = rows.a_bit_of_everything();
     store.commit(changes);
-    for _ in 0..3 {
-        store.writer.probe().expect("there is room");
+    for bytes in [0, 1, 100_000, 1_000_000] {
+        store.writer.probe(bytes).expect("there is room");
     }
     assert_eq!(store.load(at(100)), expected);
 }
@@ -569,5 +569,5 @@ fn readers_see_whole_batches_while_they_are_written(mut store: Opened) {
     });
     let live = store.load(at(0)).runs;
     assert_eq!(live.len(), BATCHES);
-    let _: Result<(), StoreError> = store.writer.probe();
+    let _: Result<(), StoreError> = store.writer.probe(0);
 }

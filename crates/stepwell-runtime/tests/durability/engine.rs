@@ -88,9 +88,9 @@ impl Writer for MoodyWriter {
         Ok(())
     }
 
-    fn probe(&mut self) -> Result<(), StoreError> {
+    fn probe(&mut self, bytes: usize) -> Result<(), StoreError> {
         if self.switch.is(Mood::Well) {
-            self.writer.probe()
+            self.writer.probe(bytes)
         } else {
             Err(StoreError::Full)
         }

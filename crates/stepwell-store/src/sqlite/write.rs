@@ -11,8 +11,10 @@ use stepwell_engine::{
 };
 use stepwell_protocol::StepId;
 
-/// What a probe writes: about as much as a usual batch.
-const PROBE_BYTES: usize = 64 * 1024;
+/// The least that a probe writes: about as much as a usual batch.
+const PROBE_BYTES_MIN: usize = 64 * 1024;
+/// The most that a probe writes, whatever it is asked for: it holds up everyone, and wears the disk.
+const PROBE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct SqliteWriter {
@@ -47,15 +49,28 @@ impl Writer for SqliteWriter {
         written.map_err(doing("writing a batch"))
     }
 
-    fn probe(&mut self) -> Result<(), StoreError> {
-        let sql = "insert or replace into probe values (1, zeroblob(?))";
-        let written = self.connection.execute(sql, [PROBE_BYTES]);
-        written.map(|_| ()).map_err(doing("probing"))
+    fn probe(&mut self, bytes: usize) -> Result<(), StoreError> {
+        // Rows take more room than what they say: pages are not filled, and indexes come on top.
+        let bytes = bytes
+            .saturating_add(bytes / 4)
+            .clamp(PROBE_BYTES_MIN, PROBE_BYTES_MAX);
+        fill(&self.connection, bytes).map_err(doing("probing"))
     }
 
     fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
         load::snapshot(&mut self.connection, now).map_err(doing("loading the live rows"))
     }
+}
+
+/// Takes room in the log and in the file, and leaves both to the next batch.
+fn fill(connection: &Connection, bytes: usize) -> rusqlite::Result<()> {
+    let mut put =
+        connection.prepare_cached("insert or replace into probe values (1, zeroblob(?))")?;
+    put.execute([bytes])?;
+    put.execute([0])?;
+    // Folding the log into the file proves that the file has the room too, and lets the log begin anew. A reader or a
+    // back-up in the middle of something keeps the log as it is: no reason to refuse writes.
+    connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
 }
 
 fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
