@@ -14,7 +14,7 @@ pub trait HttpClient: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct HttpError {
-    /// What went wrong, with its causes.
+    /// What went wrong, with its causes; without the URL, which may hold a key.
     pub reason: String,
 }
 
@@ -70,19 +70,14 @@ mod with_reqwest {
             request: Request<Bytes>,
         ) -> BoxFuture<'_, Result<Response<Bytes>, HttpError>> {
             Box::pin(async move {
-                let request =
-                    reqwest::Request::try_from(request).map_err(|error| failed(&error))?;
-                let mut answer = self
-                    .0
-                    .execute(request)
-                    .await
-                    .map_err(|error| failed(&error))?;
+                let request = reqwest::Request::try_from(request).map_err(failed)?;
+                let mut answer = self.0.execute(request).await.map_err(failed)?;
                 let mut response = Response::builder().status(answer.status());
                 if let Some(headers) = response.headers_mut() {
                     headers.clone_from(answer.headers());
                 }
                 let mut body = Vec::new();
-                while let Some(chunk) = answer.chunk().await.map_err(|error| failed(&error))? {
+                while let Some(chunk) = answer.chunk().await.map_err(failed)? {
                     if body.len() + chunk.len() > ANSWER_BYTES_MAX {
                         let reason = format!("the answer is larger than {ANSWER_BYTES_MAX} bytes");
                         return Err(HttpError { reason });
@@ -96,11 +91,17 @@ mod with_reqwest {
         }
     }
 
-    fn failed(error: &(dyn StdError + 'static)) -> HttpError {
-        let chain = std::iter::successors(Some(error), |error| (*error).source());
+    /// Without the URL: its path may hold an event key, and the caller knows where it asked.
+    fn failed(error: reqwest::Error) -> HttpError {
+        let error = error.without_url();
+        let first: &(dyn StdError + 'static) = &error;
+        let chain = std::iter::successors(Some(first), |error| (*error).source());
         let texts: Vec<String> = chain.take(8).map(ToString::to_string).collect();
         HttpError {
             reason: texts.join(": "),
         }
     }
 }
+
+#[cfg(all(test, feature = "client"))]
+mod tests;
