@@ -45,6 +45,12 @@ pub enum SendError {
         "no event key is configured: set INNGEST_EVENT_KEY, or INNGEST_DEV=1 for a development server"
     )]
     NoEventKey,
+    /// The configuration makes no request; none was sent.
+    #[error("the request cannot be made: {reason}; check the event URL and the environment")]
+    Request {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A middleware refused; none was sent.
     #[error("a middleware refused the events")]
     Middleware(#[source] BoxError),
@@ -102,11 +108,11 @@ impl HttpSink {
             .config
             .event_key_for_path()
             .ok_or(SendError::NoEventKey)?;
-        let url = format!("{}/e/{key}", self.config.event_url);
+        let url = format!("{}/e/{}", self.config.event_url, path_segment(key));
         let body = Bytes::from(format!("[{}]", batch.events.join(",")));
         let mut backoff = BACKOFF_BASE;
         for attempt in 1.. {
-            let request = self.request(&url, &batch.seed, body.clone());
+            let request = self.request(&url, &batch.seed, body.clone())?;
             match self.attempt(request, attempt).await {
                 Attempt::Done(result) => return result,
                 Attempt::Again(error) if attempt >= ATTEMPTS_MAX => return Err(error),
@@ -121,7 +127,8 @@ impl HttpSink {
         unreachable!("the last attempt returns")
     }
 
-    fn request(&self, url: &str, seed: &IdSeed, body: Bytes) -> Request<Bytes> {
+    fn request(&self, url: &str, seed: &IdSeed, body: Bytes) -> Result<Request<Bytes>, SendError> {
+        let unusable = |reason: String| SendError::Request { reason };
         let mut request = Request::builder()
             .method(Method::POST)
             .uri(url)
@@ -132,7 +139,13 @@ impl HttpSink {
         if let Some(environment) = &self.config.environment {
             request = request.header(headers::ENVIRONMENT, environment);
         }
-        request.body(body).unwrap_or_default()
+        let request = request
+            .body(body)
+            .map_err(|error| unusable(error.to_string()))?;
+        match request.uri().host() {
+            Some(_) => Ok(request),
+            None => Err(unusable("the event URL has no host".to_owned())),
+        }
     }
 
     async fn attempt(&self, request: Request<Bytes>, attempt: u32) -> Attempt {
@@ -190,6 +203,20 @@ impl EventSink for HttpSink {
     fn send(&self, batch: EventBatch) -> BoxFuture<'_, Result<Vec<EventId>, SendError>> {
         Box::pin(self.send_batch(batch))
     }
+}
+
+/// A text as one segment of a URL's path: all but RFC 3986's unreserved characters is percent-encoded.
+fn path_segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte));
+            }
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
 }
 
 /// What a status means when the body does not say.

@@ -227,6 +227,59 @@ async fn nothing_is_sent_without_a_key_or_when_one_event_is_not_valid() {
 }
 
 #[tokio::test]
+async fn a_key_stays_one_segment_of_the_path_whatever_is_in_it() {
+    let script = Script::default();
+    let client = Client::builder("app", Config::dev())
+        .http_client(script.clone())
+        .event_key("a/b?c#d %é~_-.Z9")
+        .build();
+    client.send(event(1)).await.unwrap();
+    let requests = script.requests.lock().unwrap();
+    assert_eq!(
+        requests[0].uri(),
+        "http://localhost:8288/e/a%2Fb%3Fc%23d%20%25%C3%A9~_-.Z9"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_made_fails_at_once_and_says_why() {
+    let cases = [
+        (
+            Config {
+                environment: Some("blue\ngreen".into()),
+                ..Config::dev()
+            },
+            "the request cannot be made: failed to parse header value; check the event URL and the environment",
+        ),
+        (
+            Config {
+                event_url: "http://not a host".into(),
+                ..Config::dev()
+            },
+            "the request cannot be made: invalid uri character; check the event URL and the environment",
+        ),
+        (
+            Config {
+                event_url: String::new(),
+                ..Config::dev()
+            },
+            "the request cannot be made: the event URL has no host; check the event URL and the environment",
+        ),
+    ];
+    for (config, expected) in cases {
+        let script = Script::default();
+        let client = Client::builder("app", config)
+            .http_client(script.clone())
+            .clock(script.clone())
+            .event_key("the-event-key")
+            .build();
+        let error = client.send(event(1)).await.unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(script.requests.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn many_events_go_out_in_requests_within_the_limits() {
     let many = split((0..12_000).map(|n| n.to_string()).collect());
     assert_eq!(
