@@ -273,13 +273,16 @@ impl Runner {
             Ok(Err(error)) => return fail(error),
             Err(payload) => return fail(crate::execution::panic_error(&*payload)),
         };
-        let is_first_call = request.ctx.attempt == 0 && request.steps.0.is_empty();
         let target = match request.ctx.step_id.as_str() {
             DISCOVERY | "" => Target::Discovery {
                 plan_only: request.ctx.disable_immediate_execution,
             },
             step => Target::Step(StepId::parse(step)),
         };
+        // A run's first steps may be called for before any is recorded, each for itself.
+        let is_first_call = request.ctx.attempt == 0
+            && request.steps.0.is_empty()
+            && matches!(target, Target::Discovery { .. });
         let execution = Execution::new(
             run.clone(),
             middleware.clone(),

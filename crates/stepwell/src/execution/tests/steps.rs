@@ -309,3 +309,40 @@ async fn an_event_that_is_not_valid_fails_its_step_for_good() {
         "206 StepFailed tell#0 event name '' is empty: give the event a name"
     );
 }
+
+#[tokio::test]
+async fn a_run_that_begins_with_steps_at_once_starts_once() {
+    #[derive(Clone, Default)]
+    struct Starts(Arc<AtomicUsize>);
+    impl crate::middleware::Middleware for Starts {
+        fn on_run_start(&self, _: &crate::middleware::RunInfo) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    async fn handler(ctx: Context) -> Result<u32, Error> {
+        let step = ctx.step();
+        let (a, b) = futures::join!(
+            step.run("a", || async { Ok(1) }),
+            step.run("b", || async { Ok(2) }),
+        );
+        Ok(a? + b?)
+    }
+    let starts = Starts::default();
+    let function = Function::new("f")
+        .on_event("app/test")
+        .middleware(starts.clone())
+        .handler(handler);
+    let run = run(function);
+    assert_eq!(
+        run.discover().await.line(),
+        "206 StepPlanned a#0, StepPlanned b#0"
+    );
+    // A server calls for both before either is recorded.
+    for (step, line) in [("a", "206 StepRun a#0 1"), ("b", "206 StepRun b#0 2")] {
+        assert_eq!(run.call(&hash(step), false).await.line(), line);
+    }
+    let last = run.recorded("a", json!({"data": 1}));
+    let last = last.recorded("b", json!({"data": 2}));
+    assert_eq!(last.discover().await.line(), "200 3");
+    assert_eq!(starts.0.load(Ordering::Relaxed), 1);
+}
