@@ -117,10 +117,16 @@ impl Error {
         self.source
     }
 
-    /// The first error of type `T` in the chain.
+    /// The first error of type `T` in the chain; what [`NonRetriable::wrap`] and [`RetryAfter::wrap`] wrap is
+    /// part of it.
     #[must_use]
     pub fn find<T: StdError + 'static>(&self) -> Option<&T> {
-        chain(self.as_std()).find_map(|error| error.downcast_ref())
+        chain(self.as_std()).find_map(|error| {
+            error.downcast_ref().or_else(|| {
+                let wrapped = error.downcast_ref::<Marker>()?.wrapped()?;
+                wrapped.downcast_ref()
+            })
+        })
     }
 
     /// What it says about another attempt; the outermost wrapper wins.
@@ -252,6 +258,15 @@ enum Marker {
     Step(Arc<UserError>),
 }
 
+impl Marker {
+    fn wrapped(&self) -> Option<&BoxError> {
+        match self {
+            Self::NonRetriable(wrapped) | Self::RetryAfter(_, wrapped) => wrapped.as_deref(),
+            Self::Step(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Marker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -269,13 +284,8 @@ impl fmt::Display for Marker {
 
 impl StdError for Marker {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            // The wrapper shows the wrapped error's own message, so the chain goes on below it.
-            Self::NonRetriable(wrapped) | Self::RetryAfter(_, wrapped) => {
-                wrapped.as_ref().and_then(|wrapped| wrapped.source())
-            }
-            Self::Step(_) => None,
-        }
+        // The wrapper shows the wrapped error's own message, so the chain goes on below it.
+        self.wrapped()?.source()
     }
 }
 

@@ -96,6 +96,32 @@ fn causes_travel_without_the_markers() {
 }
 
 #[test]
+fn a_wrapped_error_is_found_as_is_what_caused_it() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("quota {0}")]
+    struct Quota(u32, #[source] Option<Box<Quota>>);
+
+    let quota = || Quota(1, Some(Box::new(Quota(2, None))));
+    let cases: [Error; 5] = [
+        NonRetriable::wrap(quota()).into(),
+        RetryAfter::wrap(quota(), Duration::from_secs(1)).into(),
+        Error::from(quota()).non_retriable(),
+        RetryAfter::wrap(NonRetriable::wrap(quota()), Duration::from_secs(1)).into(),
+        anyhow::Error::new(NonRetriable::wrap(quota()))
+            .context("outer")
+            .into(),
+    ];
+    for error in cases {
+        let found = error.find::<Quota>();
+        assert_eq!(found.map(|quota| quota.0), Some(1), "{error:?}");
+    }
+    let twice = RetryAfter::wrap(NonRetriable::new("gone"), Duration::from_secs(1));
+    let twice = Error::from(twice);
+    assert!(twice.find::<NonRetriable>().is_some());
+    assert!(twice.find::<Quota>().is_none());
+}
+
+#[test]
 fn an_escaping_step_error_keeps_its_own_name_message_and_stack() {
     let inner = UserError {
         stack: Some("TypeError: no\n    at a.js".to_owned()),
