@@ -94,8 +94,8 @@ impl FunctionInput {
 
 /// Code around every call, step and send. Every hook does nothing unless it is written.
 ///
-/// Hooks of one call come in this order: `transform_function_input`, `on_memoization_end`, `on_run_start`, the
-/// step's hooks, `on_run_complete` or `on_run_error`, `flush`. With several middlewares each hook runs in the
+/// Hooks of one call come in this order: `transform_function_input`, `on_run_start` (in a run's first call),
+/// `on_memoization_end`, the step's hooks, `on_run_complete` or `on_run_error`, `flush`. With several middlewares each hook runs in the
 /// order they were added; those of the app come before a function's own.
 ///
 /// An error of a transform fails the attempt (or the send). An `on_…` hook cannot fail; its panic is logged and
@@ -119,7 +119,7 @@ pub trait Middleware: Send + Sync + 'static {
         let _ = run;
     }
 
-    /// The run's first call.
+    /// The run's first call, before anything of the function runs. Calls for single steps are never the first.
     fn on_run_start(&self, run: &RunInfo) {
         let _ = run;
     }
