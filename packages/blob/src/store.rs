@@ -96,8 +96,9 @@ impl BlobStore {
             });
         }
         match LocalFileSystem::new_with_prefix(&folder) {
+            // An upload that is acknowledged must outlast a power cut, as the database's row for it does.
             Ok(backend) => Ok(Self {
-                backend: Arc::new(backend),
+                backend: Arc::new(backend.with_fsync(true)),
             }),
             Err(error) => Err(BlobError::Folder {
                 folder,
@@ -106,7 +107,8 @@ impl BlobStore {
         }
     }
 
-    /// Writes a blob whole: readers see the old bytes or the new ones, never a part.
+    /// Writes a blob whole: readers see the old bytes or the new ones, never a part. When this returns, the
+    /// bytes are on the disk.
     pub async fn put(
         &self,
         key: &Key,

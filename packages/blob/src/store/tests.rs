@@ -184,3 +184,11 @@ async fn a_file_where_the_folder_should_be_is_reported() {
     let error = BlobStore::in_folder(&file).await.unwrap_err();
     assert!(error.to_string().contains("taken"), "{error}");
 }
+
+/// What a power cut leaves cannot be tested here; that the disk is asked to keep it can.
+#[tokio::test]
+async fn what_is_put_is_synced_to_the_disk() {
+    let (_folder, store) = store().await;
+    let backend = format!("{:?}", store.backend);
+    assert!(backend.contains("fsync: true"), "{backend}");
+}
