@@ -77,7 +77,14 @@ async fn ingest(ctx: Context<KnowledgeIngested>, deps: State<Deps>) -> Result<Ou
             let marked = ctx
                 .step()
                 .run("mark-failed", || mark_failed(&deps, ctx.data()));
-            marked.await?;
+            if let Err(unmarked) = marked.await {
+                tracing::error!(
+                    workspace_id = ctx.data().workspace_id,
+                    error = ?unmarked,
+                    "the workspace could not be marked as failed"
+                );
+            }
+            // What failed first is what there is to mend.
             Err(error)
         }
     }

@@ -396,6 +396,49 @@ async fn a_provider_that_refuses_is_not_asked_again() {
     assert!(studio.fragments().await > 0);
 }
 
+/// Takes the database away before it refuses.
+struct Closing(Database);
+
+#[async_trait]
+impl BrandReader for Closing {
+    fn provider(&self) -> &str {
+        "closing"
+    }
+
+    async fn read(&self, _: &Document) -> Result<BrandReading, ReadError> {
+        self.0.close().await;
+        Err(ReadError::Provider {
+            provider: "closing".to_owned(),
+            transient: false,
+            source: "not today".into(),
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_cannot_be_marked_is_still_the_one_that_is_told() {
+    let mut studio = Studio::new().await;
+    let reader = Closing(studio.deps.database.clone());
+    studio.deps.extraction = BrandExtraction::new(Arc::new(reader));
+    let url = studio.document(SAMPLE).await;
+    let ingested = studio.ingest(event(&url)).await;
+
+    assert_eq!(
+        ingested.steps(),
+        [
+            ("index-and-store", false),
+            ("extract-brand-dna", true),
+            ("mark-failed", true),
+        ]
+    );
+    let error = ingested.error();
+    assert!(
+        error.contains("no provider could read the brand"),
+        "{error}"
+    );
+    assert!(!error.contains("indexing status"), "{error}");
+}
+
 #[tokio::test]
 async fn a_workspaces_documents_start_a_minute_apart_and_replace_what_they_said() {
     let studio = Studio::new().await;
