@@ -19,6 +19,7 @@ use stepwell::{Context, Error, Function, State, Throttle};
 use studio233_ai::Document;
 use studio233_db::{AssetId, DbError, IndexingStatus, WorkspaceId};
 use studio233_rag::{DocumentSource, Indexer, pdf};
+use url::Url;
 
 /// The function's id.
 pub const ID: &str = "brand-ingestion";
@@ -194,9 +195,8 @@ async fn open(deps: &Deps, event: &KnowledgeIngested, images_max: u32) -> Result
         .map_err(classify)
 }
 
-/// The URL's query may carry a signature; it stays out of the log.
 fn log(event: &KnowledgeIngested, step: &str, error: &Error) {
-    let url = event.url.split(['?', '#']).next().unwrap_or_default();
+    let url = shown(&event.url);
     tracing::warn!(
         step,
         asset_id = event.asset_id,
@@ -206,6 +206,19 @@ fn log(event: &KnowledgeIngested, step: &str, error: &Error) {
         error = ?error,
         "brand ingestion failed in a step"
     );
+}
+
+/// A URL as it may be logged: queries carry signatures, and what stands before an `@` is secret.
+fn shown(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else {
+        return "(not a URL)".to_owned();
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    // These fail for URLs that have no place for credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.into()
 }
 
 #[cfg(test)]

@@ -439,6 +439,25 @@ async fn a_failure_that_cannot_be_marked_is_still_the_one_that_is_told() {
     assert!(!error.contains("indexing status"), "{error}");
 }
 
+#[test]
+fn urls_are_logged_without_their_secrets() {
+    for (url, expected) in [
+        (
+            "https://example.com/a.pdf?signature=s#f",
+            "https://example.com/a.pdf",
+        ),
+        (
+            "https://ada:secret@example.com:8443/a.pdf",
+            "https://example.com:8443/a.pdf",
+        ),
+        ("https://token@example.com/", "https://example.com/"),
+        ("blob:uploads/ab/c.pdf", "blob:uploads/ab/c.pdf"),
+        ("https://ada:secret@exa mple.com/a.pdf", "(not a URL)"),
+    ] {
+        assert_eq!(shown(url), expected);
+    }
+}
+
 #[tokio::test]
 async fn a_workspaces_documents_start_a_minute_apart_and_replace_what_they_said() {
     let studio = Studio::new().await;
