@@ -2,7 +2,7 @@
 
 use crate::{ItemId, RunStatus};
 use std::sync::Arc;
-use stepwell_protocol::{AppId, FunctionId, RunId, StepId};
+use stepwell_protocol::{FunctionId, RunId, StepId};
 
 /// Something to do once the decision's changes are durable.
 #[derive(Debug, Clone)]
@@ -26,8 +26,6 @@ pub struct Call {
     pub function: FunctionId,
     /// The function's public id.
     pub slug: Arc<str>,
-    /// The function's app.
-    pub app: AppId,
     /// Where the function is called.
     pub url: Arc<str>,
     /// The one step to run, or nothing to discover what comes next.
@@ -36,6 +34,8 @@ pub struct Call {
     pub stack_current: usize,
     /// How many of the run's steps have ended: as many values go along.
     pub steps_ended: usize,
+    /// Whether it is the run's first call.
+    pub starts: bool,
     /// Which attempt, from 0.
     pub attempt: u32,
     /// How many attempts there are.

@@ -86,6 +86,9 @@ pub enum LoadError {
     /// A run's stored keys do not read back.
     #[error("the flow-control keys of run {0} do not read back")]
     Keys(RunId),
+    /// A run's function is not there.
+    #[error("the function of run {0} is not there")]
+    UnknownFunction(RunId),
 }
 
 impl Engine {
@@ -157,6 +160,9 @@ impl Engine {
         steps: indexmap::IndexSet<stepwell_protocol::StepId>,
         state_bytes: usize,
     ) -> Result<(), LoadError> {
+        if !self.functions.contains_key(&row.function) {
+            return Err(LoadError::UnknownFunction(row.id));
+        }
         let keys = match &row.keys {
             None => Keys::default(),
             Some(text) => Keys::decode(text).ok_or(LoadError::Keys(row.id))?,
@@ -294,7 +300,7 @@ impl Engine {
                 .map(|(key, tat_us)| ThrottleRow { key, tat_us })
                 .collect(),
         };
-        snapshot.sort();
+        snapshot.normalize();
         snapshot
     }
 

@@ -233,7 +233,8 @@ impl Engine {
             since: now,
             steps_ended: run.steps.len(),
         };
-        if run.status == RunStatus::Scheduled {
+        let starts = run.status == RunStatus::Scheduled;
+        if starts {
             run.status = run
                 .status
                 .go(RunStatus::Running)
@@ -257,11 +258,11 @@ impl Engine {
             run: run_id,
             function: run.function,
             slug: Arc::clone(&function.slug),
-            app: function.app,
             url: Arc::clone(&function.url),
             target,
             stack_current: run.stack_current(cause),
             steps_ended: run.steps.len(),
+            starts,
             attempt: item.attempt,
             attempts_max: function.attempts_max,
             request_version: run.request_version,
@@ -282,9 +283,8 @@ impl Engine {
             .get_mut(&run_id)
             .expect("steps end in unfinished runs");
         if let Some(at) = run.pending.iter().position(|step| *step == end.step) {
+            // Not written: what has ended is left out of what is pending when the rows are loaded.
             run.pending.remove(at);
-            out.changes
-                .push(Change::RunProgress(Box::new(run.progress(run_id))));
         }
         if run.steps.contains(&end.step) {
             return Recorded::Repeated;

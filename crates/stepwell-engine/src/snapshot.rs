@@ -1,6 +1,7 @@
 //! Snapshots: the live rows of a store.
 
 use crate::{AppRow, FunctionRow, ItemRow, RunRow, RunStatus, ThrottleRow, Timestamp};
+use std::collections::HashSet;
 use stepwell_protocol::{RunId, StepId};
 
 /// The live rows of a store: what an engine is loaded from.
@@ -23,8 +24,15 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Puts the rows in the order of their ids, so that equal snapshots compare equal.
-    pub fn sort(&mut self) {
+    /// Puts the rows in the order of their ids and leaves ended steps out of what is pending, so that equal snapshots
+    /// compare equal.
+    pub fn normalize(&mut self) {
+        for (run, steps, _) in &mut self.runs {
+            if !run.progress.pending.is_empty() {
+                let ended: HashSet<&StepId> = steps.iter().collect();
+                run.progress.pending.retain(|step| !ended.contains(step));
+            }
+        }
         self.apps.sort_by_key(|app| app.id);
         self.functions.sort_by_key(|function| function.id);
         self.runs.sort_by_key(|(run, _, _)| run.id);

@@ -82,6 +82,9 @@ pub enum EventError {
     /// `data` is not an object.
     #[error("invalid event: data: expected an object")]
     Data,
+    /// The event is nested deeper than [`limits::EVENT_DEPTH_MAX`].
+    #[error("event is nested too deeply: at most {max} levels", max = limits::EVENT_DEPTH_MAX)]
+    TooDeep,
     /// `ts` is before 1980.
     #[error("timestamp is before Jan 1, 1980")]
     TooEarly,
@@ -121,6 +124,9 @@ struct Incoming<'a> {
 pub fn accept(text: &str, now_ms: i64) -> Result<AcceptedEvent, EventError> {
     if text.len() > limits::EVENT_BYTES_MAX {
         return Err(EventError::TooLarge(text.len()));
+    }
+    if depth(text) > limits::EVENT_DEPTH_MAX {
+        return Err(EventError::TooDeep);
     }
     // A derived struct would also take an array of its fields.
     if !text.trim_start().starts_with('{') {
@@ -180,6 +186,25 @@ pub fn accept(text: &str, now_ms: i64) -> Result<AcceptedEvent, EventError> {
         version: incoming.v,
         sessions,
     })
+}
+
+/// How deep arrays and objects are nested in a JSON text.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 fn accept_data(data: Option<&RawValue>) -> Result<SharedJson, EventError> {

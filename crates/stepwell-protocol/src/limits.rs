@@ -2,6 +2,9 @@
 
 /// One event, as JSON text.
 pub const EVENT_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Levels of arrays and objects in an event's data. Parsers stop at 128, and an event is wrapped a few levels deep when
+/// a run's end is announced.
+pub const EVENT_DEPTH_MAX: usize = 100;
 /// Events in one request.
 pub const EVENTS_PER_REQUEST_MAX: usize = 5_000;
 /// An event's name.

@@ -7,13 +7,21 @@ use crate::handle::{Unavailable, Vitals};
 use crate::news::News;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stepwell_engine::{Answer, Change, Effect};
 use stepwell_store::{StoreError, Writer};
 use tokio::sync::{broadcast, oneshot};
 
 /// How often a store that refuses writes is tried again.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// The same for one that has refused again soon after it took writes.
+const PROBE_EVERY_MAX: Duration = Duration::from_secs(60);
+/// How soon that is.
+const RELAPSE: Duration = Duration::from_secs(60);
+/// Room that a probe asks for beyond what was refused.
+const PROBE_SLACK_BYTES: usize = 64 * 1024;
+/// What a row costs besides its payload, about.
+const ROW_BYTES: usize = 256;
 
 /// Whoever waits for an answer.
 pub(crate) type Asker = oneshot::Sender<Result<Answer, Unavailable>>;
@@ -57,6 +65,10 @@ pub(crate) struct Committer {
     pub(crate) cache: Arc<Cache>,
     pub(crate) news: broadcast::Sender<Arc<News>>,
     pub(crate) dispatcher: Dispatcher,
+    /// Bytes of the batch that was refused last.
+    pub(crate) refused_bytes: usize,
+    pub(crate) recovered_at: Option<Instant>,
+    pub(crate) wait: Duration,
 }
 
 impl Committer {
@@ -81,12 +93,14 @@ impl Committer {
             let reason = describe(&error);
             // Whoever is refused finds the whole server refusing.
             self.vitals.fail(reason.clone());
+            self.refused_bytes = weight(&batch.changes);
             batch.refuse(&Unavailable::Store(reason));
             return Message::CommitFailed(error);
         }
         self.cache.apply(&batch.changes);
         if self.news.receiver_count() > 0 {
-            for news in batch.changes.iter().filter_map(News::of) {
+            let started = batch.effects.iter().filter_map(News::of_effect);
+            for news in batch.changes.iter().filter_map(News::of).chain(started) {
                 // No receiver left is no loss.
                 drop(self.news.send(Arc::new(news)));
             }
@@ -103,24 +117,49 @@ impl Committer {
     /// Waits for the store; `None` when the decider has gone meanwhile, so that a full disk keeps nobody from stopping.
     fn recover(&mut self) -> Option<Message> {
         self.cache.clear();
+        self.dispatcher.give_up_calls();
+        // A store that fails again and again is tried less and less often: each recovery makes calls again.
+        let relapsed = self.recovered_at.is_some_and(|at| at.elapsed() < RELAPSE);
+        self.wait = if relapsed {
+            (self.wait * 2).min(PROBE_EVERY_MAX)
+        } else {
+            PROBE_EVERY
+        };
         loop {
-            match self
-                .writer
-                .probe()
-                .and_then(|()| self.writer.load(self.dispatcher.now()))
-            {
-                Ok(snapshot) => return Some(Message::Recovered(Box::new(snapshot))),
-                Err(error) => {
-                    tracing::warn!(error = describe(&error), "the store still refuses writes")
-                }
-            }
-            match self.orders.recv_timeout(PROBE_EVERY) {
+            match self.orders.recv_timeout(self.wait) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Ok(order) => unreachable!("the decider waits for the recovery, yet sent {order:?}"),
             }
+            // What was refused must fit, or it is refused again at once.
+            let probed = self.writer.probe(self.refused_bytes + PROBE_SLACK_BYTES);
+            match probed.and_then(|()| self.writer.load(self.dispatcher.now())) {
+                Ok(snapshot) => {
+                    self.recovered_at = Some(Instant::now());
+                    return Some(Message::Recovered(Box::new(snapshot)));
+                }
+                Err(error) => {
+                    tracing::warn!(error = describe(&error), "the store still refuses writes");
+                }
+            }
         }
     }
+}
+
+/// About how many bytes a batch writes.
+fn weight(changes: &[Change]) -> usize {
+    let payload = |change: &Change| match change {
+        Change::EventPut(row) => row.body.get().len(),
+        Change::StepPut(row) => row.value.get().len(),
+        Change::RunEnd(row) => row.output.as_ref().map_or(0, |output| output.get().len()),
+        Change::AttemptPut(row) => row.error.len(),
+        Change::FunctionPut(row) => row.config.len(),
+        _ => 0,
+    };
+    changes
+        .iter()
+        .map(|change| payload(change) + ROW_BYTES)
+        .sum()
 }
 
 /// An error with everything that led to it.

@@ -14,6 +14,7 @@ use stepwell_protocol::event::{self, EventError, IdSeed};
 use stepwell_protocol::{AppId, EventId, RunId};
 use stepwell_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, broadcast, oneshot};
+use tokio_util::sync::CancellationToken;
 
 /// Bytes of events that may wait to be written; more wait at the door.
 const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -37,6 +38,7 @@ pub enum Unavailable {
 pub(crate) struct Vitals {
     failure: Mutex<Option<String>>,
     stopping: AtomicBool,
+    ended: CancellationToken,
     runs: AtomicUsize,
     calls: AtomicUsize,
 }
@@ -60,6 +62,14 @@ impl Vitals {
     pub(crate) fn unavailable(&self) -> Unavailable {
         self.failure()
             .map_or(Unavailable::Stopping, Unavailable::Store)
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.cancel();
+    }
+
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     pub(crate) fn stop(&self) {
@@ -242,7 +252,9 @@ impl Handle {
     }
 
     async fn ask(&self, input: Input, bytes: usize) -> Result<Answer, Unavailable> {
-        if self.vitals.stopping.load(Ordering::SeqCst) {
+        // A checkpoint is part of a call in flight, which gets its time to end.
+        let ends_a_call = matches!(input, Input::StepsCheckpointed { .. });
+        if self.vitals.stopping.load(Ordering::SeqCst) && !ends_a_call {
             return Err(Unavailable::Stopping);
         }
         if let Some(reason) = self.vitals.failure() {

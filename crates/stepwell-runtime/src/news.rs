@@ -1,7 +1,7 @@
 //! News of runs, for watchers. They are told what has been committed; a watcher that falls behind misses some and
 //! reads the store instead.
 
-use stepwell_engine::{Change, RunStatus, Timestamp};
+use stepwell_engine::{Change, Effect, RunStatus, Timestamp};
 use stepwell_protocol::{FunctionId, RunId};
 
 /// Something that became true of a run.
@@ -65,6 +65,14 @@ impl News {
         }
     }
 
+    /// What a committed decision's call tells: the first one of a run starts it.
+    pub(crate) fn of_effect(effect: &Effect) -> Option<Self> {
+        match effect {
+            Effect::Call(call) if call.starts => Some(Self::Started { run: call.run }),
+            Effect::Call(_) | Effect::Announce(_) => None,
+        }
+    }
+
     /// What a committed change tells; most tell nothing.
     pub(crate) fn of(change: &Change) -> Option<Self> {
         match change {
@@ -72,9 +80,6 @@ impl News {
                 run: row.id,
                 function: row.function,
             }),
-            Change::RunProgress(row) if row.request_version < 0 && row.started_at.is_some() => {
-                Some(Self::Started { run: row.id })
-            }
             Change::StepPut(row) => Some(Self::StepEnded {
                 run: row.run,
                 name: row.name.clone(),

@@ -13,8 +13,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use stepwell_engine::{Config, IdSource, LoadError};
 use stepwell_store::{Store, StoreError};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{Semaphore, broadcast, oneshot};
+use tokio_util::sync::CancellationToken;
 
+/// Announcements that are built and taken in at once.
+const ANNOUNCING_MAX: usize = 16;
 /// News that a slow watcher may fall behind.
 const NEWS_MAX: usize = 4_096;
 
@@ -56,6 +59,7 @@ pub enum Stopped {
 #[derive(Debug)]
 pub struct Runtime {
     handle: Handle,
+    calls: CancellationToken,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -79,6 +83,7 @@ impl Runtime {
             options.cache_bytes
         };
         let cache = Arc::new(Cache::new(cache_bytes));
+        let all_calls = CancellationToken::new();
         let (news, _) = broadcast::channel(NEWS_MAX);
         let ids = Arc::new(Mutex::new(IdSource::from_seed(rand::random())));
         let decider = Decider::new(
@@ -105,15 +110,21 @@ impl Runtime {
                 reader: Arc::clone(&reader),
                 clock: options.clock.clone(),
                 ids: Arc::clone(&ids),
+                calls: all_calls.child_token(),
+                all_calls: all_calls.clone(),
+                announcing: Arc::new(Semaphore::new(ANNOUNCING_MAX)),
             },
+            refused_bytes: 0,
+            recovered_at: None,
+            wait: Duration::ZERO,
         };
         let moved = to_decider.clone();
         options
             .clock
             .on_move(move || drop(moved.send(Message::ClockMoved)));
         let threads = vec![
-            spawn("stepwell-decider", move || decider.run())?,
-            spawn("stepwell-committer", move || committer.run())?,
+            spawn("stepwell-decider", &vitals, move || decider.run())?,
+            spawn("stepwell-committer", &vitals, move || committer.run())?,
         ];
         let handle = Handle {
             decider: to_decider,
@@ -124,13 +135,23 @@ impl Runtime {
             clock: options.clock,
             ids,
         };
-        Ok(Self { handle, threads })
+        Ok(Self {
+            handle,
+            calls: all_calls,
+            threads,
+        })
     }
 
     /// How the rest of the program talks to it.
     #[must_use]
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// Waits until the engine has ended by itself, which it does only after an internal error: the program should
+    /// end, too, and be started again.
+    pub async fn ended(&self) {
+        self.handle.vitals.ended().await;
     }
 
     /// Stops: takes in nothing new, makes no new calls, waits up to `patience` for those in flight, and closes
@@ -143,6 +164,7 @@ impl Runtime {
             Ok(Ok(())) => Stopped::Clean,
             Ok(Err(_)) | Err(_) => Stopped::GaveUp,
         };
+        self.calls.cancel();
         drop(self.handle.decider.send(Message::Stop));
         let threads = std::mem::take(&mut self.threads);
         let joined = tokio::task::spawn_blocking(move || {
@@ -158,13 +180,36 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
+        self.calls.cancel();
         drop(self.handle.decider.send(Message::Stop));
     }
 }
 
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body)
+fn spawn(
+    name: &str,
+    vitals: &Arc<Vitals>,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let epitaph = Epitaph(Arc::clone(vitals));
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread
+        .spawn(move || {
+            let _epitaph = epitaph;
+            body();
+        })
         .map_err(StartError::Thread)
+}
+
+/// Tells everyone when a thread of the engine has ended.
+struct Epitaph(Arc<Vitals>);
+
+impl Drop for Epitaph {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(
+                "the engine has stopped after an internal error; restart the program".to_owned(),
+            );
+        }
+        self.0.end();
+    }
 }

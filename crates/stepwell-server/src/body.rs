@@ -1,20 +1,53 @@
-//! Bodies of requests: whole, and within a limit.
+//! Bodies of requests: whole, within a limit, in time, and not too many at once.
 
 use crate::answer::ApiError;
+use crate::state::Shared;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
-use bytes::Bytes;
-use http_body_util::LengthLimitError;
-use std::error::Error;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A request's body of at most so many bytes. One that says it is larger is refused unread.
+/// Bytes of bodies that all requests hold together; more are refused until some are done.
+const HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The unit in which that is counted.
+const PERMIT_BYTES: usize = 1_024;
+/// How long a body may take to arrive.
+const ARRIVAL: Duration = Duration::from_secs(60);
+
+/// Room for the bodies of all requests.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(HELD_BYTES_MAX / PERMIT_BYTES)))
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
+        Arc::clone(&self.0)
+            .try_acquire_many_owned(permits)
+            .map_err(|_| {
+                let message = "too many large requests at once; send this one again in a moment";
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            })
+    }
+}
+
+/// A request's body of at most so many bytes. One that says it is larger is refused unread. It counts against the
+/// [`Room`] until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Body<const BYTES_MAX: usize>(pub(crate) Bytes);
+pub(crate) struct Body<const BYTES_MAX: usize> {
+    pub(crate) bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
 
-impl<const BYTES_MAX: usize, S: Sync> FromRequest<S> for Body<BYTES_MAX> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+impl<const BYTES_MAX: usize> Body<BYTES_MAX> {
+    /// Reads a request's body.
+    pub(crate) async fn read(request: Request, room: &Room) -> Result<Self, ApiError> {
         let announced = request
             .headers()
             .get(header::CONTENT_LENGTH)
@@ -22,20 +55,52 @@ impl<const BYTES_MAX: usize, S: Sync> FromRequest<S> for Body<BYTES_MAX> {
         if announced.is_some_and(|length| length > BYTES_MAX as u64) {
             return Err(too_large(BYTES_MAX));
         }
-        match axum::body::to_bytes(request.into_body(), BYTES_MAX).await {
-            Ok(bytes) => Ok(Self(bytes)),
-            Err(error)
-                if error
-                    .source()
-                    .is_some_and(<dyn Error>::is::<LengthLimitError>) =>
-            {
-                Err(too_large(BYTES_MAX))
+        let arrived = tokio::time::timeout(ARRIVAL, Self::collect(request, room)).await;
+        arrived.unwrap_or_else(|_| {
+            let message = format!(
+                "the request's body did not arrive within {} s",
+                ARRIVAL.as_secs()
+            );
+            Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, message))
+        })
+    }
+
+    async fn collect(request: Request, room: &Room) -> Result<Self, ApiError> {
+        let mut body = request.into_body();
+        let mut bytes = BytesMut::new();
+        let mut held: Option<OwnedSemaphorePermit> = None;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                let message = format!("the request's body cannot be read: {error}");
+                ApiError::new(StatusCode::BAD_REQUEST, message)
+            })?;
+            // Anything but data is trailers, which nobody needs.
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            if bytes.len() + data.len() > BYTES_MAX {
+                return Err(too_large(BYTES_MAX));
             }
-            Err(error) => Err(ApiError::new(
-                StatusCode::BAD_REQUEST,
-                format!("the request's body cannot be read: {error}"),
-            )),
+            // Taken as it comes, so that nobody waits for room while holding some.
+            let more = room.take(data.len())?;
+            match &mut held {
+                Some(held) => held.merge(more),
+                None => held = Some(more),
+            }
+            bytes.extend_from_slice(&data);
         }
+        Ok(Self {
+            bytes: bytes.freeze(),
+            _room: held,
+        })
+    }
+}
+
+impl<const BYTES_MAX: usize> FromRequest<Shared> for Body<BYTES_MAX> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, shared: &Shared) -> Result<Self, ApiError> {
+        Self::read(request, &shared.room).await
     }
 }
 

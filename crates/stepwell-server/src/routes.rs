@@ -8,6 +8,7 @@ mod rest;
 mod state;
 
 use crate::access;
+use crate::body::Room;
 use crate::state::{ServerOptions, Shared};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -34,6 +35,7 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
     let shared = Shared {
         handle,
         options: Arc::new(options),
+        room: Room::new(),
     };
     let locked = Router::new()
         .route(

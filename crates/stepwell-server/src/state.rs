@@ -1,6 +1,7 @@
 //! What all routes share.
 
 use crate::access::EventKeys;
+use crate::body::Room;
 use std::sync::Arc;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_runtime::Handle;
@@ -53,4 +54,5 @@ impl ServerOptions {
 pub(crate) struct Shared {
     pub(crate) handle: Handle,
     pub(crate) options: Arc<ServerOptions>,
+    pub(crate) room: Room,
 }

@@ -114,10 +114,11 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         .clone()
         .filter(|key| !key.is_empty())
         .map(SigningKey::new);
-    let address = format!("{}:{}", arguments.host, arguments.port);
-    let listener = TcpListener::bind(&address).await.with_context(|| {
+    let address = (arguments.host.as_str(), arguments.port);
+    let listener = TcpListener::bind(address).await.with_context(|| {
         format!(
-            "cannot listen on {address}; is another server running? choose another port with --port"
+            "cannot listen on {}:{}; is another server running? choose another port with --port",
+            arguments.host, arguments.port
         )
     })?;
     let url = base_url(
@@ -135,9 +136,9 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let invokers = Invokers::none()
         .with("http", Arc::clone(&http) as _)
         .with("https", http);
-    let backoff = arguments
-        .retry_interval
-        .map_or(Backoff::Table, |seconds| Backoff::Constant(seconds * 1_000));
+    let backoff = arguments.retry_interval.map_or(Backoff::Table, |seconds| {
+        Backoff::Constant(seconds.saturating_mul(1_000))
+    });
     let engine = Config {
         calls_max: arguments.max_calls as usize,
         backoff,
@@ -189,7 +190,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             stopping.changed().await.unwrap_or_default();
         });
     let server = tokio::spawn(server.into_future());
-    interrupted().await?;
+    tokio::select! {
+        interrupted = interrupted() => interrupted?,
+        () = runtime.ended() => anyhow::bail!(
+            "the engine has stopped after an internal error; what was recorded is safe, start the server again"
+        ),
+    }
     tracing::info!(
         "stopping; calls in flight get {} s, press Ctrl-C again to give them up",
         arguments.grace

@@ -82,6 +82,24 @@ fn what_is_refused_and_how_it_is_said() {
 }
 
 #[test]
+fn an_event_that_no_parser_could_read_is_refused() {
+    let nested = |levels: usize| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!(r#"{{"name":"a","data":{{"text":"[[[\"[[","deep":{open}{close}}}}}"#)
+    };
+    let deepest = limits::EVENT_DEPTH_MAX - 2;
+    assert!(accept(&nested(deepest), NOW).is_ok());
+    assert_eq!(
+        accept(&nested(deepest + 1), NOW).unwrap_err(),
+        EventError::TooDeep
+    );
+    assert_eq!(
+        accept(&nested(100_000), NOW).unwrap_err(),
+        EventError::TooDeep
+    );
+}
+
+#[test]
 fn one_seed_makes_the_same_ids_again() {
     let seed = IdSeed::parse("1743130137367,eii2YKXRVTJPuA==").unwrap();
     assert_eq!(seed.render(), "1743130137367,eii2YKXRVTJPuA==");

@@ -24,13 +24,13 @@ struct Checkpoint {
 pub(super) async fn checkpoint(
     State(shared): State<Shared>,
     Path(run): Path<String>,
-    Body(body): Body<CHECKPOINT_BODY_BYTES_MAX>,
+    body: Body<CHECKPOINT_BODY_BYTES_MAX>,
 ) -> Result<(), ApiError> {
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, message);
     let run: RunId = run
         .parse()
         .map_err(|_| bad("The run ID specified is invalid".to_owned()))?;
-    let checkpoint: Checkpoint = stepwell_protocol::decode::from_slice(&body)
+    let checkpoint: Checkpoint = stepwell_protocol::decode::from_slice(&body.bytes)
         .map_err(|error| bad(format!("Invalid request: {error}")))?;
     let item = checkpoint
         .qi_id

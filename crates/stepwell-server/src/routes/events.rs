@@ -5,8 +5,8 @@ use crate::answer::ApiError;
 use crate::body::Body;
 use crate::state::Shared;
 use axum::Json;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -24,24 +24,25 @@ pub(super) async fn no_key() -> ApiError {
 pub(super) async fn send(
     State(shared): State<Shared>,
     Path(key): Path<String>,
-    request_headers: HeaderMap,
-    body: Result<Body<EVENTS_BODY_BYTES_MAX>, ApiError>,
+    request: Request,
 ) -> Response {
     if let Err(error) = shared.options.event_keys.check(&key) {
         return error.into_response();
     }
-    let body = match body {
-        Ok(Body(body)) => body,
+    let request_headers = request.headers().clone();
+    // Read only for those who may send, and held against the room until its events are recorded.
+    let body = match Body::<EVENTS_BODY_BYTES_MAX>::read(request, &shared.room).await {
+        Ok(body) => body,
         Err(refusal) => return refusal.into_response(),
     };
-    if body.iter().all(u8::is_ascii_whitespace) {
+    if body.bytes.iter().all(u8::is_ascii_whitespace) {
         return answer(StatusCode::OK, vec![String::new()], None);
     }
     let seed = request_headers
         .get(headers::EVENT_ID_SEED)
         .and_then(|value| value.to_str().ok())
         .and_then(IdSeed::parse);
-    let Batch { events, error } = read(&shared, &body, seed);
+    let Batch { events, error } = read(&shared, &body.bytes, seed);
     let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
     if let Err(unavailable) = shared.handle.receive_events(events).await {
         return ApiError::from(unavailable).into_response();

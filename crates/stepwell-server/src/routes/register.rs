@@ -14,7 +14,7 @@ use stepwell_runtime::{RegisterError, check_registration};
 pub(super) async fn register(
     State(shared): State<Shared>,
     request_headers: HeaderMap,
-    Body(body): Body<REGISTER_BODY_BYTES_MAX>,
+    body: Body<REGISTER_BODY_BYTES_MAX>,
 ) -> Result<Json<RegisterAnswer>, ApiError> {
     let kind = shared.options.kind.as_str();
     let expected = request_headers
@@ -24,7 +24,7 @@ pub(super) async fn register(
         let message = format!("Expected server kind {expected}, got {kind}");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, message));
     }
-    let registration = Registration::parse(&body).map_err(|error| {
+    let registration = Registration::parse(&body.bytes).map_err(|error| {
         ApiError::new(StatusCode::BAD_REQUEST, format!("Invalid request: {error}"))
     })?;
     let sync = check_registration(&registration).map_err(refused)?;

@@ -378,8 +378,8 @@ impl Writer for Gate {
         self.writer.commit(changes)
     }
 
-    fn probe(&mut self) -> Result<(), StoreError> {
-        self.writer.probe()
+    fn probe(&mut self, bytes: usize) -> Result<(), StoreError> {
+        self.writer.probe(bytes)
     }
 
     fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {

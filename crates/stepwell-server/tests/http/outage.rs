@@ -33,9 +33,9 @@ impl Writer for Disk {
         self.writer.commit(changes)
     }
 
-    fn probe(&mut self) -> Result<(), StoreError> {
+    fn probe(&mut self, bytes: usize) -> Result<(), StoreError> {
         self.room()?;
-        self.writer.probe()
+        self.writer.probe(bytes)
     }
 
     fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
