@@ -112,6 +112,9 @@ fn result(data: &Value) -> String {
     if let Some(count) = data["chunkCount"].as_u64() {
         return format!("{count} fragments indexed");
     }
+    if data["skipped"].is_string() {
+        return "skipped: an inspiration does not define the brand".to_owned();
+    }
     if let (Some(score), Some(provider)) = (data["score"].as_f64(), data["provider"].as_str()) {
         return format!("profile {:.0}% complete, read by {provider}", score * 100.0);
     }

@@ -13,7 +13,7 @@ pub enum Classification {
     /// It defines the brand. What older producers mean, who say nothing.
     #[default]
     CoreBrandMark,
-    /// It inspires, and defines nothing.
+    /// It inspires, and defines nothing: it is indexed, so that it is found, and the brand's profile stays as it is.
     IndexAsInspiration,
 }
 

@@ -3,14 +3,14 @@
 //! | step | does |
 //! |---|---|
 //! | `index-and-store` | fetches and reads the PDF, stores its pieces as the asset's knowledge |
-//! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace |
+//! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace; skipped for an inspiration |
 //! | `trigger-synthesis` | sends `brand.intelligence.sync_requested` |
 //! | `mark-failed` | only when one of the others failed for good: the workspace shows it |
 //!
 //! The workspace's indexing status goes from IDLE to INDEXING, and to IDLE or FAILED at the end. Each step may
 //! execute again after a crash: what it writes replaces what it wrote before.
 
-use crate::events::brand::{IntelligenceSyncRequested, KnowledgeIngested};
+use crate::events::brand::{Classification, IntelligenceSyncRequested, KnowledgeIngested};
 use crate::functions::Deps;
 use crate::functions::failure::classify;
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ pub struct Stored {
     pub chunk_count: u64,
 }
 
-/// What `extract-brand-dna` records.
+/// What `extract-brand-dna` records of a document that defines the brand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Extracted {
@@ -48,6 +48,22 @@ pub struct Extracted {
     pub score: f64,
     /// The parts of the profile that are not empty.
     pub fields_extracted: Vec<String>,
+}
+
+/// What `extract-brand-dna` records of a document that defines nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Skipped {
+    /// Why: the document's classification, `INDEX_AS_INSPIRATION`.
+    pub skipped: String,
+}
+
+/// What `extract-brand-dna` records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum BrandDna {
+    Extracted(Extracted),
+    Skipped(Skipped),
 }
 
 /// What a run returns.
@@ -100,10 +116,17 @@ async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Out
             stored.inspect_err(|error| log(event, "index-and-store", error))
         })
         .await?;
-    let _: Extracted = step
+    let _: BrandDna = step
         .run("extract-brand-dna", || async {
-            let extracted = extract_brand_dna(deps, event).await;
-            extracted.inspect_err(|error| log(event, "extract-brand-dna", error))
+            let dna = match event.classification {
+                Classification::CoreBrandMark => extract_brand_dna(deps, event)
+                    .await
+                    .map(BrandDna::Extracted),
+                Classification::IndexAsInspiration => {
+                    skip_brand_dna(deps, event).await.map(BrandDna::Skipped)
+                }
+            };
+            dna.inspect_err(|error| log(event, "extract-brand-dna", error))
         })
         .await?;
     let synthesis = IntelligenceSyncRequested {
@@ -154,6 +177,14 @@ async fn extract_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Ext
         score: accepted.score.get(),
         fields_extracted: fields.collect(),
         provider: accepted.reading.provider,
+    })
+}
+
+/// An inspiration is found when the brand is asked about; what the brand is, its own documents say.
+async fn skip_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Skipped, Error> {
+    set_status(deps, event, IndexingStatus::Idle).await?;
+    Ok(Skipped {
+        skipped: event.classification.as_str().to_owned(),
     })
 }
 

@@ -5,6 +5,7 @@ use crate::middleware::ErrorReport;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use stepwell::embedded::{
@@ -105,8 +106,13 @@ impl Studio {
             .read(|reader| reader.events(Some("brand.intelligence.sync_requested"), None, 10))
             .await
             .unwrap();
+        let values = steps.iter().map(|step| {
+            let value = serde_json::from_str(step.value_json()).unwrap();
+            (step.name.clone(), value)
+        });
         Ingested {
             run,
+            values: values.collect(),
             steps: steps
                 .into_iter()
                 .map(|step| (step.name, step.failed))
@@ -135,6 +141,8 @@ struct Ingested {
     run: Run,
     /// Names, and whether they failed.
     steps: Vec<(String, bool)>,
+    /// What steps recorded, by their names.
+    values: HashMap<String, Value>,
     /// Of steps.
     failed_attempts: usize,
     synthesis_requests: usize,
@@ -437,6 +445,30 @@ async fn a_failure_that_cannot_be_marked_is_still_the_one_that_is_told() {
         "{error}"
     );
     assert!(!error.contains("indexing status"), "{error}");
+}
+
+#[tokio::test]
+async fn an_inspiration_is_found_and_defines_nothing() {
+    let studio = Studio::new().await;
+    let workspace = WorkspaceId::new("w");
+    let (profile, summary) = (json!({"coreIdentity": "own"}), json!({"text": "own"}));
+    let database = &studio.deps.database;
+    let known = database.set_brand_profile(&workspace, &profile, &summary, 1);
+    known.await.unwrap();
+    let url = studio.document(SAMPLE).await;
+    let mut event = event(&url);
+    event.classification = Classification::IndexAsInspiration;
+    let ingested = studio.ingest(event).await;
+
+    assert_eq!(ingested.run.status, RunStatus::Completed);
+    let value = &ingested.values["extract-brand-dna"]["data"];
+    assert_eq!(value, &json!({"skipped": "INDEX_AS_INSPIRATION"}));
+    assert_eq!(ingested.synthesis_requests, 1);
+    assert_eq!(studio.status().await, IndexingStatus::Idle);
+    assert!(studio.fragments().await > 5);
+    let shown = database.workspace(&workspace).await.unwrap().unwrap();
+    assert_eq!(shown.brand_profile, Some(profile));
+    assert_eq!(shown.brand_summary, Some(summary));
 }
 
 #[test]
