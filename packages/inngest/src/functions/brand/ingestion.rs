@@ -9,6 +9,11 @@
 //!
 //! The workspace's indexing status goes from IDLE to INDEXING, and to IDLE or FAILED at the end. Each step may
 //! execute again after a crash: what it writes replaces what it wrote before.
+//!
+//! The status is the workspace's, not the document's, and says what was written last:
+//! - the throttle starts a workspace's runs apart, but does not wait for their ends. When a document takes longer
+//!   than that, the one that ends first sets the status while the other is still at work. The runs say more;
+//! - nothing executes in a run that was cancelled, so it leaves INDEXING behind until the next document is ingested.
 
 use crate::events::brand::{Classification, IntelligenceSyncRequested, KnowledgeIngested};
 use crate::functions::Deps;
