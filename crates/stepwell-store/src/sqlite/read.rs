@@ -15,6 +15,7 @@ const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, run
 const SELECT_FUNCTIONS: &str = "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config \
      from functions left join apps on apps.id = app_id";
 const EVENT_COLUMNS: &str = "id, name, external_id, ts, received_at, body";
+const OF_A_NAME: &str = "and name = ?3";
 
 #[derive(Debug)]
 pub(super) struct SqliteReader {
@@ -92,13 +93,17 @@ impl Reader for SqliteReader {
     ) -> Result<Vec<EventRecord>, StoreError> {
         let before = before.unwrap_or(EventId::from_bytes([0xff; 16]));
         self.with("reading events", |connection| {
-            connection
-                .prepare_cached(&format!(
-                    "select {EVENT_COLUMNS} from events where id < ?1 and (?2 is null or name = ?2) \
-                     order by id desc limit ?3"
-                ))?
-                .query_map(params![Column(before), name, limit], event)?
-                .collect()
+            let before = Column(before);
+            match name {
+                None => connection
+                    .prepare_cached(&select_events(""))?
+                    .query_map(params![before, limit], event)?
+                    .collect(),
+                Some(name) => connection
+                    .prepare_cached(&select_events(OF_A_NAME))?
+                    .query_map(params![before, limit, name], event)?
+                    .collect(),
+            }
         })
     }
 
@@ -181,6 +186,13 @@ impl Reader for SqliteReader {
     }
 }
 
+/// Two statements rather than one with an `or`, for which no index would be used.
+fn select_events(of_a_name: &str) -> String {
+    format!(
+        "select {EVENT_COLUMNS} from events where id < ?1 {of_a_name} order by id desc limit ?2"
+    )
+}
+
 fn function(row: &Row<'_>) -> rusqlite::Result<FunctionRecord> {
     Ok(FunctionRecord {
         id: row.get::<_, Column<_>>(0)?.0,
@@ -241,3 +253,6 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
         retry_at: row.get::<_, Option<Column<_>>>(6)?.map(|column| column.0),
     })
 }
+
+#[cfg(test)]
+mod tests;

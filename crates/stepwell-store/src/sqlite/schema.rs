@@ -50,6 +50,8 @@ const STEPS: &[&str] = &[
     create table probe (id integer primary key, filler blob not null) strict;
     create table throttles (key blob not null primary key, tat_us integer not null) strict, without rowid;
     ",
+    // 2: the newest events of a name, without reading all others.
+    "create index events_name on events (name, id);",
 ];
 
 /// Brings the file to the newest version, each step in a transaction of its own.
@@ -74,4 +76,50 @@ pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), St
         upgraded.map_err(doing("upgrading the schema"))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::STEPS;
+    use crate::sqlite::{self, Options};
+    use rusqlite::Connection;
+
+    #[test]
+    fn a_file_of_version_1_is_upgraded_with_what_it_holds() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("stepwell.db");
+        let old = Connection::open(&path).expect("the file opens");
+        old.execute_batch(STEPS[0]).expect("version 1 is made");
+        old.pragma_update(None, "user_version", 1)
+            .expect("the version is set");
+        for (id, name) in [(1, "x/y"), (2, "x/z"), (3, "x/y")] {
+            let row = ([id; 16], name);
+            old.execute("insert into events values (?, ?, 'id', 1, 2, '{}')", row)
+                .expect("the event is written");
+        }
+        drop(old);
+
+        let store = sqlite::open(&Options::new(&path)).expect("the store opens");
+        let named = |name| {
+            let events = store
+                .reader
+                .events(name, None, 10)
+                .expect("events are read");
+            let ids = events.into_iter().map(|event| event.id.to_bytes()[0]);
+            ids.collect::<Vec<_>>()
+        };
+        assert_eq!(named(Some("x/y")), [3, 1]);
+        assert_eq!(named(None), [3, 2, 1]);
+        drop(store);
+        let upgraded = Connection::open(&path).expect("the file opens");
+        let version: usize = upgraded
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .expect("the version is read");
+        assert_eq!(version, STEPS.len());
+        let index = "select count(*) from pragma_index_list('events') where name = 'events_name'";
+        let indexes: u32 = upgraded
+            .query_row(index, [], |row| row.get(0))
+            .expect("it is asked");
+        assert_eq!(indexes, 1);
+    }
 }
