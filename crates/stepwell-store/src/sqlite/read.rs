@@ -36,21 +36,45 @@ impl SqliteReader {
         what: &'static str,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let connection = {
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut idle = self
-                .returned
-                .wait_while(idle, |idle| idle.is_empty())
-                .unwrap_or_else(PoisonError::into_inner);
-            idle.pop().expect("the wait ended because one is idle")
-        };
-        let answer = question(&connection);
-        self.idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(connection);
-        self.returned.notify_one();
-        answer.map_err(doing(what))
+        let borrowed = self.borrow();
+        question(borrowed.connection()).map_err(doing(what))
+    }
+
+    fn borrow(&self) -> Borrowed<'_> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self
+            .returned
+            .wait_while(idle, |idle| idle.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        Borrowed {
+            reader: self,
+            connection: idle.pop(),
+        }
+    }
+}
+
+/// A connection that goes back when its question ends, also by a panic.
+struct Borrowed<'a> {
+    reader: &'a SqliteReader,
+    /// There until dropped.
+    connection: Option<Connection>,
+}
+
+impl Borrowed<'_> {
+    fn connection(&self) -> &Connection {
+        self.connection
+            .as_ref()
+            .expect("the wait ended because one is idle")
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        let idle = self.reader.idle.lock();
+        let mut idle = idle.unwrap_or_else(PoisonError::into_inner);
+        idle.extend(self.connection.take());
+        drop(idle);
+        self.reader.returned.notify_one();
     }
 }
 

@@ -1,6 +1,7 @@
-use super::{OF_A_NAME, select_events};
+use super::{OF_A_NAME, SqliteReader, select_events};
 use crate::sqlite::{self, Options};
 use rusqlite::Connection;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[test]
 fn events_are_found_without_reading_all_or_sorting() {
@@ -24,4 +25,25 @@ fn events_are_found_without_reading_all_or_sorting() {
             .expect("the plan is read");
         assert_eq!(steps, [expected]);
     }
+}
+
+#[test]
+fn a_question_that_panics_leaves_its_connection_to_the_next() {
+    let connection = Connection::open_in_memory().expect("memory is there");
+    let reader = SqliteReader::new(vec![connection]);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        reader.with("panicking", |connection| -> rusqlite::Result<()> {
+            let _view = connection.unchecked_transaction()?;
+            panic!("a broken invariant");
+        })
+    }));
+    panicked.expect_err("the panic goes on");
+    let idle = reader.idle.lock().expect("nobody panicked holding it");
+    assert_eq!(idle.len(), 1);
+    drop(idle);
+    let answer = reader.with("asking", |connection| {
+        let view = connection.unchecked_transaction()?;
+        view.query_row("select 7", [], |row| row.get::<_, u32>(0))
+    });
+    assert_eq!(answer.expect("the connection is as before"), 7);
 }
