@@ -77,6 +77,36 @@ fn a_file_is_opened_once_in_a_process() {
     open(&path);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_is_opened_once_by_whatever_name() {
+    use std::os::unix::fs::symlink;
+    let (folder, path) = folder();
+    let (linked_file, linked_folder) = (folder.path().join("link.db"), folder.path().join("link"));
+    symlink(&path, &linked_file).expect("a link is made");
+    symlink(folder.path().join("data"), &linked_folder).expect("a link is made");
+    let names = [
+        path.clone(),
+        linked_file,
+        linked_folder.join("stepwell.db"),
+        folder.path().join("link/../data/stepwell.db"),
+    ];
+    std::fs::create_dir(folder.path().join("data")).expect("a folder is made");
+    // The first one opened makes the file; a link may be there before what it names.
+    for first in [1, 0, 2, 3] {
+        let mut store = open(&names[first]);
+        store.writer.probe(0).expect("there is room");
+        for second in &names {
+            let error = refused(second);
+            assert!(
+                matches!(&error, StoreError::Locked { path, .. } if path == second),
+                "{error:?}"
+            );
+        }
+    }
+    assert!(path.exists());
+}
+
 #[test]
 fn a_file_is_opened_once_on_a_machine() {
     let (_folder, path) = folder();

@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// The lock of a database file; released when dropped, and by the system when the process dies.
@@ -11,9 +11,9 @@ pub(super) struct Lock {
     _file: File,
 }
 
-/// Takes the lock of a database file and leaves the process id for whoever comes second.
+/// Takes the lock of a database file, which is made if need be, and leaves the process id for whoever comes second.
 pub(super) fn acquire(path: &Path) -> Result<Lock, StoreError> {
-    let lock_path = beside(path);
+    let lock_path = beside(&real(path)?);
     let failed = |source| StoreError::Open {
         path: lock_path.clone(),
         source,
@@ -45,6 +45,24 @@ pub(super) fn acquire(path: &Path) -> Result<Lock, StoreError> {
         .and_then(|()| write!(file, "{}", std::process::id()));
     note.map_err(failed)?;
     Ok(Lock { _file: file })
+}
+
+/// The path without links, so that a database has one lock by whatever name it is opened.
+fn real(path: &Path) -> Result<PathBuf, StoreError> {
+    let found = match path.canonicalize() {
+        // A link may lead to a file that is still to be made. Once it is there, all names lead to it; an empty file
+        // is an empty database.
+        Err(error) if error.kind() == ErrorKind::NotFound => OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .and_then(|_| path.canonicalize()),
+        found => found,
+    };
+    found.map_err(|source| StoreError::Open {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn beside(path: &Path) -> PathBuf {
