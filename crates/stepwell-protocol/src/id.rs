@@ -7,30 +7,24 @@ use std::str::FromStr;
 use ulid::Ulid;
 use uuid::Uuid;
 
-macro_rules! ulid_id {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident($inner:ty, $to_bytes:ident)) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(pub Ulid);
+        pub struct $name(pub $inner);
 
         impl $name {
-            /// The milliseconds since the Unix epoch at which the id was made.
-            #[must_use]
-            pub fn timestamp_ms(self) -> u64 {
-                self.0.timestamp_ms()
-            }
-
             /// The 16 bytes of the id; they sort like its text.
             #[must_use]
             pub fn to_bytes(self) -> [u8; 16] {
-                self.0.to_bytes()
+                self.0.$to_bytes()
             }
 
             /// The id of these 16 bytes.
             #[must_use]
             pub fn from_bytes(bytes: [u8; 16]) -> Self {
-                Self(Ulid::from_bytes(bytes))
+                Self(<$inner>::from_bytes(bytes))
             }
         }
 
@@ -47,71 +41,45 @@ macro_rules! ulid_id {
         }
 
         impl FromStr for $name {
-            type Err = ulid::DecodeError;
+            type Err = <$inner as FromStr>::Err;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Ulid::from_string(text).map(Self)
+                <$inner>::from_str(text).map(Self)
             }
         }
     };
 }
 
-macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(pub Uuid);
-
-        impl $name {
-            /// The 16 bytes of the id.
-            #[must_use]
-            pub fn to_bytes(self) -> [u8; 16] {
-                *self.0.as_bytes()
-            }
-
-            /// The id of these 16 bytes.
-            #[must_use]
-            pub fn from_bytes(bytes: [u8; 16]) -> Self {
-                Self(Uuid::from_bytes(bytes))
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(formatter)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(formatter, "{}", self.0)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = uuid::Error;
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::from_str(text).map(Self)
-            }
-        }
-    };
-}
-
-ulid_id! {
+id! {
     /// One run of a function. Its time is the moment of scheduling.
-    RunId
+    RunId(Ulid, to_bytes)
 }
-ulid_id! {
+id! {
     /// One received event; never the `id` that its sender chose.
-    EventId
+    EventId(Ulid, to_bytes)
 }
-uuid_id! {
+id! {
     /// An app, derived from its name.
-    AppId
+    AppId(Uuid, into_bytes)
 }
-uuid_id! {
+id! {
     /// A function, derived from its app's name and its own slug, so that it survives re-registration.
-    FunctionId
+    FunctionId(Uuid, into_bytes)
+}
+
+impl RunId {
+    /// When the run was scheduled, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn timestamp_ms(self) -> u64 {
+        self.0.timestamp_ms()
+    }
+}
+
+impl EventId {
+    /// When the id was made, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn timestamp_ms(self) -> u64 {
+        self.0.timestamp_ms()
+    }
 }
 
 /// Namespace of the name-based ids of apps and functions.
