@@ -21,6 +21,9 @@ pub const ALLOWED_ORIGINS_MAX: usize = 32;
 /// Longest URL.
 const URL_BYTES_MAX: usize = 8 * 1024;
 
+/// How much is shown of what is not a URL.
+const SHOWN_CHARACTERS_MAX: usize = 200;
+
 /// What fetching may cost, and what it accepts.
 #[derive(Debug, Clone)]
 pub struct FetchLimits {
@@ -231,7 +234,7 @@ impl Fetcher {
     /// The document at a URL, within the limits.
     pub async fn fetch(&self, url: &str) -> Result<Fetched, FetchError> {
         let refused = |refusal| FetchError::Refused {
-            url: shown_text(url),
+            url: shown_url(url),
             refusal,
         };
         if url.len() > URL_BYTES_MAX {
@@ -326,15 +329,37 @@ fn shown(url: &Url) -> String {
     shown.to_string()
 }
 
-/// The same for what may not be a URL.
-fn shown_text(text: &str) -> String {
-    match Url::parse(text) {
-        Ok(url) if text.len() <= URL_BYTES_MAX => shown(&url),
-        _ => {
-            let until_query = text.split(['?', '#']).next().unwrap_or("");
-            until_query.chars().take(200).collect()
-        }
+/// A URL as it may be logged and told to others: without credentials, query (which may carry a signature) and
+/// fragment. What is not a URL of this crate's kinds is shortened, too, and shown on one line.
+///
+/// ```
+/// use studio233_rag::shown_url;
+/// assert_eq!(shown_url("https://me:pw@host/doc.pdf?signature=x"), "https://host/doc.pdf");
+/// ```
+pub fn shown_url(text: &str) -> String {
+    if let Ok(url) = Url::parse(text)
+        && text.len() <= URL_BYTES_MAX
+        && (url.has_host() || url.scheme() == "blob")
+    {
+        return shown(&url);
     }
+    // Nothing says where its parts end, so whatever may be a password goes.
+    let after_slashes = text.find("//").map_or(0, |at| at + 2);
+    let (scheme, rest) = text.split_at(after_slashes);
+    let (hidden, rest) = match rest.rfind('@') {
+        Some(at) => ("…", &rest[at..]),
+        None => ("", rest),
+    };
+    let until_query = rest.split(['?', '#']).next().unwrap_or("");
+    let parts = [scheme, hidden, until_query];
+    let characters = parts.iter().flat_map(|part| part.chars());
+    characters
+        .map(|character| match character.is_control() {
+            true => ' ',
+            false => character,
+        })
+        .take(SHOWN_CHARACTERS_MAX)
+        .collect()
 }
 
 #[cfg(test)]

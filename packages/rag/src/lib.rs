@@ -17,6 +17,7 @@ mod retrieve;
 pub use chunk::{Chunk, Chunker, InvalidChunking};
 pub use fetch::{
     ALLOWED_ORIGINS_MAX, FetchError, FetchLimits, Fetched, Fetcher, Origin, Refusal, blob_url,
+    shown_url,
 };
 pub use index::{DocumentSource, IndexError, Indexed, Indexer};
 pub use retrieve::{Found, RetrieveError, Retriever};

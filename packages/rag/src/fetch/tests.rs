@@ -314,3 +314,30 @@ fn origins_are_schemes_hosts_and_ports() {
         assert_eq!(Origin::parse(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_shown_url_has_no_credentials_even_when_it_is_no_url() {
+    let cases = [
+        ("https://host/doc.pdf", "https://host/doc.pdf"),
+        (
+            "https://user:secret@host:81/doc?signature=secret#secret",
+            "https://host:81/doc",
+        ),
+        ("blob:brand/a@b.pdf?x=secret", "blob:brand/a@b.pdf"),
+        ("user:secret@host/doc", "…@host/doc"),
+        ("//user:secret@host/doc", "//…@host/doc"),
+        (
+            "http://user:secret@no host/doc?secret",
+            "http://…@no host/doc",
+        ),
+        ("http://user:sec?ret/se#cret@no host/", "http://…@no host/"),
+        ("not\na url", "not a url"),
+        ("data:text/plain,long", "data:text/plain,long"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(shown_url(text), expected, "{text}");
+    }
+    let long = format!("http://user:secret@host/{}", "x".repeat(URL_BYTES_MAX));
+    let shown = shown_url(&long);
+    assert!(shown.len() <= 210 && !shown.contains("secret"), "{shown}");
+}
