@@ -251,7 +251,8 @@ impl Runner {
             .run(callable, run, request)
             .instrument(span.clone())
             .await;
-        callable.middleware.flush().instrument(span).await;
+        let clock = &**self.0.client.clock();
+        callable.middleware.flush(clock).instrument(span).await;
         reply
     }
 

@@ -1,5 +1,6 @@
 //! Middleware: code around every call, step and send.
 
+mod flush;
 mod logging;
 mod reporting;
 mod silence;
@@ -9,6 +10,7 @@ pub use reporting::{ErrorReport, ErrorReporting, Reporter};
 pub(crate) use silence::silently;
 
 use crate::event::OutgoingEvent;
+use crate::moment::Clock;
 use crate::{BoxFuture, Error};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -158,7 +160,8 @@ pub trait Middleware: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Before the call is answered: send what was collected.
+    /// Before the call is answered: send what was collected. After five seconds the future is dropped and the
+    /// call answered; that is logged, as is a panic. It must not block its thread.
     fn flush(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -216,9 +219,9 @@ impl Stack {
         Ok(())
     }
 
-    pub(crate) async fn flush(&self) {
+    pub(crate) async fn flush(&self, clock: &dyn Clock) {
         for middleware in self.0.iter() {
-            middleware.flush().await;
+            flush::flush(&**middleware, clock).await;
         }
     }
 }

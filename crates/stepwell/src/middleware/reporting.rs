@@ -31,7 +31,7 @@ pub trait Reporter: Send + Sync + 'static {
     /// Takes a report.
     fn report(&self, report: ErrorReport);
 
-    /// Sends what was taken; awaited before the call is answered.
+    /// Sends what was taken; awaited before the call is answered, for five seconds at most.
     fn flush(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
