@@ -90,8 +90,7 @@ async fn check_answers(kinds: &[Flush]) -> Vec<Duration> {
         "{kinds:?}"
     );
     assert_eq!(*flushed.lock().unwrap(), kinds);
-    let waited = delays.0.lock().unwrap().clone();
-    waited
+    delays.0.lock().unwrap().clone()
 }
 
 #[tokio::test]
