@@ -200,6 +200,10 @@ fn parse_url(text: &str) -> Result<Url, ApiError> {
         return Err(bad(format!("it is longer than {URL_BYTES_MAX} bytes")));
     }
     let url = Url::parse(text).map_err(|error| bad(error.to_string()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(bad("it carries a user name or password".to_owned())
+            .hint("give a signed URL instead, or upload the file with PUT /api/files/{name}"));
+    }
     match url.scheme() {
         "http" | "https" | "blob" => Ok(url),
         scheme => Err(bad(format!("{scheme}: URLs are not fetched"))),

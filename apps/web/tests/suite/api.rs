@@ -262,6 +262,11 @@ async fn bad_requests_are_told_what_is_wrong() {
             "file: URLs",
         ),
         (
+            with("url", json!("https://ada:secret@example.com/a.pdf")),
+            "bad_url",
+            "carries a user name or password",
+        ),
+        (
             with("url", json!("blob:vision/a.pdf")),
             "bad_url",
             "is not an upload",
