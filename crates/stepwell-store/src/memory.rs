@@ -1,6 +1,6 @@
 //! A store that keeps nothing past the process: for development and tests.
 //!
-//! It is bounded: of ended runs it keeps the newest, with their events and steps.
+//! It is bounded: of ended runs it keeps the newest, with their events and steps, and of other events the newest.
 
 use crate::{
     AttemptRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState, StepRecord, Store,
@@ -14,9 +14,9 @@ use stepwell_engine::{
 };
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, limits};
 
-/// Ended runs that are kept.
+/// Ended runs that are kept, besides those with something left in the queue.
 const ENDED_RUNS_MAX: usize = 10_000;
-/// Events that are kept; older ones go when no kept run needs them.
+/// Events that are kept, besides those of kept runs.
 const EVENTS_MAX: usize = 100_000;
 
 /// Opens an empty store.
@@ -42,8 +42,12 @@ struct Tables {
     events: BTreeMap<EventId, EventRecord>,
     runs: BTreeMap<RunId, Run>,
     event_runs: BTreeSet<(EventId, RunId)>,
-    ended: VecDeque<RunId>,
+    /// Events without a run.
+    unneeded: BTreeSet<EventId>,
+    /// Ended runs, oldest end first. Not those that had items left, until their last one went.
+    finished: VecDeque<RunId>,
     items: BTreeMap<ItemId, ItemRow>,
+    run_items: BTreeSet<(RunId, ItemId)>,
     throttles: BTreeMap<u128, u64>,
 }
 
@@ -51,8 +55,16 @@ struct Tables {
 struct Run {
     row: RunRow,
     end: Option<(RunStatus, Timestamp, Option<stepwell_protocol::SharedJson>)>,
+    /// Whether it stands in [`Tables::finished`].
+    finished: bool,
     steps: Vec<StepRecord>,
     attempts: Vec<AttemptRecord>,
+}
+
+/// Whether a set has a pair that begins so, given the least of what comes second.
+fn has_second<A: Ord + Copy, B: Ord + Copy>(pairs: &BTreeSet<(A, B)>, first: A, least: B) -> bool {
+    let mut following = pairs.range((first, least)..);
+    following.next().is_some_and(|pair| pair.0 == first)
 }
 
 impl Memory {
@@ -113,13 +125,19 @@ impl Tables {
                     received_at: row.received_at,
                     body: Arc::clone(&row.body),
                 });
+                if !self.needed(row.id) {
+                    self.unneeded.insert(row.id);
+                }
             }
             Change::RunPut(row) => {
-                self.event_runs
-                    .extend(row.events.iter().map(|event| (*event, row.id)));
+                for event in &row.events {
+                    self.event_runs.insert((*event, row.id));
+                    self.unneeded.remove(event);
+                }
                 let run = Run {
                     row: (**row).clone(),
                     end: None,
+                    finished: false,
                     steps: Vec::new(),
                     attempts: Vec::new(),
                 };
@@ -130,7 +148,7 @@ impl Tables {
             }
             Change::RunEnd(end) => {
                 self.run_mut(end.id)?.end = Some((end.status, end.ended_at, end.output.clone()));
-                self.ended.push_back(end.id);
+                self.finish(end.id);
             }
             Change::StepPut(row) => {
                 let record = StepRecord {
@@ -158,10 +176,12 @@ impl Tables {
                 self.run_mut(row.run)?.attempts.push(record);
             }
             Change::ItemPut(row) => {
-                self.items.insert(row.id, row.clone());
+                self.put_item(row);
             }
             Change::ItemDelete(id) => {
-                self.items.remove(id);
+                if let Some(item) = self.items.remove(id) {
+                    self.unlink_item(&item);
+                }
             }
             Change::ThrottlePut(row) => {
                 self.throttles.insert(row.key, row.tat_us);
@@ -173,34 +193,62 @@ impl Tables {
         Ok(())
     }
 
+    fn put_item(&mut self, row: &ItemRow) {
+        self.run_items.insert((row.run, row.id));
+        let replaced = self.items.insert(row.id, row.clone());
+        if let Some(replaced) = replaced.filter(|replaced| replaced.run != row.run) {
+            self.unlink_item(&replaced);
+        }
+    }
+
+    fn unlink_item(&mut self, item: &ItemRow) {
+        self.run_items.remove(&(item.run, item.id));
+        self.finish(item.run);
+    }
+
+    /// Queues a run to be forgotten if it has ended and nothing of it is left to do.
+    fn finish(&mut self, id: RunId) {
+        let has_items = has_second(&self.run_items, id, ItemId(0));
+        if let Some(run) = self.runs.get_mut(&id)
+            && run.end.is_some()
+            && !run.finished
+            && !has_items
+        {
+            run.finished = true;
+            self.finished.push_back(id);
+        }
+    }
+
     fn prune(&mut self) {
-        while self.ended.len() > ENDED_RUNS_MAX {
-            let Some(id) = self.ended.pop_front() else {
+        while self.finished.len() > ENDED_RUNS_MAX {
+            let Some(id) = self.finished.pop_front() else {
                 break;
             };
-            if self.items.values().any(|item| item.run == id) {
-                self.ended.push_back(id);
-                break;
+            if has_second(&self.run_items, id, ItemId(0)) {
+                // It got an item after its end, and comes back when that one goes.
+                if let Some(run) = self.runs.get_mut(&id) {
+                    run.finished = false;
+                }
+                continue;
             }
             if let Some(run) = self.runs.remove(&id) {
-                for event in &run.row.events {
-                    self.event_runs.remove(&(*event, id));
+                for event in run.row.events {
+                    self.event_runs.remove(&(event, id));
+                    if self.events.contains_key(&event) && !self.needed(event) {
+                        self.unneeded.insert(event);
+                    }
                 }
             }
         }
-        while self.events.len() > EVENTS_MAX {
-            let Some(oldest) = self.events.keys().next().copied() else {
-                break;
-            };
-            let needed = self
-                .event_runs
-                .range((oldest, RunId::from_bytes([0; 16]))..)
-                .next();
-            if needed.is_some_and(|(event, _)| *event == oldest) {
-                break;
-            }
-            self.events.remove(&oldest);
+        while self.unneeded.len() > EVENTS_MAX {
+            let oldest = self.unneeded.pop_first();
+            oldest.and_then(|oldest| self.events.remove(&oldest));
         }
+    }
+
+    /// Whether a kept run is of this event.
+    fn needed(&self, event: EventId) -> bool {
+        has_second(&self.event_runs, event, RunId::from_bytes([0; 16]))
     }
 
     fn function_record(&self, row: &FunctionRow) -> FunctionRecord {
