@@ -18,7 +18,8 @@
 //!
 //! An error is `{"error": {"code", "message", "hint"}}`. Who calls says so in `X-User-Id` (`local` without one): a
 //! stand-in for the studio's sessions, trustworthy only behind a proxy that sets it. Only loopback names are
-//! answered as `Host`, so that no web page can reach the API under a name of its own.
+//! answered as `Host`, so that no web page can reach the API under a name of its own; and bodies are declared as
+//! JSON, which no form of a web page is. `/api/inngest` is held to both in development mode; else its calls are signed.
 
 mod assets;
 mod error;
@@ -37,13 +38,13 @@ use crate::engine::EngineReader;
 use crate::progress::Progress;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use error::ApiError;
 use std::net::IpAddr;
-use stepwell::Client;
+use stepwell::{Client, Mode};
 use studio233_blob::BlobStore;
 use studio233_db::Database;
 use studio233_rag::Retriever;
@@ -67,8 +68,8 @@ pub(crate) struct Shared {
     pub(crate) stopping: CancellationToken,
 }
 
-/// All routes. `functions` serves the jobs to servers of the protocol.
-pub(crate) fn router(shared: Shared, functions: MethodRouter<Shared>) -> Router {
+/// All routes. `functions` serves the jobs to servers of the protocol; in development mode calls are not signed.
+pub(crate) fn router(shared: Shared, functions: MethodRouter<Shared>, mode: Mode) -> Router {
     let api = Router::new()
         .route(
             "/api/workspaces",
@@ -91,6 +92,12 @@ pub(crate) fn router(shared: Shared, functions: MethodRouter<Shared>) -> Router 
         .route("/ready", get(health::ready))
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(only_loopback_names));
+    let functions = match mode {
+        Mode::Dev => functions
+            .layer(middleware::from_fn(only_json_calls))
+            .layer(middleware::from_fn(only_loopback_names)),
+        Mode::Cloud => functions,
+    };
     api.route("/api/inngest", functions)
         .fallback(not_found)
         .layer(CatchPanicLayer::custom(panicked))
@@ -135,6 +142,13 @@ async fn only_loopback_names(request: Request, next: Next) -> Response {
     )
     .hint("call it as http://127.0.0.1")
     .into_response()
+}
+
+async fn only_json_calls(request: Request, next: Next) -> Response {
+    if request.method() == Method::POST && !json::is_declared(request.headers()) {
+        return json::not_declared().into_response();
+    }
+    next.run(request).await
 }
 
 fn is_loopback_name(authority: &str) -> bool {

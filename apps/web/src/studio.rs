@@ -76,6 +76,7 @@ impl Studio {
             clock: Arc::new(SystemClock),
         };
         let progress = Progress::default();
+        let mode = settings.inngest.mode;
         let outside = studio233_inngest::client(settings.inngest);
         let app = functions::app(outside, &deps, LogReporter);
         // Servers of the protocol may call the same functions, which then send to them.
@@ -97,7 +98,7 @@ impl Studio {
             upload_bytes_max: pdf_limits.bytes_max,
             stopping: stopping.clone(),
         };
-        let router = api::router(shared, serve::axum(served));
+        let router = api::router(shared, serve::axum(served), mode);
         let until = stopping.clone().cancelled_owned();
         let http = axum::serve(listener, router).with_graceful_shutdown(until);
         let http = tokio::spawn(http.into_future());

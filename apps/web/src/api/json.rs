@@ -4,7 +4,7 @@ use super::error::ApiError;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 /// A JSON body. It must be declared as such: a form of a foreign web page cannot.
@@ -14,19 +14,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let declared = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"));
-        if !declared {
-            return Err(ApiError::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "not_json",
-                "the body is not declared as JSON",
-            )
-            .hint("send it with Content-Type: application/json"));
+        if !is_declared(request.headers()) {
+            return Err(not_declared());
         }
         let body = Bytes::from_request(request, state)
             .await
@@ -48,6 +37,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
             .map_err(|error| ApiError::bad("bad_body", error.to_string()))?;
         Ok(Self(value))
     }
+}
+
+/// Whether a body says that it is JSON.
+pub(crate) fn is_declared(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}
+
+pub(crate) fn not_declared() -> ApiError {
+    ApiError::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "not_json",
+        "the body is not declared as JSON",
+    )
+    .hint("send it with Content-Type: application/json")
 }
 
 /// The parameters after the question mark.

@@ -415,3 +415,44 @@ async fn health_and_functions_are_served() {
     assert_eq!(functions.body["function_count"], 1);
     studio.stop().await;
 }
+
+#[tokio::test]
+async fn without_a_key_only_programs_of_this_machine_reach_the_functions() {
+    let studio = TestStudio::start().await;
+    let url = studio.url("/api/inngest?fnId=studio-233-gone&stepId=step");
+    let call = || studio.http.post(&url).body("{}");
+    for host in ["evil.example", "localhost.evil.example"] {
+        let named = call()
+            .header("Host", host)
+            .header("content-type", "application/json");
+        let refused = studio.send(named).await;
+        assert_eq!((refused.status, refused.code()), (421, "foreign_host"));
+        let looked = studio
+            .http
+            .get(studio.url("/api/inngest"))
+            .header("Host", host);
+        assert_eq!(studio.send(looked).await.code(), "foreign_host");
+    }
+    for kind in ["text/plain", "multipart/form-data; boundary=x"] {
+        let refused = studio.send(call().header("content-type", kind)).await;
+        assert_eq!((refused.status, refused.code()), (415, "not_json"));
+    }
+    let taken = call().header("content-type", "application/json; charset=utf-8");
+    let taken = studio.send(taken).await;
+    assert!(
+        !["not_json", "foreign_host"].contains(&taken.code()),
+        "{}",
+        taken.body
+    );
+    studio.stop().await;
+}
+
+#[tokio::test]
+async fn with_a_key_the_signature_decides_who_reaches_the_functions() {
+    let key = "signkey-test-00112233445566778899aabbccddeeff";
+    let studio = TestStudio::signed_with(key).await;
+    let call = studio.http.post(studio.url("/api/inngest?fnId=a"));
+    let call = call.header("Host", "studio.example").body("{}");
+    assert_eq!(studio.send(call).await.status, 401);
+    studio.stop().await;
+}

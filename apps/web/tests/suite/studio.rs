@@ -44,6 +44,20 @@ impl TestStudio {
 
     /// Documents may be fetched from these origins.
     pub(crate) async fn allowing(origins: &[String]) -> Self {
+        Self::configured(origins, Config::dev()).await
+    }
+
+    /// Calls of its functions are signed with this key.
+    pub(crate) async fn signed_with(key: &str) -> Self {
+        let config = Config::read(|name| match name {
+            "INNGEST_SIGNING_KEY" => Some(key.to_owned()),
+            "INNGEST_DEV" => Some("0".to_owned()),
+            _ => None,
+        });
+        Self::configured(&[], config.unwrap()).await
+    }
+
+    async fn configured(origins: &[String], inngest: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let origins = origins
             .iter()
@@ -54,7 +68,7 @@ impl TestStudio {
             allow_origins: origins
                 .map(|origin| origin.expect("it is an origin"))
                 .collect(),
-            inngest: Config::dev(),
+            inngest,
         };
         let studio = Studio::start(settings).await.unwrap();
         // Another test may have chosen it.
