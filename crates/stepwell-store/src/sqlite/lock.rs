@@ -8,7 +8,15 @@ use std::path::{Path, PathBuf};
 /// The lock of a database file; released when dropped, and by the system when the process dies.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would not do: a child that is being started has the file, too, until it becomes another program.
+        // Should it fail, closing the file is what is left.
+        drop(self.file.unlock());
+    }
 }
 
 /// Takes the lock of a database file, which is made if need be, and leaves the process id for whoever comes second.
@@ -44,7 +52,7 @@ pub(super) fn acquire(path: &Path) -> Result<Lock, StoreError> {
         .and_then(|()| file.rewind())
         .and_then(|()| write!(file, "{}", std::process::id()));
     note.map_err(failed)?;
-    Ok(Lock { _file: file })
+    Ok(Lock { file })
 }
 
 /// The path without links, so that a database has one lock by whatever name it is opened.
@@ -69,4 +77,20 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::acquire;
+
+    #[test]
+    fn a_process_that_is_being_started_does_not_keep_a_dropped_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("stepwell.db");
+        let lock = acquire(&path).expect("nobody has it");
+        // What a child has of all open files until it becomes another program.
+        let _inherited = lock.file.try_clone().expect("the file is open");
+        drop(lock);
+        acquire(&path).expect("it was given back");
+    }
 }
