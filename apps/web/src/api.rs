@@ -37,7 +37,7 @@ pub(crate) use assets::Turns;
 use crate::engine::EngineReader;
 use crate::progress::Progress;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -88,6 +88,10 @@ pub(crate) fn router(shared: Shared, functions: MethodRouter<Shared>, mode: Mode
             "/api/files/{name}",
             put(files::upload).layer(DefaultBodyLimit::disable()),
         )
+        .layer(middleware::from_fn_with_state(
+            shared.stopping.clone(),
+            stopping_explains_failures,
+        ))
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .method_not_allowed_fallback(wrong_method)
@@ -144,6 +148,25 @@ async fn only_loopback_names(request: Request, next: Next) -> Response {
     .into_response()
 }
 
+/// What a stopping studio cannot do is no fault of its disk, and another studio can.
+async fn stopping_explains_failures(
+    State(stopping): State<CancellationToken>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    if !(response.status().is_server_error() && stopping.is_cancelled()) {
+        return response;
+    }
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "stopping",
+        "the studio stops",
+    )
+    .hint("try again when it is back; nothing that was acknowledged is lost")
+    .into_response()
+}
+
 async fn only_json_calls(request: Request, next: Next) -> Response {
     if request.method() == Method::POST && !json::is_declared(request.headers()) {
         return json::not_declared().into_response();
@@ -167,7 +190,35 @@ fn is_loopback_name(authority: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_loopback_name;
+    use super::{ApiError, Method, is_loopback_name, stopping_explains_failures};
+    use axum::Router;
+    use axum::body::Body;
+    use axum::extract::Request;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tokio_util::sync::CancellationToken;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn what_fails_in_a_stopping_studio_says_so() {
+        let stopping = CancellationToken::new();
+        let routes = Router::<()>::new()
+            .route("/fails", get(async || ApiError::internal()))
+            .route("/works", get(async || "done"))
+            .layer(from_fn_with_state(
+                stopping.clone(),
+                stopping_explains_failures,
+            ));
+        let ask = async |path: &str| {
+            let request = Request::builder().method(Method::GET).uri(path);
+            let request = request.body(Body::empty()).unwrap();
+            let response = routes.clone().oneshot(request).await.unwrap();
+            response.status().as_u16()
+        };
+        assert_eq!((ask("/fails").await, ask("/works").await), (500, 200));
+        stopping.cancel();
+        assert_eq!((ask("/fails").await, ask("/works").await), (503, 200));
+    }
 
     #[test]
     fn only_names_of_this_machine_are_answered() {

@@ -2,7 +2,7 @@
 
 use super::interrupted;
 use super::report::{self, duration};
-use super::server::Server;
+use super::server::{STUDIOS_MAX, Server};
 use super::steps::Steps;
 use crate::client::{ApiClient, unreadable};
 use crate::failure::Failure;
@@ -20,8 +20,6 @@ use studio233_rag::pdf::{PdfLimits, looks_like_pdf};
 
 /// Where documents go when no workspace is named.
 pub(super) const WORKSPACE: &str = "default";
-/// Studios that may stop under the command: each was another command's own.
-const STUDIOS_MAX: usize = 16;
 /// As shells report a command that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
@@ -150,16 +148,13 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<Exit
             tell(outcome, &arguments, begun);
             outcome.seen(&server.client).await;
         }
+        let left = matches!(&outcome, Some(Err(failure)) if server.has_left(failure));
         server.leave().await;
         match outcome {
             Some(Ok(outcome)) if outcome.completed() => return Ok(ExitCode::SUCCESS),
             Some(Ok(_)) => return Ok(ExitCode::FAILURE),
-            // The studio was another command's, which is done; the run goes on in the next.
-            Some(Err(failure))
-                if failure.code == "unreachable"
-                    && !own
-                    && arguments.url.is_none()
-                    && studios < STUDIOS_MAX => {}
+            // The run goes on in the next studio.
+            Some(Err(_)) if left && studios < STUDIOS_MAX => {}
             Some(Err(failure)) => return Err(failure),
             None => {
                 terminal::remark(match own {

@@ -1,6 +1,6 @@
 //! `studio233 search`: what a workspace's documents say.
 
-use super::server::Server;
+use super::server::{STUDIOS_MAX, Server};
 use crate::client::ApiClient;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -32,10 +32,17 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<ExitCode, Failure> {
-    let server = Server::find(arguments.url.as_deref(), &settings).await?;
-    let found = ask(&server.client, &arguments).await;
-    server.leave().await;
-    let (workspace, found) = found?;
+    let mut studios = 0;
+    let (workspace, found) = loop {
+        studios += 1;
+        let server = Server::find(arguments.url.as_deref(), &settings).await?;
+        let found = ask(&server.client, &arguments).await;
+        let left = matches!(&found, Err(failure) if server.has_left(failure));
+        server.leave().await;
+        if !left || studios == STUDIOS_MAX {
+            break found?;
+        }
+    };
     if arguments.json {
         let answer = json!({
             "workspace": {"id": workspace["id"], "name": workspace["name"]},

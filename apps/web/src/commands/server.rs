@@ -13,10 +13,21 @@ use std::time::{Duration, Instant};
 const CHANGE_MAX: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Studios that may stop under a command: each was another command's own.
+pub(super) const STUDIOS_MAX: usize = 16;
+
 /// A studio that answers.
 pub(super) struct Server {
     pub(super) client: ApiClient,
-    own: Option<Studio>,
+    whose: Whose,
+}
+
+enum Whose {
+    /// The user named it.
+    Named,
+    /// It has the data folder; maybe only for as long as another command takes.
+    Found,
+    Own(Studio),
 }
 
 impl Server {
@@ -30,12 +41,14 @@ impl Server {
                         .hint("start one with the command serve, or leave --url out"),
                 );
             }
-            return Ok(Self { client, own: None });
+            let whose = Whose::Named;
+            return Ok(Self { client, whose });
         }
         let begun = Instant::now();
         loop {
             if let Some(client) = running(&settings.data).await {
-                return Ok(Self { client, own: None });
+                let whose = Whose::Found;
+                return Ok(Self { client, whose });
             }
             let own = Settings {
                 port: 0,
@@ -44,8 +57,8 @@ impl Server {
             match Studio::start(own).await {
                 Ok(studio) => {
                     let client = ApiClient::new(studio.url())?;
-                    let own = Some(studio);
-                    return Ok(Self { client, own });
+                    let whose = Whose::Own(studio);
+                    return Ok(Self { client, whose });
                 }
                 // It is starting, or stopping.
                 Err(failure) if failure.code == "data_in_use" && begun.elapsed() < CHANGE_MAX => {
@@ -57,12 +70,18 @@ impl Server {
     }
 
     pub(super) fn is_own(&self) -> bool {
-        self.own.is_some()
+        matches!(self.whose, Whose::Own(_))
+    }
+
+    /// Whether it failed because it was another command's, which is done: then the next one may do.
+    pub(super) fn has_left(&self, failure: &Failure) -> bool {
+        matches!(self.whose, Whose::Found)
+            && ["unreachable", "stopping"].contains(&failure.code.as_str())
     }
 
     /// Stops it if it is the command's own.
     pub(super) async fn leave(self) {
-        if let Some(studio) = self.own {
+        if let Whose::Own(studio) = self.whose {
             studio.stop().await;
         }
     }

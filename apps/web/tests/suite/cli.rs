@@ -2,7 +2,8 @@
 
 use crate::files::{self, PICTURE, TEXT};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -256,6 +257,58 @@ fn commands_that_start_at_once_share_a_studio_and_take_over_from_each_other() {
         let output = command.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", text(&output.stderr));
         assert_eq!(answer(&output)["steps"].as_array().unwrap().len(), 3);
+    }
+}
+
+/// A studio that says that it is there, and stops as soon as it is asked for anything: `answer` is all it says.
+fn stopping_studio(data: &Path, answer: &'static str) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::fs::create_dir_all(data).unwrap();
+    let file = data.join("server.json");
+    let noted = serde_json::json!({"url": format!("http://{address}"), "pid": 1});
+    std::fs::write(&file, noted.to_string()).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut line = String::new();
+            stream.read_line(&mut line).unwrap();
+            let mut rest = String::new();
+            while stream.read_line(&mut rest).unwrap() > 2 {}
+            let (status, body) = match line.starts_with("GET /health ") {
+                true => ("200 OK", r#"{"service": "studio233", "pid": 1}"#),
+                false => {
+                    let _ = std::fs::remove_file(&file);
+                    ("503 Service Unavailable", answer)
+                }
+            };
+            if !body.is_empty() {
+                let length = body.len();
+                let head = format!(
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}"
+                );
+                let _ = write!(stream.get_mut(), "{head}\r\n\r\n{body}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_studio_that_stops_under_a_command_is_replaced() {
+    let stopping = r#"{"error": {"code": "stopping", "message": "the studio stops"}}"#;
+    let sample = files::sample();
+    for answer_of_it in ["", stopping] {
+        let folder = tempfile::tempdir().unwrap();
+        stopping_studio(&folder.path().join("data"), answer_of_it);
+        let output = run(folder.path(), &["search", "logo", "--json"]);
+        assert_eq!(answer(&output)["error"]["code"], "no_such_workspace");
+
+        stopping_studio(&folder.path().join("data"), answer_of_it);
+        let output = run(
+            folder.path(),
+            &["ingest", sample.to_str().unwrap(), "--json"],
+        );
+        assert!(output.status.success(), "{}", text(&output.stderr));
     }
 }
 
