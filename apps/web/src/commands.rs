@@ -77,24 +77,30 @@ fn prepare(logs: &LogArguments, default_log: &str, flags: &Flags) -> Result<Sett
     Settings::read(flags)
 }
 
-/// Waits for Ctrl-C, or SIGTERM where there is one.
-async fn interrupted() {
+/// Waits for Ctrl-C, or SIGTERM where there is one. It listens from the call on, before it is awaited, so that a
+/// caller can ask for it and miss nothing.
+fn interrupted() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
+    let signals = {
         use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
+        signal(SignalKind::interrupt())
+            .and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)))
+    };
+    async move {
+        #[cfg(unix)]
+        match signals {
+            Ok((mut interrupt, mut terminate)) => {
                 tokio::select! {
-                    _ = tokio::signal::ctrl_c() => {}
+                    _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
                 return;
             }
             Err(error) => tracing::warn!(%error, "SIGTERM is not waited for"),
         }
-    }
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::warn!(%error, "Ctrl-C is not waited for");
-        std::future::pending::<()>().await;
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::warn!(%error, "Ctrl-C is not waited for");
+            std::future::pending::<()>().await;
+        }
     }
 }

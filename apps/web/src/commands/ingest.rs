@@ -146,10 +146,16 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<Exit
         let own = server.is_own();
         if let Some(Ok(outcome)) = &outcome {
             tell(outcome, &arguments, begun);
-            outcome.seen(&server.client).await;
+            tokio::select! {
+                () = outcome.seen(&server.client) => {}
+                () = interrupted() => {}
+            }
         }
         let left = matches!(&outcome, Some(Err(failure)) if server.has_left(failure));
-        server.leave().await;
+        let stopped = match &outcome {
+            Some(_) => server.leave().await,
+            None => server.leave_interrupted().await,
+        };
         match outcome {
             Some(Ok(outcome)) if outcome.completed() => return Ok(ExitCode::SUCCESS),
             Some(Ok(_)) => return Ok(ExitCode::FAILURE),
@@ -157,9 +163,14 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<Exit
             Some(Err(_)) if left && studios < STUDIOS_MAX => {}
             Some(Err(failure)) => return Err(failure),
             None => {
-                terminal::remark(match own {
-                    true => "interrupted; run the same command again to go on with the same run",
-                    false => "interrupted; the studio goes on with the run",
+                terminal::remark(match (own, stopped) {
+                    (true, true) => {
+                        "interrupted; run the same command again to go on with the same run"
+                    }
+                    (true, false) => {
+                        "given up; run the same command again to go on with the same run"
+                    }
+                    (false, _) => "interrupted; the studio goes on with the run",
                 });
                 return Ok(ExitCode::from(INTERRUPTED));
             }

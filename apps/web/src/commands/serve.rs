@@ -11,12 +11,13 @@ pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let studio = Studio::start(settings).await?;
     greet(&studio);
     interrupted().await;
+    let again = interrupted();
     tracing::info!(
         "stopping; what is at work gets a moment to finish, press Ctrl-C again to give it up"
     );
     let clean = tokio::select! {
         clean = studio.stop() => clean,
-        () = interrupted() => false,
+        () = again => false,
     };
     if clean {
         tracing::info!("stopped");

@@ -1,10 +1,12 @@
 //! Which studio a command talks to: a named one, the running one of the data folder, or one of its own.
 
+use super::interrupted;
 use crate::client::ApiClient;
 use crate::failure::Failure;
 use crate::server_file::ServerFile;
 use crate::settings::Settings;
 use crate::studio::Studio;
+use crate::terminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -79,10 +81,30 @@ impl Server {
             && ["unreachable", "stopping"].contains(&failure.code.as_str())
     }
 
-    /// Stops it if it is the command's own.
-    pub(super) async fn leave(self) {
-        if let Whose::Own(studio) = self.whose {
-            studio.stop().await;
+    /// Stops it if it is the command's own. Ctrl-C gives up what is at work in it: false then, and the work goes on
+    /// at the next start.
+    pub(super) async fn leave(self) -> bool {
+        self.stop(None).await
+    }
+
+    /// The same after a Ctrl-C, to tell that another one is heard.
+    pub(super) async fn leave_interrupted(self) -> bool {
+        let remark =
+            "stopping; what is at work gets a moment to finish, press Ctrl-C again to give it up";
+        self.stop(Some(remark)).await
+    }
+
+    async fn stop(self, remark: Option<&str>) -> bool {
+        let Whose::Own(studio) = self.whose else {
+            return true;
+        };
+        let interrupted = interrupted();
+        if let Some(remark) = remark {
+            terminal::remark(remark);
+        }
+        tokio::select! {
+            _ = studio.stop() => true,
+            () = interrupted => false,
         }
     }
 }

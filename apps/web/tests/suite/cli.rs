@@ -312,6 +312,43 @@ fn a_studio_that_stops_under_a_command_is_replaced() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_second_interruption_gives_up_what_is_at_work() {
+    let signal = |child: &Child| {
+        let id = child.id().to_string();
+        let kill = Command::new("kill").args(["-INT", &id]).status();
+        assert!(kill.unwrap().success());
+    };
+    // Takes the request for the document and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = studio233(folder.path())
+        .args(["ingest", &format!("{origin}/a.pdf"), "--json"])
+        .args(["--allow-origin", &origin])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    let fetching = silent.accept().unwrap();
+    signal(&child);
+    let told = stderr.by_ref().map(Result::unwrap);
+    let asked = told
+        .into_iter()
+        .find(|line| line.contains("press Ctrl-C again"));
+    assert!(asked.is_some());
+    signal(&child);
+    let rest: Vec<String> = stderr.map(Result::unwrap).collect();
+    assert!(
+        rest.iter().any(|line| line.contains("given up")),
+        "{rest:?}"
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(fetching);
+}
+
 #[test]
 fn a_termination_signal_ends_the_studio_cleanly() {
     let folder = tempfile::tempdir().unwrap();
