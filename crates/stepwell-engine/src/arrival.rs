@@ -2,8 +2,9 @@
 
 use crate::decision::Decision;
 use crate::engine::Engine;
-use crate::flow::Keys;
 use crate::flow::idempotency::Window;
+use crate::flow::rate_limit::Limited;
+use crate::flow::{Keys, priority};
 use crate::function::Function;
 use crate::run::Run;
 use crate::{
@@ -68,6 +69,17 @@ impl Engine {
             if self.window.contains(key, now) {
                 return;
             }
+        }
+        if let Some(rate_limit) = &function.rate_limit {
+            match rate_limit.take(function.id, parsed.get(), &self.throttles, now) {
+                Err(Limited) => return,
+                Ok(None) => {}
+                Ok(Some((key, tat_us))) => {
+                    self.throttles.record(key, tat_us, now, &mut out.changes);
+                }
+            }
+        }
+        if let Some(key) = dedupe_key {
             self.window.insert(key, now, now);
         }
         let id = ids.run_id(now);
@@ -139,7 +151,8 @@ fn starts(function: &Function, name: &str, parsed: &mut Parsed<'_>, now: Timesta
 }
 
 fn keys_of(function: &Function, parsed: &mut Parsed<'_>, now: Timestamp) -> Keys {
-    if function.concurrency.is_empty() && function.throttle.is_none() {
+    if function.concurrency.is_empty() && function.throttle.is_none() && function.priority.is_none()
+    {
         return Keys::default();
     }
     let event = parsed.get();
@@ -153,5 +166,9 @@ fn keys_of(function: &Function, parsed: &mut Parsed<'_>, now: Timestamp) -> Keys
             .throttle
             .as_ref()
             .map(|throttle| throttle.bucket(function.id, event, now.ms())),
+        priority_s: function
+            .priority
+            .as_ref()
+            .map_or(0, |priority| priority::head_start_s(priority, event, now)),
     }
 }

@@ -2,11 +2,15 @@
 
 pub mod concurrency;
 pub mod idempotency;
+pub mod priority;
+pub mod rate_limit;
 pub mod throttle;
 
+use crate::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
+use stepwell_expr::Bindings;
 
 /// The values of a function's flow-control keys for one run. They are taken from the run's event once, when it
 /// is scheduled; the limits themselves follow the function's latest version.
@@ -16,13 +20,15 @@ pub struct Keys {
     pub concurrency: SmallVec<[(u64, u128); 2]>,
     /// Hash of the throttle's bucket.
     pub throttle: Option<u128>,
+    /// Seconds by which the run goes before others of its time.
+    pub priority_s: i64,
 }
 
 impl Keys {
     /// The text that stores them; nothing when there are none.
     #[must_use]
     pub fn encode(&self) -> Option<String> {
-        if self.concurrency.is_empty() && self.throttle.is_none() {
+        if *self == Self::default() {
             return None;
         }
         let concurrency: Vec<Value> = self
@@ -31,7 +37,10 @@ impl Keys {
             .map(|(limit, value)| json!([format!("{limit:x}"), format!("{value:x}")]))
             .collect();
         let throttle = self.throttle.map(|key| format!("{key:x}"));
-        Some(json!({"concurrency": concurrency, "throttle": throttle}).to_string())
+        Some(
+            json!({"concurrency": concurrency, "throttle": throttle, "priority": self.priority_s})
+                .to_string(),
+        )
     }
 
     /// Reads what [`Keys::encode`] wrote; `None` when it did not.
@@ -48,6 +57,8 @@ impl Keys {
             Value::Null => None,
             key => Some(u128::from_str_radix(key.as_str()?, 16).ok()?),
         };
+        // Rows of before have none.
+        keys.priority_s = value["priority"].as_i64().unwrap_or(0);
         Some(keys)
     }
 }
@@ -64,6 +75,14 @@ pub(crate) fn hash(parts: &[&[u8]]) -> u128 {
     u128::from_le_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes"))
 }
 
+/// What an expression over a run's event sees, and when.
+pub(crate) fn event_bindings(event: &Value, now: Timestamp) -> (Bindings<'_>, i64) {
+    (
+        Bindings::of_event(event),
+        i64::try_from(now.ms()).unwrap_or(i64::MAX),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +92,7 @@ mod tests {
         let keys = Keys {
             concurrency: SmallVec::from_vec(vec![(1, u128::MAX), (u64::MAX, 2)]),
             throttle: Some(9),
+            priority_s: -5,
         };
         assert_eq!(Keys::decode(&keys.encode().unwrap()), Some(keys));
         assert_eq!(Keys::default().encode(), None);

@@ -2,6 +2,7 @@
 
 use crate::FunctionRow;
 use crate::flow::concurrency::Limit;
+use crate::flow::rate_limit::RateLimit;
 use crate::flow::throttle::Throttle;
 use std::sync::Arc;
 use stepwell_expr::Expr;
@@ -29,8 +30,12 @@ pub struct Function {
     pub triggers: Vec<Trigger>,
     /// How many of its steps may execute at once.
     pub concurrency: Vec<Limit>,
-    /// How often it may start.
+    /// How often it may start: starts over the rate wait.
     pub throttle: Option<Throttle>,
+    /// How often it may start: starts over the rate are dropped.
+    pub rate_limit: Option<RateLimit>,
+    /// Which of its runs go first: an expression of seconds.
+    pub priority: Option<Expr>,
     /// Its configuration as registered, in JSON.
     pub config: String,
     /// How often it has changed, from 1.
@@ -122,6 +127,12 @@ impl Function {
             .throttle
             .as_ref()
             .and_then(|throttle| Throttle::compile(throttle, &mut problems));
+        let rate_limit = RateLimit::compile(config, &mut problems);
+        let priority = config
+            .priority
+            .as_ref()
+            .and_then(|priority| priority.run.as_deref());
+        let priority = problems.expression("priority.run", priority);
         if !problems.found.is_empty() {
             return Err(problems.found);
         }
@@ -147,6 +158,8 @@ impl Function {
             triggers,
             concurrency,
             throttle,
+            rate_limit,
+            priority,
             config: serde_json::to_string(config).expect("a configuration has only string keys"),
             version: 1,
             archived: false,
@@ -226,14 +239,6 @@ impl Problems {
 fn refuse_unsupported(config: &FunctionConfig, problems: &mut Problems) {
     let asked = [
         ("batchEvents", config.batch_events.is_some()),
-        ("rateLimit", config.rate_limit.is_some()),
-        (
-            "idempotency",
-            config
-                .idempotency
-                .as_ref()
-                .is_some_and(|key| !key.is_empty()),
-        ),
         ("debounce", config.debounce.is_some()),
         ("singleton", config.singleton.is_some()),
         ("cancel", !config.cancel.is_empty()),
@@ -243,13 +248,6 @@ fn refuse_unsupported(config: &FunctionConfig, problems: &mut Problems) {
                 .timeouts
                 .as_ref()
                 .is_some_and(|timeouts| timeouts.start.is_some() || timeouts.finish.is_some()),
-        ),
-        (
-            "priority",
-            config
-                .priority
-                .as_ref()
-                .is_some_and(|priority| priority.run.is_some()),
         ),
         ("concurrency.fn", !config.concurrency.runs.is_empty()),
         (

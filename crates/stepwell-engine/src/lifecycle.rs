@@ -8,7 +8,7 @@ use crate::queue::{Hurdles, LaneKey, Limits, Next};
 use crate::run::{CancelError, Run};
 use crate::{
     Announcement, Call, Change, Effect, ItemId, ItemKind, ItemRow, RunEnd, RunStatus, StepRow,
-    ThrottleRow, Timestamp,
+    Timestamp,
 };
 use std::sync::Arc;
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
@@ -125,7 +125,7 @@ impl Engine {
             gates: run.keys.concurrency.clone(),
             bucket: run.keys.throttle.filter(|_| key.starts),
         };
-        self.queue.push(key, hurdles, run.queued_at.ms(), id);
+        self.queue.push(key, hurdles, run.score(), id);
     }
 
     fn end_sleep(&mut self, id: ItemId, step: StepId, now: Timestamp, out: &mut Decision) {
@@ -182,7 +182,7 @@ impl Engine {
                 self.timers.remove(&(item.due, Timer::Item(id)));
             }
             ItemState::Ready => {
-                let (key, score) = (lane_key(run, &item.kind), run.queued_at.ms());
+                let (key, score) = (lane_key(run, &item.kind), run.score());
                 self.queue.remove(key, score, id, &self.functions);
             }
             ItemState::InFlight { .. } => {}
@@ -199,13 +199,7 @@ impl Engine {
                     return Ok(());
                 };
                 let tat_us = throttle.admit(throttles.get(bucket), now)?;
-                throttles.put(bucket, tat_us);
-                out.changes.push(Change::ThrottlePut(ThrottleRow {
-                    key: bucket,
-                    tat_us,
-                }));
-                let drained = std::iter::from_fn(|| throttles.pop_expired(now)).take(2);
-                out.changes.extend(drained.map(Change::ThrottleDelete));
+                throttles.record(bucket, tat_us, now, &mut out.changes);
                 Ok(())
             });
             match next {

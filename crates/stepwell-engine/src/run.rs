@@ -41,6 +41,13 @@ impl Run {
         }
     }
 
+    /// Where the run stands among its function's, in milliseconds; lower goes first.
+    pub(crate) fn score(&self) -> u64 {
+        self.queued_at
+            .ms()
+            .saturating_add_signed(self.keys.priority_s.saturating_mul(-1_000))
+    }
+
     /// One past the position of an ended step, 0 for none: the protocol's `stack.current`.
     pub(crate) fn stack_current(&self, cause: Option<&StepId>) -> usize {
         cause

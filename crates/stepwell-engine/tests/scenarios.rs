@@ -93,6 +93,8 @@ scenario_files! {
     fairness
     limits
     parallel_steps
+    priority
+    rate_limits
     retries
     sleeps
     steps

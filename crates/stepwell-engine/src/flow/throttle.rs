@@ -4,8 +4,8 @@
 //! one emission interval; a start is let through unless that runs more than `burst + 1` intervals ahead of now.
 
 use super::hash;
-use crate::Timestamp;
 use crate::function::Problems;
+use crate::{Change, ThrottleRow, Timestamp};
 use hashbrown::HashMap;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -66,19 +66,29 @@ impl Throttle {
     /// Asks for a start at `now` from a bucket with this theoretical arrival time: its new one if the start may
     /// happen, else the moment to ask again.
     pub(crate) fn admit(&self, tat_us: u64, now: Timestamp) -> Result<u64, Timestamp> {
-        let now_us = now.ms().saturating_mul(1_000);
-        let new_tat_us = tat_us.max(now_us).saturating_add(self.emission_us);
-        let tolerance_us = self.emission_us.saturating_mul(u64::from(self.burst) + 1);
-        let earliest_us = new_tat_us.saturating_sub(tolerance_us);
-        if now_us >= earliest_us {
-            Ok(new_tat_us)
-        } else {
-            Err(Timestamp::from_ms(earliest_us.div_ceil(1_000)))
-        }
+        admit(self.emission_us, self.burst, tat_us, now)
     }
 }
 
-/// Throttle states by bucket. A bucket whose theoretical arrival time has passed is as good as none.
+/// One question to a bucket: its new theoretical arrival time if a start may happen, else the moment to ask again.
+pub(crate) fn admit(
+    emission_us: u64,
+    burst: u32,
+    tat_us: u64,
+    now: Timestamp,
+) -> Result<u64, Timestamp> {
+    let now_us = now.ms().saturating_mul(1_000);
+    let new_tat_us = tat_us.max(now_us).saturating_add(emission_us);
+    let tolerance_us = emission_us.saturating_mul(u64::from(burst) + 1);
+    let earliest_us = new_tat_us.saturating_sub(tolerance_us);
+    if now_us >= earliest_us {
+        Ok(new_tat_us)
+    } else {
+        Err(Timestamp::from_ms(earliest_us.div_ceil(1_000)))
+    }
+}
+
+/// States of throttles and rate limits by bucket. A bucket whose theoretical arrival time has passed is as good as none.
 #[derive(Debug, Default)]
 pub(crate) struct Buckets {
     tat_us: HashMap<u128, u64>,
@@ -97,9 +107,22 @@ impl Buckets {
         self.expiry.insert((tat_us, key));
     }
 
-    /// Takes out a bucket that is as good as none. Two out for one in keeps their number bounded by what is
-    /// under way.
-    pub(crate) fn pop_expired(&mut self, now: Timestamp) -> Option<u128> {
+    /// Puts a bucket and forgets two that are as good as none, which keeps their number bounded by what is under way.
+    pub(crate) fn record(
+        &mut self,
+        key: u128,
+        tat_us: u64,
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) {
+        self.put(key, tat_us);
+        changes.push(Change::ThrottlePut(ThrottleRow { key, tat_us }));
+        let drained = std::iter::from_fn(|| self.pop_expired(now)).take(2);
+        changes.extend(drained.map(Change::ThrottleDelete));
+    }
+
+    /// Takes out a bucket that is as good as none.
+    fn pop_expired(&mut self, now: Timestamp) -> Option<u128> {
         let (tat_us, key) = self.expiry.first().copied()?;
         if tat_us > now.ms().saturating_mul(1_000) {
             return None;

@@ -182,6 +182,52 @@ fn throttle() {
 }
 
 #[test]
+fn rate_limit() {
+    for (rate_limit, message) in [
+        (
+            json!({"limit": 0, "period": "1s"}),
+            "rateLimit.limit: limit must be greater than 0",
+        ),
+        (
+            json!({"limit": 1}),
+            "rateLimit.period: period must be specified",
+        ),
+        (
+            json!({"limit": 1, "period": "25h"}),
+            "rateLimit.period: period must be less than 24h0m0s",
+        ),
+    ] {
+        check(
+            json!({"rateLimit": rate_limit}),
+            &[&format!("function 'app-f': {message}")],
+        );
+    }
+    check(
+        json!({"rateLimit": {"limit": 1, "period": "1s", "key": "("}}),
+        &["function 'app-f': rateLimit: key is invalid: `(` is not closed (line 1, column 1)"],
+    );
+    check(
+        json!({"idempotency": "("}),
+        &["function 'app-f': idempotency: key is invalid: `(` is not closed (line 1, column 1)"],
+    );
+    let limit = one(json!({"rateLimit": {"limit": 20, "period": "24h"}}))
+        .rate_limit
+        .expect("it has one");
+    assert_eq!(
+        (limit.emission_us, limit.burst),
+        (24 * 3_600_000_000 / 20, 2)
+    );
+}
+
+#[test]
+fn priority() {
+    check(
+        json!({"priority": {"run": "("}}),
+        &["function 'app-f': priority.run: `(` is not closed (line 1, column 1)"],
+    );
+}
+
+#[test]
 fn what_is_not_supported_is_refused_rather_than_ignored() {
     let refused = |place: &str| {
         format!(
@@ -193,16 +239,10 @@ fn what_is_not_supported_is_refused_rather_than_ignored() {
             "batchEvents",
             json!({"batchEvents": {"maxSize": 2, "timeout": "1s"}}),
         ),
-        (
-            "rateLimit",
-            json!({"rateLimit": {"limit": 1, "period": "1s"}}),
-        ),
-        ("idempotency", json!({"idempotency": "event.data.u"})),
         ("debounce", json!({"debounce": {"period": "1s"}})),
         ("singleton", json!({"singleton": {"mode": "skip"}})),
         ("cancel", json!({"cancel": [{"event": "x/z"}]})),
         ("timeouts", json!({"timeouts": {"start": "1s"}})),
-        ("priority", json!({"priority": {"run": "1"}})),
         (
             "triggers.cron",
             json!({"triggers": [{"cron": "0 0 * * *"}]}),

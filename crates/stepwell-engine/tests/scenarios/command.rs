@@ -3,7 +3,8 @@
 //! ```text
 //! config calls=2 | config backoff=table            before anything else
 //! sync [app=shop] [url=http://..] fn=a trigger=x/y [if=".."] [retries=1] [concurrency=2[:key[:scope]]]
-//!      [throttle=1/60s[:key]] [burst=2] ; fn=b ..  functions, `;` between them; `sync app=shop` has none
+//!      [throttle=1/60s[:key]] [burst=2] [ratelimit=1/60s[:key]] [idempotency=key] [priority=seconds] ; fn=b ..
+//!                                                  functions, `;` between them; `sync app=shop` has none
 //! event x/y [id=1] [data={..}] [ts=+1h] [once] ; ..  in one input; `once`: it cannot come again
 //! reply 1 [version=2] [retry-after=5s] [no-retry] return JSON | fail MESSAGE | not-made | ops OP | OP ..
 //! checkpoint 1 [generation=stale|none] OP | OP ..

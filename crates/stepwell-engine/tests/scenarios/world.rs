@@ -304,6 +304,19 @@ fn function_config(url: &str, pairs: &[(String, String)]) -> Value {
                 let limit: u32 = limit.parse().expect("throttle=limit/period:key");
                 throttle = Some(json!({"limit": limit, "period": period, "key": key}));
             }
+            "ratelimit" => {
+                let (rate, key) = value.split_once(':').unwrap_or((value, ""));
+                let (limit, period) = rate.split_once('/').expect("ratelimit=limit/period:key");
+                let limit: u32 = limit.parse().expect("ratelimit=limit/period:key");
+                let rate_limit = json!({"limit": limit, "period": period, "key": key});
+                config.insert("rateLimit".to_owned(), rate_limit);
+            }
+            "idempotency" => {
+                config.insert("idempotency".to_owned(), json!(value));
+            }
+            "priority" => {
+                config.insert("priority".to_owned(), json!({"run": value}));
+            }
             "burst" => {
                 let burst: u32 = value.parse().expect("burst=number");
                 throttle.as_mut().expect("a burst has a throttle")["burst"] = json!(burst);
