@@ -336,7 +336,7 @@ impl Writer for MemoryWriter {
                 })
                 .collect(),
         };
-        snapshot.sort();
+        snapshot.normalize();
         Ok(snapshot)
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
             },
         )?,
     };
-    snapshot.sort();
+    snapshot.normalize();
     Ok(snapshot)
 }
 

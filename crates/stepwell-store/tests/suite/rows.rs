@@ -221,7 +221,7 @@ impl Rows {
             ended: vec![(ended.id, RunStatus::Completed)],
             throttles,
         };
-        snapshot.sort();
+        snapshot.normalize();
         (changes, snapshot)
     }
 }
