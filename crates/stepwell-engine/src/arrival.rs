@@ -65,10 +65,8 @@ impl Engine {
             Some(external_id) => Window::key(function.id, external_id),
             None => Window::key(function.id, &event.id.to_string()),
         });
-        if let Some(key) = dedupe_key {
-            if self.window.contains(key, now) {
-                return;
-            }
+        if dedupe_key.is_some_and(|key| self.window.contains(key, now)) {
+            return;
         }
         if let Some(rate_limit) = &function.rate_limit {
             match rate_limit.take(function.id, parsed.get(), &self.throttles, now) {
