@@ -33,6 +33,7 @@ mod search;
 mod workspaces;
 
 pub(crate) use assets::Turns;
+pub(crate) use files::Uploads;
 
 use crate::engine::EngineReader;
 use crate::progress::Progress;
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     pub(crate) blobs: BlobStore,
     pub(crate) progress: Progress,
     pub(crate) turns: Turns,
+    pub(crate) uploads: Uploads,
     pub(crate) upload_bytes_max: u64,
     pub(crate) stopping: CancellationToken,
 }

@@ -1,6 +1,6 @@
 //! Everything in one process.
 
-use crate::api::{self, Shared, Turns};
+use crate::api::{self, Shared, Turns, Uploads};
 use crate::data_folder::DataFolder;
 use crate::engine::{Engine, Stopped};
 use crate::failure::{Failure, chain};
@@ -95,6 +95,7 @@ impl Studio {
             blobs,
             progress,
             turns: Turns::default(),
+            uploads: Uploads::default(),
             upload_bytes_max: pdf_limits.bytes_max,
             stopping: stopping.clone(),
         };

@@ -11,20 +11,49 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use std::time::Duration;
 use studio233_blob::{ContentType, Key, Put};
 use studio233_rag::{blob_url, pdf};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Where uploads lie; only these may be registered as assets by a `blob:` URL.
 pub(crate) const FOLDER: &str = "uploads";
 /// Uploads are held in memory until they are whole; more wait.
-static UPLOADS: Semaphore = Semaphore::const_new(4);
+const UPLOADS_MAX: usize = 4;
+/// For a place among them.
+const PLACE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Between two pieces of a body.
 const STALL_MAX: Duration = Duration::from_secs(30);
+/// From the first piece to the last: the largest file at 2 Mbit/s, about.
+const UPLOAD_MAX: Duration = Duration::from_secs(300);
 /// A PDF shows itself within this much.
 const HEADER_BYTES: usize = 1024;
 const NAME_BYTES_MAX: usize = 100;
+
+/// The places for uploads; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Uploads(Arc<Semaphore>);
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(UPLOADS_MAX)))
+    }
+}
+
+impl Uploads {
+    async fn place(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        match tokio::time::timeout(PLACE_WAIT_MAX, self.0.acquire()).await {
+            Ok(place) => place.map_err(|_| ApiError::internal()),
+            Err(_) => Err(ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "uploads_busy",
+                format!("{UPLOADS_MAX} files are being uploaded already"),
+            )
+            .hint("send the file again when one of them has arrived")),
+        }
+    }
+}
 
 /// Stores the file under the hash of its content, so that uploading twice is uploading once. What is no PDF, or too
 /// large, is refused as soon as that shows.
@@ -43,9 +72,8 @@ pub(crate) async fn upload(
     if declared.is_some_and(|bytes| bytes > limit) {
         return Err(too_large(limit));
     }
-    let permit = UPLOADS.acquire().await;
-    let _permit = permit.map_err(|_| ApiError::internal())?;
-    let file = receive(body, limit).await?;
+    let _place = shared.uploads.place().await?;
+    let file = receive(body, declared.unwrap_or_default(), limit).await?;
     let sha256 = hex::encode(Sha256::digest(&file));
     let key = format!("{FOLDER}/{sha256}/{}", safe_name(&name));
     let key = Key::parse(&key).map_err(|error| ApiError::bad("bad_name", error.to_string()))?;
@@ -78,8 +106,22 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     usable.then_some(()).ok_or_else(not_pdf)
 }
 
-async fn receive(body: Body, limit: u64) -> Result<Bytes, ApiError> {
-    let mut file = BytesMut::new();
+/// The whole body. `declared` bytes are expected, at most `limit` taken.
+async fn receive(body: Body, declared: u64, limit: u64) -> Result<Bytes, ApiError> {
+    let received = tokio::time::timeout(UPLOAD_MAX, collect(body, declared, limit)).await;
+    received.unwrap_or_else(|_| {
+        Err(ApiError::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "upload_slow",
+            format!("the file did not arrive within {} s", UPLOAD_MAX.as_secs()),
+        )
+        .hint("send it over a faster connection, or make it smaller"))
+    })
+}
+
+async fn collect(body: Body, declared: u64, limit: u64) -> Result<Bytes, ApiError> {
+    let expected = usize::try_from(declared.min(limit)).unwrap_or_default();
+    let mut file = BytesMut::with_capacity(expected);
     let mut pieces = body.into_data_stream();
     let mut checked = false;
     loop {
@@ -160,7 +202,44 @@ fn safe_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::safe_name;
+    use super::{Body, Bytes, UPLOADS_MAX, Uploads, receive, safe_name};
+    use crate::api::error::ApiError;
+    use axum::response::IntoResponse;
+    use std::time::Duration;
+
+    async fn told(error: ApiError) -> (u16, String) {
+        let response = error.into_response();
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await;
+        let body: serde_json::Value = serde_json::from_slice(&body.unwrap()).unwrap();
+        (status, body["error"]["code"].as_str().unwrap().to_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_that_trickles_is_ended() {
+        let pieces = futures::stream::unfold(0, |number| async move {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            let piece = if number == 0 { "%PDF-1.7\n" } else { " " };
+            Some((Ok::<_, std::io::Error>(Bytes::from(piece)), number + 1))
+        });
+        let error = receive(Body::from_stream(pieces), 0, 100)
+            .await
+            .unwrap_err();
+        assert_eq!(told(error).await, (408, "upload_slow".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_waits_for_a_place_but_not_for_ever() {
+        let uploads = Uploads::default();
+        let mut places = Vec::new();
+        for _ in 0..UPLOADS_MAX {
+            places.push(uploads.place().await.unwrap());
+        }
+        let error = uploads.place().await.unwrap_err();
+        assert_eq!(told(error).await, (503, "uploads_busy".to_owned()));
+        places.pop();
+        assert!(uploads.place().await.is_ok());
+    }
 
     #[test]
     fn names_become_parts_of_keys() {
