@@ -160,6 +160,7 @@ impl Rows {
         let keys = Keys {
             concurrency: smallvec![(u64::MAX, u128::MAX), (1, 2)],
             throttle: Some(3),
+            priority_s: -5,
         };
         let queued = RunRow {
             dedupe_key: Some(5 << 100),
