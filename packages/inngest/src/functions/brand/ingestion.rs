@@ -23,8 +23,7 @@ use std::time::Duration;
 use stepwell::{Context, Error, Function, State, Throttle};
 use studio233_ai::Document;
 use studio233_db::{AssetId, DbError, IndexingStatus, WorkspaceId};
-use studio233_rag::{DocumentSource, Indexer, pdf};
-use url::Url;
+use studio233_rag::{DocumentSource, Indexer, pdf, shown_url};
 
 /// The function's id.
 pub const ID: &str = "brand-ingestion";
@@ -232,7 +231,7 @@ async fn open(deps: &Deps, event: &KnowledgeIngested, images_max: u32) -> Result
 }
 
 fn log(event: &KnowledgeIngested, step: &str, error: &Error) {
-    let url = shown(&event.url);
+    let url = shown_url(&event.url);
     tracing::warn!(
         step,
         asset_id = event.asset_id,
@@ -242,19 +241,6 @@ fn log(event: &KnowledgeIngested, step: &str, error: &Error) {
         error = ?error,
         "brand ingestion failed in a step"
     );
-}
-
-/// A URL as it may be logged: queries carry signatures, and what stands before an `@` is secret.
-fn shown(url: &str) -> String {
-    let Ok(mut url) = Url::parse(url) else {
-        return "(not a URL)".to_owned();
-    };
-    url.set_query(None);
-    url.set_fragment(None);
-    // These fail for URLs that have no place for credentials.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.into()
 }
 
 #[cfg(test)]
