@@ -29,7 +29,7 @@ enum Whose {
     Named,
     /// It has the data folder; maybe only for as long as another command takes.
     Found,
-    Own(Studio),
+    Own(Box<Studio>),
 }
 
 impl Server {
@@ -59,7 +59,7 @@ impl Server {
             match Studio::start(own).await {
                 Ok(studio) => {
                     let client = ApiClient::new(studio.url())?;
-                    let whose = Whose::Own(studio);
+                    let whose = Whose::Own(Box::new(studio));
                     return Ok(Self { client, whose });
                 }
                 // It is starting, or stopping.
