@@ -493,7 +493,11 @@ fn failures_are_logged_without_the_secrets_of_urls() {
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
     tracing::subscriber::with_default(subscriber.finish(), || {
         let event = event("https://ada:secret@example.com/a.pdf?signature=secret#secret");
-        log(&event, "index-and-store", &Error::new("Error", "no network"));
+        log(
+            &event,
+            "index-and-store",
+            &Error::new("Error", "no network"),
+        );
     });
     let logged = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
     assert!(logged.contains("https://example.com/a.pdf"), "{logged}");
