@@ -16,6 +16,9 @@ use url::Url;
 /// Redirects that a call follows.
 const REDIRECTS_MAX: usize = 60;
 
+/// How long an idle connection is kept.
+const IDLE: Duration = Duration::from_secs(30);
+
 /// How calls over HTTP are made.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
@@ -25,7 +28,8 @@ pub struct HttpOptions {
     pub timeout: Duration,
     /// How long connecting may take.
     pub connect_timeout: Duration,
-    /// Idle connections kept for each app.
+    /// Idle connections kept for each app, for half a minute. As many as there may be calls in flight: fewer make a
+    /// burst open and close connections all the time.
     pub idle_max: usize,
 }
 
@@ -35,7 +39,7 @@ impl Default for HttpOptions {
             signing_key: None,
             timeout: Duration::from_secs(2 * 60 * 60),
             connect_timeout: Duration::from_secs(10),
-            idle_max: 64,
+            idle_max: 1_000,
         }
     }
 }
@@ -60,6 +64,7 @@ impl HttpInvoker {
             .timeout(options.timeout)
             .connect_timeout(options.connect_timeout)
             .pool_max_idle_per_host(options.idle_max)
+            .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
