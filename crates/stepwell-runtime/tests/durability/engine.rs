@@ -40,6 +40,8 @@ pub(crate) enum Mood {
     Full,
     /// They are written, but the store cannot tell: a sync failed, a connection broke.
     Doubtful,
+    /// They panic: the store has a bug.
+    Broken,
 }
 
 /// Sets how a store's commits go from now on.
@@ -78,6 +80,7 @@ struct MoodyWriter {
 
 impl Writer for MoodyWriter {
     fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        assert!(!self.switch.is(Mood::Broken), "the store is broken");
         if self.switch.is(Mood::Full) {
             return Err(StoreError::Full);
         }

@@ -2,5 +2,6 @@
 //! stops and restarts.
 
 mod engine;
+mod giving_up;
 mod outage;
 mod restart;
