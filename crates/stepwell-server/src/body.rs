@@ -22,8 +22,13 @@ const ARRIVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Room(Arc<Semaphore>);
 
 impl Room {
+    /// Room for what a server may hold.
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(HELD_BYTES_MAX / PERMIT_BYTES)))
+        Self::of(HELD_BYTES_MAX)
+    }
+
+    fn of(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / PERMIT_BYTES)))
     }
 
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -109,4 +114,39 @@ fn too_large(bytes_max: usize) -> ApiError {
         StatusCode::PAYLOAD_TOO_LARGE,
         format!("the request's body is larger than {bytes_max} bytes; send it in parts"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(room: &Room, bytes: usize) -> Result<Body<10_000>, ApiError> {
+        let request = Request::new(axum::body::Body::from(vec![b'x'; bytes]));
+        Body::read(request, room).await
+    }
+
+    #[tokio::test]
+    async fn bodies_beyond_the_room_are_refused_until_others_are_done() {
+        let room = Room::of(8 * 1_024);
+        let first = read(&room, 6_000).await.expect("there is room");
+        assert_eq!(first.bytes.len(), 6_000);
+        let refused = read(&room, 6_000).await.expect_err("there is no more room");
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        drop(first);
+        assert!(read(&room, 6_000).await.is_ok(), "there is room again");
+        assert!(
+            read(&room, 8_000).await.is_ok(),
+            "what was refused holds nothing"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for() {
+        let never = futures::stream::pending::<Result<Bytes, std::convert::Infallible>>();
+        let request = Request::new(axum::body::Body::from_stream(never));
+        let refused = Body::<10_000>::read(request, &Room::new())
+            .await
+            .expect_err("it never arrives");
+        assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
+    }
 }
