@@ -4,7 +4,7 @@ use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::flow::idempotency::Window;
 use crate::flow::rate_limit::Limited;
-use crate::flow::{Keys, priority};
+use crate::flow::{Keys, event_bindings, priority};
 use crate::function::Function;
 use crate::run::Run;
 use crate::{
@@ -14,7 +14,6 @@ use indexmap::IndexSet;
 use serde_json::Value;
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
-use stepwell_expr::Bindings;
 use stepwell_protocol::event::RESERVED_PREFIX;
 
 impl Engine {
@@ -140,10 +139,8 @@ fn starts(function: &Function, name: &str, parsed: &mut Parsed<'_>, now: Timesta
         .any(|trigger| match &trigger.condition {
             None => true,
             Some(condition) => {
-                let now_ms = i64::try_from(now.ms()).unwrap_or(i64::MAX);
-                condition
-                    .eval_bool(&Bindings::of_event(parsed.get()), now_ms)
-                    .unwrap_or(false)
+                let (bindings, now_ms) = event_bindings(parsed.get(), now);
+                condition.eval_bool(&bindings, now_ms).unwrap_or(false)
             }
         })
 }
@@ -158,12 +155,12 @@ fn keys_of(function: &Function, parsed: &mut Parsed<'_>, now: Timestamp) -> Keys
         concurrency: function
             .concurrency
             .iter()
-            .map(|limit| (limit.definition, limit.place(function.id, event, now.ms())))
+            .map(|limit| (limit.definition, limit.place(function.id, event, now)))
             .collect(),
         throttle: function
             .throttle
             .as_ref()
-            .map(|throttle| throttle.bucket(function.id, event, now.ms())),
+            .map(|throttle| throttle.bucket(function.id, event, now)),
         priority_s: function
             .priority
             .as_ref()

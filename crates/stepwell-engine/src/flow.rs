@@ -10,7 +10,7 @@ use crate::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
-use stepwell_expr::Bindings;
+use stepwell_expr::{Bindings, Expr};
 
 /// The values of a function's flow-control keys for one run. They are taken from the run's event once, when it
 /// is scheduled; the limits themselves follow the function's latest version.
@@ -73,6 +73,16 @@ pub(crate) fn hash(parts: &[&[u8]]) -> u128 {
     }
     let digest = hasher.finalize();
     u128::from_le_bytes(digest[..16].try_into().expect("SHA-256 has 32 bytes"))
+}
+
+/// The value of a limit's key for an event, as text. An expression that fails counts as `<invalid>`, so that such
+/// events share one bucket rather than escape the limit.
+pub(crate) fn key_text(key: &Expr, event: &Value, now: Timestamp) -> String {
+    let (bindings, now_ms) = event_bindings(event, now);
+    match key.eval_key(&bindings, now_ms) {
+        Ok(value) => value.into_string(),
+        Err(_) => "<invalid>".to_owned(),
+    }
 }
 
 /// What an expression over a run's event sees, and when.

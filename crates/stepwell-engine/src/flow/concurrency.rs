@@ -4,6 +4,7 @@
 //! with the scope `env` or `account` the value counts across functions. Sleeping and queued work is not counted.
 
 use super::hash;
+use crate::Timestamp;
 use crate::function::{Function, Problems};
 use serde_json::Value;
 use stepwell_expr::Expr;
@@ -94,11 +95,11 @@ impl Limit {
     }
 
     /// Where a run of this event counts.
-    pub(crate) fn place(&self, function: FunctionId, event: &Value, now_ms: u64) -> u128 {
+    pub(crate) fn place(&self, function: FunctionId, event: &Value, now: Timestamp) -> u128 {
         let value = self
             .key
             .as_ref()
-            .map(|key| super::idempotency::key_text(key, event, now_ms));
+            .map(|key| super::key_text(key, event, now));
         let value = value.as_deref().unwrap_or("");
         match self.scope {
             Scope::Function => hash(&[

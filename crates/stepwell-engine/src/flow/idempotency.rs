@@ -3,9 +3,7 @@
 use super::hash;
 use crate::Timestamp;
 use hashbrown::HashMap;
-use serde_json::Value;
 use std::collections::VecDeque;
-use stepwell_expr::{Bindings, Expr};
 use stepwell_protocol::{FunctionId, limits};
 
 /// The (function, event id) pairs of the last 24 hours, by hash.
@@ -50,18 +48,6 @@ impl Window {
             .iter()
             .filter(move |(_, expiry)| **expiry > now)
             .map(|(key, expiry)| (*key, *expiry))
-    }
-}
-
-/// The value of a flow-control key for an event, as text. An expression that fails counts as `<invalid>`, so
-/// that such events share one bucket rather than escape the limit.
-pub(crate) fn key_text(key: &Expr, event: &Value, now_ms: u64) -> String {
-    match key.eval_key(
-        &Bindings::of_event(event),
-        i64::try_from(now_ms).unwrap_or(i64::MAX),
-    ) {
-        Ok(value) => value.into_string(),
-        Err(_) => "<invalid>".to_owned(),
     }
 }
 

@@ -51,11 +51,11 @@ impl Throttle {
     }
 
     /// The bucket of a run of this event.
-    pub(crate) fn bucket(&self, function: FunctionId, event: &Value, now_ms: u64) -> u128 {
+    pub(crate) fn bucket(&self, function: FunctionId, event: &Value, now: Timestamp) -> u128 {
         let value = self
             .key
             .as_ref()
-            .map(|key| super::idempotency::key_text(key, event, now_ms));
+            .map(|key| super::key_text(key, event, now));
         hash(&[
             b"throttle",
             &function.to_bytes(),
