@@ -22,8 +22,6 @@ pub const EVENT_ID_SEED: &str = "x-inngest-event-id-seed";
 pub const ENVIRONMENT: &str = "x-inngest-env";
 /// The web framework under an SDK.
 pub const FRAMEWORK: &str = "x-inngest-framework";
-/// The hosting platform under an SDK.
-pub const PLATFORM: &str = "x-inngest-platform";
 /// The run that a call belongs to.
 pub const RUN_ID: &str = "x-run-id";
 /// The target step of a call, or `step`.

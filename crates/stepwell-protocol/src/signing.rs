@@ -46,12 +46,6 @@ impl SigningKey {
         Self(text.into())
     }
 
-    /// The text of the key, for the configuration that holds it.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-
     fn prefix_and_secret(&self) -> (&str, &str) {
         split_prefix(&self.0)
     }
