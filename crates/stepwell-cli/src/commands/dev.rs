@@ -178,6 +178,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     .context("cannot set up the HTTP client")?;
     let poller = tokio::spawn(poller.run());
 
+    let mut interrupts = Interrupts::listen().context("cannot listen for signals")?;
     greet(&arguments, &url);
     if let Some(path) = &arguments.ready_file {
         write_whole(path, &url).with_context(|| format!("cannot write {}", path.display()))?;
@@ -191,7 +192,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         });
     let server = tokio::spawn(server.into_future());
     tokio::select! {
-        interrupted = interrupted() => interrupted?,
+        interrupted = interrupts.next() => interrupted?,
         () = runtime.ended() => anyhow::bail!(
             "the engine has stopped after an internal error; what was recorded is safe, start the server again"
         ),
@@ -204,7 +205,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let shutdown = runtime.shutdown(Duration::from_secs(arguments.grace));
     let stopped = tokio::select! {
         stopped = shutdown => stopped,
-        again = interrupted() => { again?; Stopped::GaveUp }
+        again = interrupts.next() => { again?; Stopped::GaveUp }
     };
     stop.send_replace(());
     // What has been decided is also answered; a client that does not read its answer cannot hold the server.
@@ -273,20 +274,40 @@ fn greet(arguments: &Arguments, url: &str) {
     println!("  functions   curl {url}/dev");
 }
 
-/// Waits for Ctrl-C, or SIGTERM where there is one.
-async fn interrupted() -> anyhow::Result<()> {
+/// Ctrl-C, and SIGTERM where there is one. It listens from the beginning to the end: one that comes between two waits
+/// is not lost.
+struct Interrupts {
     #[cfg(unix)]
-    {
-        let mut terminate =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            interrupt = tokio::signal::ctrl_c() => interrupt?,
-            _ = terminate.recv() => {}
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Interrupts {
+    fn listen() -> anyhow::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+            })
         }
+        #[cfg(not(unix))]
+        Ok(Self {})
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await?;
-    Ok(())
+
+    /// Waits for the next one.
+    async fn next(&mut self) -> anyhow::Result<()> {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        tokio::signal::ctrl_c().await?;
+        Ok(())
+    }
 }
 
 /// Answers are small and awaited: they go out at once.
