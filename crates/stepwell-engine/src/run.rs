@@ -1,7 +1,8 @@
 //! A run as the engine holds it while it is unfinished.
 
 use crate::flow::Keys;
-use crate::{ItemId, RunProgress, RunStatus, Timestamp};
+use crate::origin::Origin;
+use crate::{DeferStatus, ItemId, RunProgress, RunStatus, Timestamp};
 use indexmap::IndexSet;
 use smallvec::SmallVec;
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
@@ -16,6 +17,7 @@ pub(crate) struct Run {
     pub(crate) announces: bool,
     pub(crate) queued_at: Timestamp,
     pub(crate) keys: Keys,
+    pub(crate) origin: Option<Box<Origin>>,
     pub(crate) status: RunStatus,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) request_version: i32,
@@ -27,6 +29,12 @@ pub(crate) struct Run {
     /// Bytes of the ended steps' values.
     pub(crate) state_bytes: usize,
     pub(crate) items: SmallVec<[ItemId; 2]>,
+    /// Listeners that cancel it.
+    pub(crate) listeners: Vec<ItemId>,
+    /// Runs that it has deferred, by the step that did, and the bytes that they take.
+    pub(crate) defers: Vec<(StepId, DeferStatus, usize)>,
+    /// The timer of its timeout.
+    pub(crate) over_at: Option<Timestamp>,
 }
 
 impl Run {
