@@ -8,6 +8,8 @@
 //! Calls go through an [`Invoker`], chosen by the scheme of the function's URL: [`HttpInvoker`] for apps over
 //! HTTP; a program that runs functions itself brings its own.
 //!
+//! Requests that functions have the server make go through a [`gateway::Gateway`].
+//!
 //! When a commit fails the engine and everything undecided is dropped, whoever waits is told so, and, once the
 //! store accepts writes again, the engine is loaded from what was committed.
 
@@ -18,6 +20,7 @@ mod clock;
 mod committer;
 mod decider;
 mod dispatcher;
+pub mod gateway;
 mod handle;
 mod invoke;
 mod news;
