@@ -1,6 +1,7 @@
 //! Flow control: one file a rule.
 
 pub mod concurrency;
+pub mod cron;
 pub mod idempotency;
 pub mod priority;
 pub mod rate_limit;
