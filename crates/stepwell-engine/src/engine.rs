@@ -3,8 +3,8 @@
 use crate::batches::Batch;
 use crate::decision::{Answer, Decision};
 use crate::deliver::Delivery;
-use crate::flow::idempotency;
 use crate::flow::throttle::Buckets;
+use crate::flow::{Keys, idempotency};
 use crate::function::Function;
 use crate::item::Item;
 use crate::ops::gateway::Requests;
@@ -68,8 +68,9 @@ pub struct Engine {
     pub(crate) apps: HashMap<AppId, AppRow>,
     pub(crate) functions: HashMap<FunctionId, Arc<Function>>,
     pub(crate) triggers: Index,
-    pub(crate) runs: HashMap<RunId, Run>,
-    pub(crate) items: HashMap<ItemId, Item>,
+    /// Boxed, like items: a map keeps much room free, which is better small.
+    pub(crate) runs: HashMap<RunId, Box<Run>>,
+    pub(crate) items: HashMap<ItemId, Box<Item>>,
     pub(crate) announcements: BTreeMap<ItemId, Announcement>,
     pub(crate) queue: Queue,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
@@ -87,6 +88,8 @@ pub struct Engine {
     pub(crate) ticks: Ticks,
     /// Unfinished runs, and some that have ended since, in the order in which they are audited.
     pub(crate) audit_ring: VecDeque<RunId>,
+    /// What runs without flow-control keys share.
+    pub(crate) no_keys: Arc<Keys>,
     pub(crate) window: idempotency::Window,
     pub(crate) throttles: Buckets,
     pub(crate) item_last: ItemId,
@@ -119,6 +122,7 @@ impl Engine {
             schedules: BTreeMap::new(),
             ticks: Ticks::default(),
             audit_ring: VecDeque::new(),
+            no_keys: Arc::default(),
             window: idempotency::Window::default(),
             throttles: Buckets::default(),
             item_last: ItemId(0),

@@ -79,7 +79,7 @@ impl Engine {
             _ => {}
         }
         let state = ItemState::Later;
-        self.items.insert(id, Item { row, state });
+        self.items.insert(id, Box::new(Item { row, state }));
     }
 
     /// What an item waits for concerns it no more.

@@ -142,7 +142,7 @@ impl Engine {
             dedupe_key: row.dedupe_key,
             announces: row.announces,
             queued_at: row.queued_at,
-            keys,
+            keys: self.shared_keys(keys),
             origin: row.origin,
             status: row.progress.status,
             started_at: row.progress.started_at,
@@ -156,7 +156,7 @@ impl Engine {
             defers: Vec::new(),
             over_at: None,
         };
-        self.runs.insert(row.id, run);
+        self.runs.insert(row.id, Box::new(run));
         self.audit_ring.push_back(row.id);
         self.watch_time(row.id, now);
         Ok(())

@@ -5,6 +5,7 @@ use crate::origin::Origin;
 use crate::{DeferStatus, ItemId, RunProgress, RunStatus, Timestamp};
 use indexmap::IndexSet;
 use smallvec::SmallVec;
+use std::sync::Arc;
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 /// An unfinished run.
@@ -16,7 +17,8 @@ pub(crate) struct Run {
     pub(crate) dedupe_key: Option<u128>,
     pub(crate) announces: bool,
     pub(crate) queued_at: Timestamp,
-    pub(crate) keys: Keys,
+    /// Shared by all runs that have none.
+    pub(crate) keys: Arc<Keys>,
     pub(crate) origin: Option<Box<Origin>>,
     pub(crate) status: RunStatus,
     pub(crate) started_at: Option<Timestamp>,

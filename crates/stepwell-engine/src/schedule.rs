@@ -122,7 +122,7 @@ impl Engine {
         if let Some(place) = run.keys.singleton {
             self.singletons.insert(place, id);
         }
-        self.runs.insert(id, run);
+        self.runs.insert(id, Box::new(run));
         self.audit_ring.push_back(id);
         for listener in listeners {
             self.listen(id, listener, now, out);
@@ -161,6 +161,15 @@ impl Engine {
         Verdict::Skipped { run: id, cause }
     }
 
+    /// Keys as runs hold them.
+    pub(crate) fn shared_keys(&self, keys: Keys) -> Arc<Keys> {
+        if keys == *self.no_keys {
+            Arc::clone(&self.no_keys)
+        } else {
+            Arc::new(keys)
+        }
+    }
+
     fn put_run(
         &mut self,
         function: &Function,
@@ -176,7 +185,7 @@ impl Engine {
             dedupe_key: draft.dedupe_key,
             announces: draft.announces,
             queued_at: now,
-            keys: draft.keys,
+            keys: self.shared_keys(draft.keys),
             origin: draft.origin.some(),
             status: RunStatus::Scheduled,
             started_at: None,
