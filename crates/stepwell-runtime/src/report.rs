@@ -56,6 +56,7 @@ pub(crate) fn report_reply(
 pub fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> ReportedOp {
     let title = op.title().to_owned();
     let ask = ask_of(&op, event);
+    let kind = op.option("type").map(str::to_owned);
     let race = op
         .option("parallelMode")
         .is_some_and(|mode| mode.eq_ignore_ascii_case("race"));
@@ -91,6 +92,7 @@ pub fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> Reported
         error,
         ask,
         race,
+        kind,
         started_at,
     }
 }

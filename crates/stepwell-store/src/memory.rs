@@ -2,8 +2,10 @@
 //!
 //! It is bounded: of ended runs it keeps the newest, with their events and steps, and of other events the newest.
 
+mod past;
+
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, Reader, RunRecord, RunState,
     StepRecord, Store, StoreError, Writer,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,7 +13,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stepwell_engine::{
     AppRow, BatchEventRow, BatchRow, CancelRow, Change, DebounceRow, DeliveryRow, FunctionRow,
-    ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp, Verdict,
+    ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, StepDetail, ThrottleRow, Timestamp,
+    Verdict,
 };
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId, limits};
 
@@ -69,6 +72,11 @@ struct Run {
     attempts: Vec<AttemptRecord>,
     defers: Vec<DeferRecord>,
     inputs: Vec<(StepId, SharedJson)>,
+}
+
+/// What a row's detail says; text that says nothing is as good as none.
+fn detail(text: Option<&str>) -> Option<StepDetail> {
+    text.and_then(|text| serde_json::from_str(text).ok())
 }
 
 /// Whether a set has a pair that begins so, given the least of what comes second.
@@ -175,22 +183,24 @@ impl Tables {
                     queued_at: row.queued_at,
                     started_at: row.started_at,
                     ended_at: row.ended_at,
-                    detail: row
-                        .detail
-                        .as_deref()
-                        .and_then(|detail| serde_json::from_str(detail).ok()),
+                    detail: detail(row.detail.as_deref()),
+                    failures_of: row.failures_of,
                 };
                 self.run_mut(row.run)?.steps.push(record);
             }
             Change::AttemptPut(row) => {
                 let record = AttemptRecord {
+                    item: row.item,
                     attempt: row.attempt,
                     step: row.step.clone(),
                     name: row.name.clone(),
                     error: row.error.clone(),
+                    queued_at: row.queued_at,
                     started_at: row.started_at,
                     ended_at: row.ended_at,
                     retry_at: row.retry_at,
+                    op: row.op.map(str::to_owned),
+                    detail: detail(row.detail.as_deref()),
                 };
                 self.run_mut(row.run)?.attempts.push(record);
             }
@@ -378,6 +388,7 @@ impl Tables {
             output: end.and_then(|end| end.output.clone()),
             origin: run.row.origin.as_deref().cloned(),
             cause: end.and_then(|end| end.cause),
+            last_call: end.and_then(|end| end.last_call),
         }
     }
 }
@@ -560,6 +571,17 @@ impl Reader for Memory {
             .get(&run)
             .map(|run| run.steps.clone())
             .unwrap_or_default())
+    }
+
+    fn step(&self, run: RunId, step: &StepId) -> Result<Option<StepRecord>, StoreError> {
+        let tables = self.tables();
+        let run = tables.runs.get(&run);
+        let mut steps = run.into_iter().flat_map(|run| &run.steps);
+        Ok(steps.find(|record| record.step == *step).cloned())
+    }
+
+    fn history(&self, run: RunId) -> Result<Option<History>, StoreError> {
+        Ok(self.tables().history(run))
     }
 
     fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {

@@ -128,6 +128,7 @@ impl Engine {
             queued_at: now,
             started_at: now,
             detail: None,
+            failures_of: asked.failures_of,
         };
         if self.record_step_or_fail(run, end, now, out) {
             self.add_discovery(run, Some(step), now, out);

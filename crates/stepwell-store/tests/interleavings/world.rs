@@ -13,12 +13,15 @@ use stepwell_protocol::reply::Failure;
 use stepwell_protocol::{
     AppId, EventId, FunctionId, RunId, SharedJson, StepId, UserError, shared_json,
 };
+use stepwell_store::history::{self, OutputId};
 use stepwell_store::{Store, memory};
 
 /// How many different registrations there are.
 pub(crate) const FUNCTION_SETS: u8 = 4;
 /// Rounds of answers and timers in which everything must be over.
 const ROUNDS_MAX: usize = 5_000;
+/// Runs whose spans are looked at after each act: the newest.
+const TOLD_RUNS: usize = 3;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Act {
@@ -150,6 +153,13 @@ impl World {
     }
 
     pub(crate) fn act(&mut self, act: Act) {
+        self.act_out(act);
+        for run in self.runs.iter().rev().take(TOLD_RUNS) {
+            self.assert_told(*run);
+        }
+    }
+
+    fn act_out(&mut self, act: Act) {
         match act {
             Act::Event {
                 name,
@@ -249,12 +259,45 @@ impl World {
         for run in &self.runs {
             let record = self.store.reader.run(*run).unwrap().expect("it is kept");
             assert!(record.status.has_ended(), "{record:?}");
+            self.assert_told(*run);
             for step in self.store.reader.steps(*run).unwrap() {
                 let recorded = self.recorded.remove(&(*run, step.step));
                 assert_eq!(recorded.as_deref(), Some(step.value.get()));
             }
         }
         assert!(self.recorded.is_empty(), "steps are gone");
+    }
+
+    /// The spans of a run: each has an id of its own, every attempt and step has one, and none outlives the run.
+    fn assert_told(&self, run: RunId) {
+        let under_way = self.engine.under_way(run);
+        let trace = history::trace(&*self.store.reader, run, &under_way).unwrap();
+        let root = trace.expect("it is kept").root;
+        let (mut ids, mut outputs) = (BTreeSet::new(), Vec::new());
+        root.each(&mut |span| {
+            assert!(ids.insert(span.id.clone()), "there twice: {root:#?}");
+            assert!(
+                span.ended_at.is_some() || root.ended_at.is_none(),
+                "it goes on: {root:#?}"
+            );
+            assert!(
+                span.started_at.is_none_or(|at| at >= span.queued_at),
+                "{span:#?}"
+            );
+            outputs.extend(span.output.clone());
+        });
+        for step in self.store.reader.steps(run).unwrap() {
+            let id = OutputId::Step(run, step.step);
+            assert!(step.op == "Sleep" || outputs.contains(&id), "{root:#?}");
+        }
+        for (index, attempt) in self.store.reader.attempts(run).unwrap().iter().enumerate() {
+            let id = OutputId::Attempt(run, index);
+            assert_eq!(
+                outputs.iter().filter(|output| **output == id).count(),
+                usize::from(attempt.error.is_some()),
+                "{attempt:?} in {root:#?}"
+            );
+        }
     }
 
     fn sync(&mut self, set: u8) {
@@ -603,6 +646,7 @@ fn op(op: Opcode, step: StepId) -> ReportedOp {
         error: None,
         ask: Ask::Nothing,
         race: false,
+        kind: None,
         started_at: None,
     }
 }
