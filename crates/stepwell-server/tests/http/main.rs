@@ -11,3 +11,4 @@ mod registration;
 mod retries;
 mod runs_api;
 mod server;
+mod trace_api;
