@@ -8,10 +8,12 @@
 
 mod error;
 pub mod memory;
+mod prune;
 mod record;
 pub mod sqlite;
 mod store;
 
 pub use error::StoreError;
+pub use prune::{Mark, Pruned, Slice};
 pub use record::{AttemptRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord};
 pub use store::{Reader, Store, Writer};

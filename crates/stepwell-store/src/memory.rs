@@ -1,10 +1,13 @@
 //! A store that keeps nothing past the process: for development and tests.
 //!
-//! It is bounded: of ended runs it keeps the newest, with their events and steps, and of other events the newest.
+//! It is bounded: of ended runs it keeps the newest, with their events and steps, and of other events the newest. What
+//! is old goes earlier, as in every store.
+
+mod prune;
 
 use crate::{
-    AttemptRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState, StepRecord, Store,
-    StoreError, Writer,
+    AttemptRecord, EventRecord, FunctionRecord, Pruned, Reader, RunRecord, RunState, Slice,
+    StepRecord, Store, StoreError, Writer,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,6 +52,8 @@ struct Tables {
     items: BTreeMap<ItemId, ItemRow>,
     run_items: BTreeSet<(RunId, ItemId)>,
     throttles: BTreeMap<u128, u64>,
+    /// The keys of runs that were pruned within their 24 hours, and when those were scheduled.
+    forgotten_keys: BTreeSet<(Timestamp, u128)>,
 }
 
 #[derive(Debug)]
@@ -231,19 +236,24 @@ impl Tables {
                 }
                 continue;
             }
-            if let Some(run) = self.runs.remove(&id) {
-                for event in run.row.events {
-                    self.event_runs.remove(&(event, id));
-                    if self.events.contains_key(&event) && !self.needed(event) {
-                        self.unneeded.insert(event);
-                    }
-                }
-            }
+            self.forget(id);
         }
         while self.unneeded.len() > EVENTS_MAX {
             let oldest = self.unneeded.pop_first();
             oldest.and_then(|oldest| self.events.remove(&oldest));
         }
+    }
+
+    /// Removes a run; events that were only its own are nobody's then.
+    fn forget(&mut self, id: RunId) -> Option<Run> {
+        let run = self.runs.remove(&id)?;
+        for event in &run.row.events {
+            self.event_runs.remove(&(*event, id));
+            if self.events.contains_key(event) && !self.needed(*event) {
+                self.unneeded.insert(*event);
+            }
+        }
+        Some(run)
     }
 
     /// Whether a kept run is of this event.
@@ -324,8 +334,9 @@ impl Writer for MemoryWriter {
             recent_keys: tables
                 .runs
                 .values()
-                .filter(|run| run.row.queued_at > since)
                 .filter_map(|run| run.row.dedupe_key.map(|key| (key, run.row.queued_at)))
+                .chain(tables.forgotten_keys.iter().map(|(at, key)| (*key, *at)))
+                .filter(|(_, queued_at)| *queued_at > since)
                 .collect(),
             throttles: tables
                 .throttles
@@ -338,6 +349,18 @@ impl Writer for MemoryWriter {
         };
         snapshot.normalize();
         Ok(snapshot)
+    }
+
+    fn prune(&mut self, slice: &Slice) -> Result<Pruned, StoreError> {
+        Ok(self.0.tables().prune_slice(slice))
+    }
+
+    fn bytes_used(&mut self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn give_back(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }
 

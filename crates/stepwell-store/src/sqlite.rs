@@ -6,6 +6,7 @@
 mod codec;
 mod load;
 mod lock;
+mod prune;
 mod read;
 mod schema;
 mod write;
@@ -109,6 +110,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 }
 
 fn prepare_writer(connection: &Connection, options: &Options) -> Result<(), rusqlite::Error> {
+    // Heeded by a new file only, and only before anything else is written to it: lets it shrink in small steps.
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     let synchronous = match options.durability {
         Durability::Full => "full",

@@ -1,6 +1,7 @@
 //! Reading the live rows at start-up, in one consistent view.
 
 use super::codec::Column;
+use crate::prune::first_id;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use stepwell_protocol::{RunId, StepId, limits};
 
 pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<Snapshot> {
     let transaction = connection.transaction()?;
-    let since_ms = now.ms().saturating_sub(limits::IDEMPOTENCY_MS);
+    let since = Timestamp::from_ms(now.ms().saturating_sub(limits::IDEMPOTENCY_MS));
     let mut steps = steps_of_unfinished(&transaction)?;
     let runs = rows(
         &transaction,
@@ -57,8 +58,9 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
         recent_keys: rows(
             &transaction,
             // Run ids begin with their time, so this reads only the last day's.
-            "select dedupe_key, queued_at from runs where id >= ? and dedupe_key is not null and queued_at > ?",
-            params![Column(first_run_id(since_ms)), since_ms as i64],
+            "select dedupe_key, queued_at from runs where id >= ?1 and dedupe_key is not null and queued_at > ?2 \
+             union all select key, queued_at from forgotten_keys where queued_at > ?2",
+            params![Column(first_id(since)), Column(since)],
             |row| Ok((row.get::<_, Column<_>>(0)?.0, row.get::<_, Column<_>>(1)?.0)),
         )?,
         throttles: rows(
@@ -75,12 +77,6 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
     };
     snapshot.normalize();
     Ok(snapshot)
-}
-
-fn first_run_id(ms: u64) -> RunId {
-    let mut bytes = [0; 16];
-    bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
-    RunId::from_bytes(bytes)
 }
 
 fn steps_of_unfinished(

@@ -52,6 +52,15 @@ const STEPS: &[&str] = &[
     ",
     // 2: the newest events of a name, without reading all others.
     "create index events_name on events (name, id);",
+    // 3: which ended runs still have work, without an entry for each item of the others; the keys of runs that were
+    // pruned within their 24 hours.
+    "
+    create index items_late on items (run_id)
+        where kind not in ('start', 'discovery', 'step', 'sleep', 'racing-sleep');
+    create table forgotten_keys (
+        queued_at integer not null, key blob not null, primary key (queued_at, key)
+    ) strict, without rowid;
+    ",
 ];
 
 /// Brings the file to the newest version, each step in a transaction of its own.

@@ -2,8 +2,8 @@
 
 use super::codec::Column;
 use super::lock::Lock;
-use super::{doing, load};
-use crate::{StoreError, Writer};
+use super::{doing, load, prune};
+use crate::{Pruned, Slice, StoreError, Writer};
 use rusqlite::{CachedStatement, Connection, params};
 use stepwell_engine::{
     AppRow, AttemptRow, Change, EventRow, FunctionRow, ItemRow, RunEnd, RunProgress, RunRow,
@@ -59,6 +59,18 @@ impl Writer for SqliteWriter {
 
     fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
         load::snapshot(&mut self.connection, now).map_err(doing("loading the live rows"))
+    }
+
+    fn prune(&mut self, slice: &Slice) -> Result<Pruned, StoreError> {
+        prune::slice(&mut self.connection, slice).map_err(doing("pruning"))
+    }
+
+    fn bytes_used(&mut self) -> Result<u64, StoreError> {
+        prune::bytes_used(&self.connection).map_err(doing("asking for the file's size"))
+    }
+
+    fn give_back(&mut self) -> Result<bool, StoreError> {
+        prune::give_back(&self.connection).map_err(doing("giving room back"))
     }
 }
 
