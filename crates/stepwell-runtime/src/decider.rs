@@ -151,7 +151,8 @@ impl Decider {
             Message::Committed => self.committing = false,
             Message::CommitFailed(error) => self.fail(&error),
             Message::Recovered(snapshot) => self.reload(*snapshot),
-            Message::ClockMoved => {}
+            // The committer is there as long as this loop.
+            Message::ClockMoved => drop(self.committer.send(Order::ClockMoved)),
             Message::Drain(drained) => {
                 self.engine.stop_calling();
                 self.drained = Some(drained);

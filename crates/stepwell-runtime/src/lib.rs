@@ -8,6 +8,8 @@
 //! Calls go through an [`Invoker`], chosen by the scheme of the function's URL: [`HttpInvoker`] for apps over
 //! HTTP; a program that runs functions itself brings its own.
 //!
+//! Between commits the *pruner* removes what is older than the [`Retention`] says, a small slice at a time.
+//!
 //! When a commit fails the engine and everything undecided is dropped, whoever waits is told so, and, once the
 //! store accepts writes again, the engine is loaded from what was committed.
 
@@ -21,6 +23,7 @@ mod dispatcher;
 mod handle;
 mod invoke;
 mod news;
+mod pruner;
 mod register;
 mod report;
 mod runtime;
@@ -30,6 +33,7 @@ pub use handle::{Handle, Unavailable};
 pub use invoke::http::{HttpInvoker, HttpOptions};
 pub use invoke::{CallError, Invocation, Invoker, Invokers};
 pub use news::News;
+pub use pruner::Retention;
 pub use register::{RegisterError, check_registration};
 pub use report::report_op;
 pub use runtime::{Options, Runtime, StartError, Stopped};

@@ -7,6 +7,7 @@ use crate::decider::{Decider, Message};
 use crate::dispatcher::Dispatcher;
 use crate::handle::{Handle, Vitals};
 use crate::invoke::Invokers;
+use crate::pruner::{Pruner, Retention};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -30,6 +31,8 @@ pub struct Options {
     pub clock: Clock,
     /// Bytes of payloads kept for runs that are under way; 0 for the default of 32 MiB.
     pub cache_bytes: usize,
+    /// How long finished runs and events are kept.
+    pub retention: Retention,
 }
 
 /// The runtime did not start.
@@ -114,6 +117,7 @@ impl Runtime {
                 all_calls: all_calls.clone(),
                 announcing: Arc::new(Semaphore::new(ANNOUNCING_MAX)),
             },
+            pruner: Pruner::new(options.retention, options.clock.clone()),
             refused_bytes: 0,
             recovered_at: None,
             wait: Duration::ZERO,
