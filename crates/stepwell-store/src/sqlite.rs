@@ -9,6 +9,7 @@ mod lock;
 mod prune;
 mod read;
 mod schema;
+mod upkeep;
 mod write;
 
 use crate::{Store, StoreError};
@@ -87,7 +88,11 @@ pub fn open(options: &Options) -> Result<Store, StoreError> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Store {
-        writer: Box::new(write::SqliteWriter::new(connection, lock)),
+        writer: Box::new(write::SqliteWriter::new(
+            connection,
+            options.durability,
+            lock,
+        )),
         reader: Arc::new(read::SqliteReader::new(readers)),
     })
 }
@@ -113,11 +118,7 @@ fn prepare_writer(connection: &Connection, options: &Options) -> Result<(), rusq
     // Heeded by a new file only, and only before anything else is written to it: lets it shrink in small steps.
     connection.pragma_update(None, "auto_vacuum", "incremental")?;
     connection.pragma_update(None, "journal_mode", "wal")?;
-    let synchronous = match options.durability {
-        Durability::Full => "full",
-        Durability::Process => "normal",
-    };
-    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "synchronous", synchronous(options.durability))?;
     connection.pragma_update(None, "foreign_keys", "off")?;
     // 8 MiB of cache; the log is folded into the file every 16 MiB, off the usual commit.
     connection.pragma_update(None, "cache_size", -8_192)?;
@@ -132,6 +133,13 @@ fn prepare_writer(connection: &Connection, options: &Options) -> Result<(), rusq
         )?;
     }
     Ok(())
+}
+
+fn synchronous(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Full => "full",
+        Durability::Process => "normal",
+    }
 }
 
 fn doing(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {

@@ -48,9 +48,10 @@ pub trait Writer: Send + std::fmt::Debug {
     /// duplicate key of a run scheduled within 24 hours before `now`, even when the run goes. So nothing that
     /// [`Writer::load`] gives changes.
     ///
-    /// A slice is atomic and looks at a bounded number of rows. One that stops inside a large run has removed only the
-    /// last of its steps and attempts; the next slice goes on there. Walking with [`Pruned::next`] ends, and visits
-    /// everything whose id is older than `before` once. An event that claims an id of the future is visited then.
+    /// A slice is atomic and looks at a bounded number of rows; until the next commit a crash of the machine may undo
+    /// it. One that stops inside a large run has removed only the last of its steps and attempts; the next slice goes
+    /// on there. Walking with [`Pruned::next`] ends, and visits everything whose id is older than `before` once; an
+    /// event that came with an id of the future is visited when that has come.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of the slice is gone then.

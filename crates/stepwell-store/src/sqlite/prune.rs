@@ -11,11 +11,6 @@ use stepwell_protocol::{EventId, limits};
 
 /// Runs, and events, that are read at once: few enough that little is read in vain when the slice ends.
 const PAGE: usize = 64;
-/// Free pages that stay in the file: 1 MiB of them, or a sixteenth of the file. The next hours' rows take them again.
-const RESERVE_PAGES_MIN: u64 = 256;
-const RESERVE_PART: u64 = 16;
-/// Pages that are given back at once: half a MiB to move, about as much as a slice writes.
-const GIVE_BACK_PAGES: u64 = 128;
 
 /// Items that may outlive their run, in the words of the index `items_late`, or it is not used. The others are deleted
 /// in the batch that ends the run.
@@ -267,35 +262,6 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Found> {
         bytes: row.get(2)?,
         what: What::Event,
     })
-}
-
-pub(super) fn bytes_used(connection: &Connection) -> rusqlite::Result<u64> {
-    let pages = pragma(connection, "page_count")? - pragma(connection, "freelist_count")?;
-    Ok(pages * pragma(connection, "page_size")?)
-}
-
-/// Whether more is to be given back.
-pub(super) fn give_back(connection: &Connection) -> rusqlite::Result<bool> {
-    /// The mode in which a file can be made smaller piece by piece. One that was made without it keeps its free pages.
-    const INCREMENTAL: u64 = 2;
-    if pragma(connection, "auto_vacuum")? != INCREMENTAL {
-        return Ok(false);
-    }
-    let reserve = RESERVE_PAGES_MIN.max(pragma(connection, "page_count")? / RESERVE_PART);
-    let surplus = pragma(connection, "freelist_count")?.saturating_sub(reserve);
-    if surplus == 0 {
-        return Ok(false);
-    }
-    let pages = surplus.min(GIVE_BACK_PAGES);
-    let mut vacuum = connection.prepare(&format!("pragma incremental_vacuum({pages})"))?;
-    let mut moved = vacuum.raw_query();
-    // A row for each page.
-    while moved.next()?.is_some() {}
-    Ok(surplus > pages)
-}
-
-fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
-    connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
 #[cfg(test)]

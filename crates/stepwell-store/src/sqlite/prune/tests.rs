@@ -55,6 +55,15 @@ fn count(path: &Path, sql: &str) -> u64 {
     counted.expect("it is counted")
 }
 
+/// Pages in the log that are not in the file yet.
+fn unfolded(path: &Path) -> u64 {
+    let connection = Connection::open(path).expect("the file opens");
+    let pages = connection.query_row("pragma wal_checkpoint(noop)", [], |row| {
+        Ok(row.get::<_, u64>(1)? - row.get::<_, u64>(2)?)
+    });
+    pages.expect("it says")
+}
+
 fn give_all_back(store: &mut Store) -> usize {
     let mut steps = 1;
     while store.writer.give_back().expect("it is given back") {
@@ -137,6 +146,29 @@ fn a_large_run_goes_from_its_last_step_backwards_a_bounded_part_at_once() {
         assert_eq!(count(&path, "select count(*) from steps"), left);
     }
     assert_eq!(count(&path, "select count(*) from runs"), 0);
+}
+
+#[test]
+fn the_log_is_folded_before_slices_make_it_long() {
+    let (_folder, path) = folder();
+    let mut store = open(&path);
+    fill(&path, 2_000, 5, 700);
+    store.writer.probe(0).expect("there is room");
+    let mut slice = Slice {
+        rows_max: 500,
+        ..Slice::whole(OLD, NOW)
+    };
+    let (mut longest, mut slices) = (0, 0);
+    loop {
+        slice.after = store.writer.prune(&slice).expect("it is pruned").next;
+        longest = unfolded(&path).max(longest);
+        slices += 1;
+        if slice.after.is_none() {
+            break;
+        }
+    }
+    assert!(slices > 20, "{slices} slices are large ones");
+    assert!((200..1_000).contains(&longest), "{longest} pages");
 }
 
 #[test]
