@@ -19,7 +19,7 @@ async fn asking(op: Value) -> App {
     let step = op["id"].as_str().unwrap().to_owned();
     App::start(move |call| match call.body["steps"].get(&step) {
         Some(value) => returned(value),
-        None => ops(&[op.clone()]),
+        None => ops(std::slice::from_ref(&op)),
     })
     .await
 }
