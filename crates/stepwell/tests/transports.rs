@@ -154,6 +154,40 @@ async fn large(ctx: Context) -> Result<usize, Error> {
     Ok(bytes)
 }
 
+/// Waits for an event that nobody sends, and for one that it sends itself.
+async fn waits(ctx: Context) -> Result<Value, Error> {
+    let step = ctx.step();
+    let nobody = step
+        .wait_for_event_named::<Value>("nobody", "t/never")
+        .timeout(Duration::from_millis(1))
+        .await?;
+    let (heard, _) = futures::try_join!(
+        step.wait_for_event::<Typed>("answer")
+            .matching("data.number")
+            .when("size(async.data.lines) > 0"),
+        step.send_events("ask", [numbered(8, 1), numbered(7, 0), numbered(7, 1)]),
+    )?;
+    let heard = heard.map(|event| (event.name, event.data.number, event.data.lines.len()));
+    Ok(json!([nobody.is_none(), heard]))
+}
+
+/// Waits for an event that came before.
+async fn looks_back(ctx: Context) -> Result<Option<u32>, Error> {
+    let step = ctx.step();
+    step.send_event("tell", numbered(7, 0)).await?;
+    let heard = step
+        .wait_for_event::<Typed>("answer")
+        .matching("data.number")
+        .look_back(Duration::from_secs(60))
+        .await?;
+    Ok(heard.map(|event| event.data.number))
+}
+
+fn numbered(number: u32, lines: usize) -> OutgoingEvent {
+    let lines = (0..lines).map(|_| Line { count: 1 }).collect();
+    Typed { number, lines }.into()
+}
+
 fn app(client: Client, tally: &Tally) -> App {
     let function = |id: &str| Function::new(id).retries(2).state(tally.clone());
     let on = |id: &str| {
@@ -176,6 +210,8 @@ fn app(client: Client, tally: &Tally) -> App {
             .handler(typed),
         on("sends").handler(sends),
         on("large").handler(large),
+        on("waits").handler(waits),
+        on("looks-back").handler(looks_back),
         on("panics").handler(panics),
         function("only-invoked").on_invoke().handler(sequence),
     ])
