@@ -1,0 +1,104 @@
+//! A recorded step is never recorded again, never executed again, and its one result is kept.
+
+use crate::ledger::{Decided, Ledger};
+use std::collections::BTreeMap;
+use stepwell_engine::{Call, Change};
+use stepwell_protocol::{RunId, SharedJson, StepId};
+use stepwell_store::Reader;
+
+/// Looks at a decision before the ledger takes in what it changes.
+pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
+    let mut new: BTreeMap<RunId, Vec<&StepId>> = BTreeMap::new();
+    for change in &decided.changes {
+        let Change::StepPut(row) = change else {
+            continue;
+        };
+        let name = ledger.name_of(row.run);
+        let known = ledger.runs.get(&row.run);
+        let before = new.entry(row.run).or_default();
+        if before.contains(&&row.step) || known.is_some_and(|run| run.steps.contains_key(&row.step))
+        {
+            return Err(format!("step '{}' of {name} was recorded twice", row.name));
+        }
+        let position = known.map_or(0, |run| run.steps.len()) + before.len();
+        if row.position as usize != position {
+            return Err(format!(
+                "step '{}' of {name} is at place {}, not at {position}",
+                row.name, row.position
+            ));
+        }
+        before.push(&row.step);
+    }
+    Ok(())
+}
+
+/// A call carries what was recorded when it was decided on, to the letter and in order.
+pub(super) fn check_call(
+    ledger: &Ledger<'_>,
+    call: &Call,
+    steps: &[(StepId, SharedJson)],
+) -> Result<(), String> {
+    let name = ledger.name_of(call.run);
+    let Some(run) = ledger.runs.get(&call.run) else {
+        return Err(format!("{name} is called"));
+    };
+    let recorded = run.steps.iter().take(call.steps_ended);
+    let recorded: Vec<(&StepId, &str)> = recorded
+        .map(|(step, recorded)| (step, recorded.value.as_str()))
+        .collect();
+    let carried: Vec<(&StepId, &str)> = steps
+        .iter()
+        .map(|(step, value)| (step, value.get()))
+        .collect();
+    if recorded != carried || carried.len() != call.steps_ended {
+        return Err(format!(
+            "a call of {name} carries {carried:?}, not the {} recorded {recorded:?}",
+            call.steps_ended
+        ));
+    }
+    Ok(())
+}
+
+/// The call that executes a step was decided on, as the so manieth decision, before the step was recorded.
+pub(super) fn check_execution(
+    ledger: &Ledger<'_>,
+    call: &Call,
+    decision: u64,
+    step: &StepId,
+) -> Result<(), String> {
+    let recorded = ledger
+        .runs
+        .get(&call.run)
+        .and_then(|run| run.steps.get(step));
+    match recorded {
+        Some(recorded) if recorded.decision <= decision => Err(format!(
+            "a step of {} is executed again: it was recorded by decision {} and the call made by decision {decision}",
+            ledger.name_of(call.run),
+            recorded.decision
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// In the end the store holds what was recorded.
+pub(super) fn check_kept(ledger: &Ledger<'_>, reader: &dyn Reader) -> Result<(), String> {
+    for (id, run) in &ledger.runs {
+        let name = ledger.name_of(*id);
+        let stored = reader.steps(*id).map_err(|error| error.to_string())?;
+        let stored: Vec<(&StepId, &str)> = stored
+            .iter()
+            .map(|step| (&step.step, step.value.get()))
+            .collect();
+        let recorded: Vec<(&StepId, &str)> = run
+            .steps
+            .iter()
+            .map(|(step, recorded)| (step, recorded.value.as_str()))
+            .collect();
+        if stored != recorded {
+            return Err(format!(
+                "the store holds {stored:?} for {name}, where {recorded:?} was recorded"
+            ));
+        }
+    }
+    Ok(())
+}

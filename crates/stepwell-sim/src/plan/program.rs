@@ -1,0 +1,103 @@
+//! Programs: what a function's code does, as a tree of steps.
+
+use stepwell_protocol::StepId;
+
+/// A function's code.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) body: Vec<Node>,
+    pub(crate) ending: Ending,
+}
+
+/// A part of a program. A list of them runs in order.
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    Step(Step),
+    Sleep(Sleep),
+    /// Code between steps that throws in the first attempts.
+    Stumble(Stumble),
+    /// Branches at the same time, all of which are waited for; the first failure is the whole's.
+    All(Vec<Vec<Node>>),
+    /// Branches at the same time; the first to end ends the whole. None of them fails.
+    Race(Vec<Vec<Node>>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) id: StepId,
+    pub(crate) name: String,
+    pub(crate) conduct: Conduct,
+    /// Whether the function goes on when the step has failed for good.
+    pub(crate) caught: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Sleep {
+    pub(crate) id: StepId,
+    pub(crate) name: String,
+    pub(crate) ms: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stumble {
+    /// Attempts that fail.
+    pub(crate) times: u32,
+    pub(crate) no_retry: bool,
+}
+
+/// What a step does when it is executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conduct {
+    Succeeds,
+    /// Fails in so many attempts, then succeeds.
+    Flaky(u32),
+    /// Takes the whole call with it in so many attempts, then succeeds.
+    Collapses(u32),
+    /// Fails for good, in its own words.
+    Breaks,
+    /// Fails, and the SDK says not to try again.
+    RefusesRetry,
+}
+
+/// How a program ends when it gets that far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    Returns,
+    Throws { no_retry: bool },
+}
+
+/// How a run of a program ends when nothing but the program decides it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Completes,
+    Fails,
+}
+
+impl Program {
+    /// How a run ends of which every failed attempt but those that the program plans is tried again for free.
+    pub(crate) fn fate(&self, retries: u32) -> Fate {
+        match (fate_of(&self.body, retries), self.ending) {
+            (Fate::Completes, Ending::Returns) => Fate::Completes,
+            _ => Fate::Fails,
+        }
+    }
+}
+
+fn fate_of(nodes: &[Node], retries: u32) -> Fate {
+    let fails = nodes.iter().any(|node| match node {
+        Node::Step(step) => match step.conduct {
+            Conduct::Succeeds => false,
+            Conduct::Flaky(times) => times > retries && !step.caught,
+            Conduct::Collapses(times) => times > retries,
+            Conduct::Breaks | Conduct::RefusesRetry => !step.caught,
+        },
+        Node::Stumble(stumble) => {
+            stumble.times > retries || (stumble.times > 0 && stumble.no_retry)
+        }
+        Node::Sleep(_) | Node::Race(_) => false,
+        Node::All(branches) => branches
+            .iter()
+            .any(|branch| fate_of(branch, retries) == Fate::Fails),
+    });
+    if fails { Fate::Fails } else { Fate::Completes }
+}
