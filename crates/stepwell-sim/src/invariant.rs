@@ -8,6 +8,7 @@ mod effects;
 mod ends;
 mod fates;
 mod gcra;
+mod idle;
 mod late;
 mod loads;
 mod memory;
@@ -15,8 +16,10 @@ mod order;
 mod stalls;
 mod steps;
 mod throttle;
+mod times;
 
 use crate::ledger::{Decided, Ledger};
+pub(crate) use idle::Resting;
 use std::fmt;
 use stepwell_engine::{Call, Config, Effect, Engine, Snapshot, Timestamp};
 use stepwell_protocol::{SharedJson, StepId};
@@ -76,7 +79,9 @@ impl Watch {
         steps::check(ledger, decided).map_err(broken("steps"))?;
         announcements::check(ledger, decided).map_err(broken("announcements"))?;
         answers::check_before(ledger, decided).map_err(broken("answers"))?;
+        times::check(ledger, decided).map_err(broken("times"))?;
         ledger.apply(decided);
+        times::check_calls(ledger, decided).map_err(broken("times"))?;
         self.order.check(ledger, decided).map_err(broken("order"))?;
         ledger.apply_calls(decided);
         concurrency::check(ledger, decided).map_err(broken("concurrency"))?;
@@ -89,12 +94,13 @@ impl Watch {
     /// A batch, once it is committed: what the store holds, and what the engine was when it handed the batch over.
     pub(crate) fn stored(
         &self,
+        ledger: &Ledger<'_>,
         stored: &Snapshot,
-        engine: &Snapshot,
-        calls: (usize, usize),
-        latest: Timestamp,
+        resting: &Resting<'_>,
     ) -> Result<(), Violation> {
-        loads::check(stored, engine, calls, latest).map_err(broken("loads"))
+        loads::check(stored, resting.snapshot, resting.latest).map_err(broken("loads"))?;
+        concurrency::check_count(ledger, resting).map_err(broken("concurrency"))?;
+        idle::check(ledger, &self.throttle, resting).map_err(broken("idle"))
     }
 
     /// Rows that an engine is loaded from.

@@ -5,8 +5,8 @@ use crate::plan::{App, Function, Variant};
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, HashMap};
 use stepwell_engine::{
-    Announcement, Answer, Call, Change, Effect, ItemId, ItemKind, RunRow, RunStatus, StepRow,
-    Timestamp,
+    Announcement, Answer, Call, Change, Effect, ItemId, ItemKind, ItemRow, RunRow, RunStatus,
+    StepRow, Timestamp,
 };
 use stepwell_protocol::event::RESERVED_PREFIX;
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
@@ -127,6 +127,7 @@ pub(crate) struct Ledger<'s> {
     pub(crate) events: HashMap<EventId, Sent>,
     pub(crate) functions: BTreeMap<FunctionId, Known>,
     pub(crate) in_flight: IndexMap<(ItemId, u64), InFlight>,
+    pub(crate) items: BTreeMap<ItemId, ItemRow>,
     /// Ends of runs that are to be announced.
     pub(crate) announcements: BTreeMap<ItemId, RunId>,
 }
@@ -140,6 +141,7 @@ impl<'s> Ledger<'s> {
             events: HashMap::new(),
             functions: BTreeMap::new(),
             in_flight: IndexMap::new(),
+            items: BTreeMap::new(),
             announcements: BTreeMap::new(),
         }
     }
@@ -260,7 +262,11 @@ impl<'s> Ledger<'s> {
                 Change::ItemPut(row) if row.kind == ItemKind::Announce => {
                     self.announcements.insert(row.id, row.run);
                 }
+                Change::ItemPut(row) => {
+                    self.items.insert(row.id, row.clone());
+                }
                 Change::ItemDelete(id) => {
+                    self.items.remove(id);
                     self.announcements.remove(id);
                 }
                 _ => {}

@@ -63,7 +63,7 @@ pub(super) fn walk<'p>(
                 }
             }
             Node::Stumble(Stumble { times, no_retry }) => {
-                let throws = attempt.is_some_and(|attempt| attempt < *times)
+                let throws = attempt.is_some_and(|attempt| *no_retry || attempt < *times)
                     && !any_recorded(&nodes[at + 1..], memo);
                 if throws {
                     Stand::Threw {

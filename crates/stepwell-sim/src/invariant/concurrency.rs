@@ -1,5 +1,6 @@
 //! No call goes beyond a limit that its function has at that moment.
 
+use super::Resting;
 use crate::ledger::{Decided, Gate, Ledger};
 use stepwell_engine::Effect;
 
@@ -43,6 +44,24 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// The engine counts the calls in flight as they are, and no more than the operator allows.
+pub(super) fn check_count(ledger: &Ledger<'_>, resting: &Resting<'_>) -> Result<(), String> {
+    let count = ledger.in_flight.len();
+    if resting.calls_in_flight != count {
+        return Err(format!(
+            "the engine counts {} calls in flight, and there are {count}",
+            resting.calls_in_flight
+        ));
+    }
+    if count > resting.calls_max {
+        let most = resting.calls_max;
+        return Err(format!(
+            "{count} calls are in flight, and {most} are allowed"
+        ));
     }
     Ok(())
 }

@@ -4,19 +4,28 @@ use std::collections::HashMap;
 use stepwell_engine::Timestamp;
 use stepwell_protocol::FunctionId;
 
-/// Theoretical arrival times, in microseconds, by function and value.
+/// Theoretical arrival times by function and value.
 #[derive(Default)]
-pub(super) struct Buckets(HashMap<(FunctionId, String), u64>);
+pub(super) struct Buckets(HashMap<(FunctionId, String), Bucket>);
+
+/// Between which moments, in microseconds, a bucket's theoretical arrival time is. An engine may forget one that has
+/// passed; when the clock then goes back, it is not known whether it did.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket {
+    least_us: u64,
+    most_us: u64,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Admitted,
     Refused,
-    /// Refused, but for a clock that was ahead and has gone back: then the bucket may have been forgotten.
+    /// One or the other, by what was forgotten.
     Either,
 }
 
 impl Buckets {
+    /// Whether a start may happen, when the clock shows `now` and has shown `latest` before.
     pub(super) fn ask(
         &self,
         key: &(FunctionId, String),
@@ -25,15 +34,14 @@ impl Buckets {
         now: Timestamp,
         latest: Timestamp,
     ) -> Verdict {
-        let tat_us = self.0.get(key).copied().unwrap_or(0);
+        let bucket = self.bucket(key, latest);
         let now_us = now.ms() * 1_000;
-        let ahead_us = tat_us.max(now_us) + emission_us - now_us;
-        if ahead_us <= emission_us * (burst + 1) {
-            Verdict::Admitted
-        } else if tat_us <= latest.ms() * 1_000 {
-            Verdict::Either
-        } else {
-            Verdict::Refused
+        let admits =
+            |tat_us: u64| tat_us.max(now_us) + emission_us - now_us <= emission_us * (burst + 1);
+        match (admits(bucket.least_us), admits(bucket.most_us)) {
+            (_, true) => Verdict::Admitted,
+            (true, false) => Verdict::Either,
+            (false, false) => Verdict::Refused,
         }
     }
 
@@ -45,14 +53,20 @@ impl Buckets {
         now: Timestamp,
         latest: Timestamp,
     ) {
+        let bucket = self.bucket(&key, latest);
         let now_us = now.ms() * 1_000;
-        let tat_us = self.0.get(&key).copied().unwrap_or(0);
-        // What may have been forgotten counts as forgotten, so that no start is blamed that may be in order.
-        let kept_us = if tat_us <= latest.ms() * 1_000 {
-            0
-        } else {
-            tat_us
+        let taken = Bucket {
+            least_us: bucket.least_us.max(now_us) + emission_us,
+            most_us: bucket.most_us.max(now_us) + emission_us,
         };
-        self.0.insert(key, kept_us.max(now_us) + emission_us);
+        self.0.insert(key, taken);
+    }
+
+    fn bucket(&self, key: &(FunctionId, String), latest: Timestamp) -> Bucket {
+        let mut bucket = self.0.get(key).copied().unwrap_or_default();
+        if bucket.least_us <= latest.ms() * 1_000 {
+            bucket.least_us = 0;
+        }
+        bucket
     }
 }

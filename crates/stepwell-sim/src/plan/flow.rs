@@ -126,6 +126,13 @@ impl Key {
     }
 }
 
+impl Throttle {
+    /// Time between two starts, in microseconds.
+    pub(crate) fn emission_us(&self) -> u64 {
+        self.period_s * 1_000_000 / self.limit
+    }
+}
+
 impl Priority {
     /// The head start in seconds.
     pub(crate) fn seconds(self, data: Data) -> i64 {

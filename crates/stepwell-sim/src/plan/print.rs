@@ -148,10 +148,8 @@ fn node(node: &Node) -> String {
             format!("{} ({conduct}{caught})", step.name)
         }
         Node::Sleep(sleep) => format!("{} (sleeps {})", sleep.name, format_ms(sleep.ms)),
-        Node::Stumble(stumble) => {
-            let good = if stumble.no_retry { " for good" } else { "" };
-            format!("throw {}x{good}", stumble.times)
-        }
+        Node::Stumble(stumble) if stumble.no_retry => "throw for good".to_owned(),
+        Node::Stumble(stumble) => format!("throw {}x", stumble.times),
         Node::All(parts) => format!("all {{ {} }}", branches(parts)),
         Node::Race(parts) => format!("race {{ {} }}", branches(parts)),
     }

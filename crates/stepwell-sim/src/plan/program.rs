@@ -42,6 +42,7 @@ pub(crate) struct Sleep {
 pub(crate) struct Stumble {
     /// Attempts that fail.
     pub(crate) times: u32,
+    /// Whether it fails in all of them, and says not to try again.
     pub(crate) no_retry: bool,
 }
 
@@ -83,6 +84,23 @@ impl Program {
     }
 }
 
+impl Program {
+    /// How long the sleep of this id is to last; nothing if there is none.
+    pub(crate) fn sleep_ms(&self, id: &StepId) -> Option<u64> {
+        sleep_in(&self.body, id)
+    }
+}
+
+fn sleep_in(nodes: &[Node], id: &StepId) -> Option<u64> {
+    nodes.iter().find_map(|node| match node {
+        Node::Sleep(sleep) if sleep.id == *id => Some(sleep.ms),
+        Node::All(branches) | Node::Race(branches) => {
+            branches.iter().find_map(|branch| sleep_in(branch, id))
+        }
+        Node::Sleep(_) | Node::Step(_) | Node::Stumble(_) => None,
+    })
+}
+
 fn fate_of(nodes: &[Node], retries: u32) -> Fate {
     let fails = nodes.iter().any(|node| match node {
         Node::Step(step) => match step.conduct {
@@ -91,9 +109,7 @@ fn fate_of(nodes: &[Node], retries: u32) -> Fate {
             Conduct::Collapses(times) => times > retries,
             Conduct::Breaks | Conduct::RefusesRetry => !step.caught,
         },
-        Node::Stumble(stumble) => {
-            stumble.times > retries || (stumble.times > 0 && stumble.no_retry)
-        }
+        Node::Stumble(stumble) => stumble.no_retry || stumble.times > retries,
         Node::Sleep(_) | Node::Race(_) => false,
         Node::All(branches) => branches
             .iter()

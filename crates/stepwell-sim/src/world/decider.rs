@@ -2,7 +2,7 @@
 
 use super::{Happening, Phase, World};
 use crate::faults::CommitFault;
-use crate::invariant::{Violation, broken};
+use crate::invariant::{Resting, Violation, broken};
 use crate::ledger::{Cause, Decided};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use stepwell_engine::{Answer, Change, Decision, Effect, Input, Snapshot, Timestamp};
@@ -22,9 +22,17 @@ pub(super) enum Asker {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) decisions: Vec<(Decided, Asker)>,
-    /// What the engine was when it handed them over, and when that was.
-    handed_over: Option<(Snapshot, Timestamp)>,
+    handed_over: Option<HandedOver>,
+}
+
+/// What the engine was when it handed a batch over.
+struct HandedOver {
+    snapshot: Snapshot,
+    now: Timestamp,
+    latest: Timestamp,
+    next_due: Option<Timestamp>,
     calls_in_flight: usize,
+    stopping: bool,
 }
 
 impl World<'_> {
@@ -87,8 +95,14 @@ impl World<'_> {
         }
         let now = self.clock.wall();
         let mut batch = std::mem::take(&mut self.batch);
-        batch.handed_over = Some((self.engine.snapshot(now), now));
-        batch.calls_in_flight = self.engine.calls_in_flight();
+        batch.handed_over = Some(HandedOver {
+            snapshot: self.engine.snapshot(now),
+            now,
+            latest: self.clock.latest(),
+            next_due: self.engine.next_due(),
+            calls_in_flight: self.engine.calls_in_flight(),
+            stopping: self.draining,
+        });
         if self.story.is_kept() {
             self.tell_of(nth, &batch, ms);
         }
@@ -163,13 +177,20 @@ impl World<'_> {
                 self.tell_changes(decided);
             }
         }
-        let Some((engine, at)) = &batch.handed_over else {
+        let Some(engine) = &batch.handed_over else {
             return Ok(None);
         };
-        let stored = self.load(*at)?;
-        let calls = (batch.calls_in_flight, self.ledger.in_flight.len());
-        let latest = self.clock.latest();
-        self.watch.stored(&stored, engine, calls, latest)?;
+        let stored = self.load(engine.now)?;
+        let resting = Resting {
+            snapshot: &engine.snapshot,
+            now: engine.now,
+            latest: engine.latest,
+            next_due: engine.next_due,
+            calls_in_flight: engine.calls_in_flight,
+            calls_max: self.config.calls_max,
+            stopping: engine.stopping,
+        };
+        self.watch.stored(&self.ledger, &stored, &resting)?;
         Ok(Some((batch, stored)))
     }
 

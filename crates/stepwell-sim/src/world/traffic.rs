@@ -328,6 +328,10 @@ impl World<'_> {
         let ms = self.latency("announce", &[announcement.item.0]);
         let life = self.life;
         self.after(ms, Happening::Announced { announcement, life });
+        if !self.calm && self.dice("announce", &[announcement.item.0, 1]).chance(5) {
+            let again = ms + self.again_ms();
+            self.after(again, Happening::Announced { announcement, life });
+        }
     }
 
     pub(super) fn announced(
