@@ -137,12 +137,12 @@ impl<'p> Visit<'p> {
                 if let [
                     Wanted {
                         what: What::Step(step),
-                        ..
+                        in_race,
                     },
                 ] = wanted[..]
                     && !self.call.force_plan
                 {
-                    return self.run_inline(step, around.value);
+                    return self.run_inline(step, in_race, around.value);
                 }
                 let ops = wanted.iter().map(|wanted| self.ask_for(wanted)).collect();
                 self.answer(ReportedOutcome::Ops(ops), false)
@@ -153,15 +153,15 @@ impl<'p> Visit<'p> {
 
     fn run_target(&self, target: &StepId, wanted: &[Wanted<'_>], value: u64) -> Move {
         let step = wanted.iter().find_map(|wanted| match wanted.what {
-            What::Step(step) if step.id == *target => Some(step),
+            What::Step(step) if step.id == *target => Some((step, wanted.in_race)),
             _ => None,
         });
-        let Some(step) = step else {
+        let Some((step, in_race)) = step else {
             return done(self.answer(failure("step not found"), true));
         };
         Move {
             executed: Some(step.id.clone()),
-            next: Next::Answer(match self.execute(step, value) {
+            next: Next::Answer(match self.execute(step, in_race, value) {
                 Ok(op) => self.answer(ReportedOutcome::Ops(vec![op]), false),
                 Err(answer) => *answer,
             }),
@@ -169,9 +169,9 @@ impl<'p> Visit<'p> {
     }
 
     /// Runs the only step there is in the call that found it.
-    fn run_inline(&mut self, step: &Step, value: u64) -> Move {
+    fn run_inline(&mut self, step: &Step, in_race: bool, value: u64) -> Move {
         let executed = Some(step.id.clone());
-        let result = self.execute(step, value);
+        let result = self.execute(step, in_race, value);
         let (op, most) = match (result, self.function.checkpoints) {
             (Ok(op), Some(most)) => (op, most),
             (Ok(op), None) => {
@@ -225,8 +225,9 @@ impl<'p> Visit<'p> {
     }
 
     /// What became of a step: its op, or the answer that it left no choice about.
-    fn execute(&self, step: &Step, value: u64) -> Result<ReportedOp, Box<Answer>> {
+    fn execute(&self, step: &Step, in_race: bool, value: u64) -> Result<ReportedOp, Box<Answer>> {
         let named = |op: ReportedOp| ReportedOp {
+            race: in_race && self.function.speaks >= 2,
             title: step.name.clone(),
             ..op
         };

@@ -8,6 +8,7 @@ mod effects;
 mod ends;
 mod fates;
 mod gcra;
+mod groups;
 mod idle;
 mod late;
 mod loads;
@@ -49,6 +50,7 @@ pub(crate) fn broken(invariant: &'static str) -> impl FnOnce(String) -> Violatio
 #[derive(Default)]
 pub(crate) struct Watch {
     arrivals: arrivals::Arrivals,
+    executions: steps::Executions,
     order: order::Line,
     throttle: throttle::Starts,
 }
@@ -82,6 +84,9 @@ impl Watch {
         times::check(ledger, decided).map_err(broken("times"))?;
         ledger.apply(decided);
         times::check_calls(ledger, decided).map_err(broken("times"))?;
+        answers::check_after(ledger, decided).map_err(broken("answers"))?;
+        steps::check_targets(ledger, decided).map_err(broken("steps"))?;
+        groups::check(ledger, decided).map_err(broken("groups"))?;
         self.order.check(ledger, decided).map_err(broken("order"))?;
         ledger.apply_calls(decided);
         concurrency::check(ledger, decided).map_err(broken("concurrency"))?;
@@ -147,13 +152,16 @@ impl Watch {
 
     /// An app executes a step.
     pub(crate) fn executed(
-        &self,
+        &mut self,
         ledger: &Ledger<'_>,
         call: &Call,
         decision: u64,
         step: &StepId,
     ) -> Result<(), Violation> {
-        steps::check_execution(ledger, call, decision, step).map_err(broken("steps"))
+        steps::check_execution(ledger, call, decision, step).map_err(broken("steps"))?;
+        self.executions
+            .check(ledger, call, step)
+            .map_err(broken("steps"))
     }
 
     /// Everything is over.

@@ -1,7 +1,7 @@
 //! The ledger: what is true by the commits so far, kept apart from engine and store.
 
 use crate::plan::flow::{Data, Flow, Key, Scope};
-use crate::plan::{App, Function, Variant};
+use crate::plan::{App, Body, Function, Variant};
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, HashMap};
 use stepwell_engine::{
@@ -40,6 +40,9 @@ pub(crate) enum Cause {
     },
     Checkpointed {
         run: RunId,
+        item: ItemId,
+        /// The dispatch, if it says so.
+        generation: Option<u64>,
         steps: Vec<StepId>,
     },
     Announced {
@@ -159,6 +162,12 @@ impl<'s> Ledger<'s> {
 
     pub(crate) fn flow(&self, id: FunctionId) -> Option<&'s Flow> {
         self.variant(id).map(|variant| &variant.flow)
+    }
+
+    /// Whether a function answers by a program.
+    pub(crate) fn is_honest(&self, id: FunctionId) -> bool {
+        let function = self.function(id);
+        function.is_some_and(|function| matches!(function.body, Body::Program(_)))
     }
 
     /// How people call a run.

@@ -20,16 +20,50 @@ pub(super) fn check_before(ledger: &Ledger<'_>, decided: &Decided) -> Result<(),
             }
             Ok(())
         }
-        (Cause::Checkpointed { run, .. }, Some(Answer::Checkpointed(Ok(())))) => {
-            if ledger.runs.get(run).is_none_or(|run| run.ended.is_some()) {
-                let name = ledger.name_of(*run);
-                return Err(format!("a checkpoint of {name} was accepted after its end"));
+        (
+            Cause::Checkpointed {
+                run,
+                item,
+                generation,
+                ..
+            },
+            Some(Answer::Checkpointed(Ok(()))),
+        ) => {
+            let mut calls = ledger.in_flight.iter();
+            let current = calls.any(|((other, dispatch), call)| {
+                let same = generation.is_none_or(|generation| generation == *dispatch);
+                other == item && same && call.run == *run
+            });
+            let live = ledger.runs.get(run).is_some_and(|run| run.ended.is_none());
+            if !current || !live {
+                return Err(format!(
+                    "a checkpoint of {} was accepted; its call is in flight: {current}, its run unfinished: {live}",
+                    ledger.name_of(*run)
+                ));
             }
             Ok(())
         }
         (Cause::Cancel(_), other) => Err(format!("a wish to cancel was answered {other:?}")),
         _ => Ok(()),
     }
+}
+
+/// Looks at a decision after the ledger has taken in what it changes: a step that a checkpoint records gives what follows
+/// it all its attempts.
+pub(super) fn check_after(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
+    let Cause::Checkpointed { run, item, .. } = &decided.cause else {
+        return Ok(());
+    };
+    let mut changes = decided.changes.iter();
+    let recorded = changes.any(|change| matches!(change, Change::StepPut(_)));
+    let attempt = ledger.items.get(item).map_or(0, |item| item.attempt);
+    if recorded && attempt > 0 {
+        let name = ledger.name_of(*run);
+        return Err(format!(
+            "after a checkpoint, {name} stands at attempt {attempt}"
+        ));
+    }
+    Ok(())
 }
 
 /// Looks at an answer when it leaves.
@@ -49,7 +83,7 @@ pub(super) fn check(
             Ok(())
         }
         (Cause::Events(_), other) => Err(format!("events were answered {other:?}")),
-        (Cause::Checkpointed { run, steps }, Some(Answer::Checkpointed(Ok(())))) => {
+        (Cause::Checkpointed { run, steps, .. }, Some(Answer::Checkpointed(Ok(())))) => {
             let recorded = ledger.runs.get(run).map(|run| &run.steps);
             let missing = steps
                 .iter()

@@ -1,8 +1,8 @@
 //! A recorded step is never recorded again, never executed again, and its one result is kept.
 
 use crate::ledger::{Decided, Ledger};
-use std::collections::BTreeMap;
-use stepwell_engine::{Call, Change};
+use std::collections::{BTreeMap, HashMap};
+use stepwell_engine::{Call, Change, Effect, ItemId};
 use stepwell_protocol::{RunId, SharedJson, StepId};
 use stepwell_store::Reader;
 
@@ -28,6 +28,22 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
             ));
         }
         before.push(&row.step);
+    }
+    Ok(())
+}
+
+/// Looks at a decision after the ledger has taken in what it changes: nobody is called for a step that is recorded.
+pub(super) fn check_targets(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
+    for effect in &decided.effects {
+        if let Effect::Call(call) = effect
+            && let Some(target) = &call.target
+            && let Some(run) = ledger.runs.get(&call.run)
+            && run.steps.contains_key(target)
+            && ledger.is_honest(run.function)
+        {
+            let name = ledger.name_of(call.run);
+            return Err(format!("{name} is called for a step that is recorded"));
+        }
     }
     Ok(())
 }
@@ -77,6 +93,35 @@ pub(super) fn check_execution(
             recorded.decision
         )),
         _ => Ok(()),
+    }
+}
+
+/// Which calls have executed which steps.
+#[derive(Default)]
+pub(super) struct Executions(HashMap<(RunId, StepId), Vec<(ItemId, u64)>>);
+
+impl Executions {
+    /// Nobody else is at the step: only a crash may have it executed by two calls at the same time.
+    pub(super) fn check(
+        &mut self,
+        ledger: &Ledger<'_>,
+        call: &Call,
+        step: &StepId,
+    ) -> Result<(), String> {
+        let calls = self.0.entry((call.run, step.clone())).or_default();
+        let this = (call.item, call.generation);
+        let is_current = ledger.in_flight.contains_key(&this);
+        let other = calls
+            .iter()
+            .any(|other| *other != this && ledger.in_flight.contains_key(other));
+        calls.push(this);
+        if is_current && other {
+            let name = ledger.name_of(call.run);
+            return Err(format!(
+                "two calls of {name} execute one step at the same time"
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -89,6 +89,33 @@ impl Program {
     pub(crate) fn sleep_ms(&self, id: &StepId) -> Option<u64> {
         sleep_in(&self.body, id)
     }
+
+    /// Whether the step or sleep of this id is in a race.
+    pub(crate) fn races(&self, id: &StepId) -> bool {
+        races_in(&self.body, id, false)
+    }
+
+    pub(crate) fn has_race(&self) -> bool {
+        race_in(&self.body)
+    }
+}
+
+fn races_in(nodes: &[Node], id: &StepId, in_race: bool) -> bool {
+    nodes.iter().any(|node| match node {
+        Node::Step(step) => in_race && step.id == *id,
+        Node::Sleep(sleep) => in_race && sleep.id == *id,
+        Node::Stumble(_) => false,
+        Node::All(branches) => branches.iter().any(|branch| races_in(branch, id, in_race)),
+        Node::Race(branches) => branches.iter().any(|branch| races_in(branch, id, true)),
+    })
+}
+
+fn race_in(nodes: &[Node]) -> bool {
+    nodes.iter().any(|node| match node {
+        Node::Race(_) => true,
+        Node::All(branches) => branches.iter().any(|branch| race_in(branch)),
+        Node::Step(_) | Node::Sleep(_) | Node::Stumble(_) => false,
+    })
 }
 
 fn sleep_in(nodes: &[Node], id: &StepId) -> Option<u64> {

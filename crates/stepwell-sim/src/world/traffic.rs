@@ -225,6 +225,8 @@ impl World<'_> {
             .collect();
         let cause = Cause::Checkpointed {
             run: report.run,
+            item: report.item,
+            generation: report.generation,
             steps,
         };
         let asker = report.visit.map_or(Asker::Nobody, Asker::Visit);
