@@ -20,11 +20,16 @@ use tokio::sync::Notify;
 pub(crate) const STEPS: usize = 10;
 
 /// The app's functions and their events.
-pub(crate) const FUNCTIONS: [(&str, &str); 3] = [
+pub(crate) const FUNCTIONS: [(&str, &str); 6] = [
     ("none", "bench/none"),
     ("sequential", "bench/sequential"),
     ("parallel", "bench/parallel"),
+    ("waiting", "bench/waiting"),
+    ("sleeping", "bench/sleeping"),
+    ("probe", "bench/probe"),
 ];
+/// The event that waiting functions wait for.
+pub(crate) const AWAITED: &str = "bench/awaited";
 
 /// The app, listening.
 #[derive(Debug)]
@@ -39,8 +44,12 @@ pub(crate) struct Seen {
     returned: AtomicU64,
     steps: AtomicU64,
     changed: Notify,
+    /// Functions that wait for something and were told so.
+    parked: AtomicU64,
     /// When calls came and were answered, while someone wants to know.
     times: Mutex<Option<Vec<(Instant, Instant)>>>,
+    /// When calls of the probe came.
+    probed: Mutex<Vec<Instant>>,
 }
 
 impl Seen {
@@ -50,6 +59,26 @@ impl Seen {
 
     pub(crate) fn steps(&self) -> u64 {
         self.steps.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn parked(&self) -> u64 {
+        self.parked.load(Ordering::SeqCst)
+    }
+
+    /// Waits until this many functions have been told to wait.
+    pub(crate) async fn until_parked(&self, count: u64) {
+        loop {
+            let changed = self.changed.notified();
+            if self.parked() >= count {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// When calls of the probe came, since this was last asked.
+    pub(crate) fn take_probed(&self) -> Vec<Instant> {
+        std::mem::take(&mut *self.probed.lock().expect("no holder panics"))
     }
 
     /// Waits until this many functions have returned.
@@ -141,9 +170,21 @@ async fn answer(
             .map(|index| json!({"op": "StepPlanned", "id": StepId::of("step", index), "name": "step"}))
             .collect();
         (StatusCode::PARTIAL_CONTENT, serde_json::to_string(&ops)?)
+    } else if query.contains("bench-waiting") && ended == 0 {
+        let op = json!([{"op": "WaitForEvent", "id": StepId::of("wait", 0), "name": AWAITED,
+            "displayName": "wait", "opts": {"event": AWAITED, "timeout": "1h"}}]);
+        (StatusCode::PARTIAL_CONTENT, op.to_string())
+    } else if query.contains("bench-sleeping") && ended == 0 {
+        let op = json!([{"op": "Sleep", "id": StepId::of("nap", 0), "name": "24h",
+            "displayName": "nap"}]);
+        (StatusCode::PARTIAL_CONTENT, op.to_string())
     } else {
         (StatusCode::OK, "\"done\"".to_owned())
     };
+    let parks = (query.contains("bench-waiting") || query.contains("bench-sleeping")) && ended == 0;
+    if query.contains("bench-probe") {
+        seen.probed.lock().expect("no holder panics").push(came);
+    }
     let returned = status == StatusCode::OK;
     let response = Response::builder()
         .status(status)
@@ -153,6 +194,10 @@ async fn answer(
         .body(Full::new(Bytes::from(body)))?;
     if let Some(times) = &mut *seen.times.lock().expect("no holder panics") {
         times.push((came, Instant::now()));
+    }
+    if parks {
+        seen.parked.fetch_add(1, Ordering::SeqCst);
+        seen.changed.notify_waiters();
     }
     if returned {
         seen.returned.fetch_add(1, Ordering::SeqCst);

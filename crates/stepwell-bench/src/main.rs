@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let server = server::Server::find(&arguments).await?;
+    let mut server = server::Server::find(&arguments).await?;
     let app = app::App::start()
         .await
         .context("cannot start the bench's app")?;
@@ -66,13 +66,15 @@ async fn main() -> anyhow::Result<()> {
         .context("the server did not register the bench's app")?;
     let idle = server.pid.map(memory::of).transpose()?;
     let mut report = report::Report::new(&server.url, idle);
-    for name in scenarios::Name::ALL {
-        if arguments.only.is_empty() || arguments.only.contains(&name) {
-            let measured = scenarios::run(name, &target, &app, arguments.scale)
-                .await
-                .with_context(|| format!("scenario {name:?}"))?;
-            report.add(name, measured, arguments.json);
-        }
+    let names = match &arguments.only[..] {
+        [] => &scenarios::Name::USUAL,
+        only => only,
+    };
+    for name in names {
+        let measured = scenarios::run(*name, &target, &app, &mut server, arguments.scale)
+            .await
+            .with_context(|| format!("scenario {name:?}"))?;
+        report.add(*name, measured, arguments.json);
     }
     report.finish(server.pid.map(memory::of).transpose()?, arguments.json);
     server.stop().await

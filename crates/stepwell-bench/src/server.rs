@@ -2,18 +2,26 @@
 
 use crate::Arguments;
 use anyhow::{Context, bail};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
 /// How long a started server may take to be ready.
-const READY: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_secs(120);
 
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) pid: Option<u32>,
-    started: Option<(Child, tempfile::TempDir)>,
+    started: Option<Started>,
+}
+
+/// A server that this program started.
+struct Started {
+    child: Child,
+    bin: PathBuf,
+    folder: tempfile::TempDir,
+    in_memory: bool,
 }
 
 impl Server {
@@ -34,45 +42,86 @@ impl Server {
             None => tempfile::tempdir_in("."),
         };
         let folder = folder.context("cannot make a folder for the server's file")?;
-        let ready = folder.path().join("ready");
-        let mut command = Command::new(&bin);
-        command
-            .args(["dev", "--port", "0", "--log", "warn", "--ready-file"])
-            .arg(&ready)
-            .stdout(Stdio::null())
-            .kill_on_drop(true);
-        if !arguments.in_memory {
-            command.arg("--db").arg(folder.path().join("bench.db"));
-        }
-        let child = command.spawn().with_context(|| {
-            format!(
-                "cannot start {}; build it with: cargo build --release -p stepwell-cli",
-                bin.display()
-            )
-        })?;
-        let wait = async {
-            loop {
-                if let Ok(url) = std::fs::read_to_string(&ready) {
-                    return url;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let Ok(url) = tokio::time::timeout(READY, wait).await else {
-            bail!("the server was not ready after {} s", READY.as_secs());
-        };
+        let (child, url, _) = start(&bin, folder.path(), arguments.in_memory).await?;
         Ok(Self {
             url,
             pid: child.id(),
-            started: Some((child, folder)),
+            started: Some(Started {
+                child,
+                bin,
+                folder,
+                in_memory: arguments.in_memory,
+            }),
         })
     }
 
+    /// Kills the server and starts it on the same file again: how long until it is ready. Nothing for a server that this
+    /// program did not start, or that keeps no file.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<Option<Duration>> {
+        let Some(started) = self.started.as_mut().filter(|started| !started.in_memory) else {
+            return Ok(None);
+        };
+        started
+            .child
+            .kill()
+            .await
+            .context("cannot stop the server")?;
+        let (child, url, took) = start(&started.bin, started.folder.path(), false).await?;
+        self.pid = child.id();
+        self.url = url;
+        started.child = child;
+        Ok(Some(took))
+    }
+
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        if let Some((mut child, _folder)) = self.started {
-            child.kill().await.context("cannot stop the server")?;
+        if let Some(mut started) = self.started {
+            started
+                .child
+                .kill()
+                .await
+                .context("cannot stop the server")?;
         }
         Ok(())
+    }
+}
+
+/// Starts a server: the process, its URL, and how long it took to be ready.
+async fn start(
+    bin: &Path,
+    folder: &Path,
+    in_memory: bool,
+) -> anyhow::Result<(Child, String, Duration)> {
+    let ready = folder.join("ready");
+    if ready.exists() {
+        std::fs::remove_file(&ready).context("cannot remove the file of an earlier server")?;
+    }
+    let mut command = Command::new(bin);
+    command
+        .args(["dev", "--port", "0", "--log", "warn", "--ready-file"])
+        .arg(&ready)
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
+    if !in_memory {
+        command.arg("--db").arg(folder.join("bench.db"));
+    }
+    let begun = Instant::now();
+    let child = command.spawn().with_context(|| {
+        format!(
+            "cannot start {}; build it with: cargo build --release -p stepwell-cli",
+            bin.display()
+        )
+    })?;
+    let wait = async {
+        loop {
+            if let Ok(url) = std::fs::read_to_string(&ready) {
+                return url;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match tokio::time::timeout(READY, wait).await {
+        Ok(url) => Ok((child, url, begun.elapsed())),
+        Err(_) => bail!("the server was not ready after {} s", READY.as_secs()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Changes: the rows that a decision writes.
 
-use crate::{ItemId, ItemKind, RunStatus, Timestamp};
+use crate::origin::Origin;
+use crate::{CancelRow, Cause, ItemId, ItemRow, RunStatus, Timestamp};
 use smallvec::SmallVec;
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
 
@@ -24,13 +25,45 @@ pub enum Change {
     /// Record a failed attempt.
     AttemptPut(Box<AttemptRow>),
     /// Insert or replace a queue item.
-    ItemPut(ItemRow),
+    ItemPut(Box<ItemRow>),
     /// Delete a queue item.
     ItemDelete(ItemId),
     /// Insert or replace a throttle's state.
     ThrottlePut(ThrottleRow),
     /// Delete a throttle's state.
     ThrottleDelete(u128),
+    /// Insert a cancellation's listener.
+    CancelPut(Box<CancelRow>),
+    /// Delete a cancellation's listener.
+    CancelDelete(ItemId),
+    /// Remember an event that is still to reach waits.
+    DeliveryPut(DeliveryRow),
+    /// Forget it: it has reached all.
+    DeliveryDelete(ItemId),
+    /// Insert or replace a debounce window.
+    DebouncePut(Box<DebounceRow>),
+    /// Delete a debounce window.
+    DebounceDelete(u128),
+    /// Insert a batch.
+    BatchPut(Box<BatchRow>),
+    /// Insert an event of a batch.
+    BatchEventPut(Box<BatchEventRow>),
+    /// Delete a batch with its events.
+    BatchDelete(ItemId),
+    /// Remember a duplicate key that no run remembers.
+    KeyPut(KeyRow),
+    /// Forget it.
+    KeyDelete(u128),
+    /// Insert or replace how far a schedule has come.
+    SchedulePut(ScheduleRow),
+    /// Delete a schedule.
+    ScheduleDelete(FunctionId, std::sync::Arc<str>),
+    /// Insert a deferred run, or replace its status.
+    DeferPut(Box<DeferRow>),
+    /// Insert what a step gets instead of its own arguments.
+    InputPut(Box<StepInputRow>),
+    /// Record why an event did not simply start a function.
+    VerdictPut(Box<VerdictRow>),
 }
 
 /// An app.
@@ -69,6 +102,8 @@ pub struct FunctionRow {
     pub version: u32,
     /// Whether the app's last registration no longer had it.
     pub archived: bool,
+    /// Whether someone has paused it: it starts nothing and is not called.
+    pub paused: bool,
 }
 
 /// An event.
@@ -108,6 +143,8 @@ pub struct RunRow {
     pub queued_at: Timestamp,
     /// The values of its function's flow-control keys, as [`crate::flow::Keys`] writes them.
     pub keys: Option<String>,
+    /// Where it comes from, when that is more than an event.
+    pub origin: Option<Box<Origin>>,
     /// What changes while it runs.
     pub progress: RunProgress,
 }
@@ -140,6 +177,8 @@ pub struct RunEnd {
     pub ended_at: Timestamp,
     /// What it returned, or its error; nothing for a cancelled run.
     pub output: Option<SharedJson>,
+    /// Why it ended when its function did not end it.
+    pub cause: Option<Cause>,
 }
 
 /// A step's result.
@@ -161,10 +200,14 @@ pub struct StepRow {
     pub failed: bool,
     /// Failed attempts before.
     pub attempt: u32,
+    /// When it was first asked for.
+    pub queued_at: Timestamp,
     /// When the attempt began.
     pub started_at: Timestamp,
     /// When its end was recorded.
     pub ended_at: Timestamp,
+    /// What else there is to say of it, in JSON: [`crate::StepDetail`].
+    pub detail: Option<String>,
 }
 
 /// A failed attempt of a step or of the function.
@@ -190,21 +233,6 @@ pub struct AttemptRow {
     pub retry_at: Option<Timestamp>,
 }
 
-/// A queue item.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ItemRow {
-    /// The item.
-    pub id: ItemId,
-    /// Its run.
-    pub run: RunId,
-    /// What it does.
-    pub kind: ItemKind,
-    /// When.
-    pub due: Timestamp,
-    /// Failed attempts so far.
-    pub attempt: u32,
-}
-
 /// A throttle's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThrottleRow {
@@ -212,4 +240,119 @@ pub struct ThrottleRow {
     pub key: u128,
     /// The theoretical arrival time, in microseconds since the Unix epoch.
     pub tat_us: u64,
+}
+
+/// An event on its way to the waits that it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeliveryRow {
+    /// Waits made before this get it.
+    pub id: ItemId,
+    /// The event.
+    pub event: EventId,
+}
+
+/// A debounce window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DebounceRow {
+    /// Hash of function and key.
+    pub key: u128,
+    /// The function.
+    pub function: FunctionId,
+    /// When its first event came.
+    pub opened_at: Timestamp,
+    /// When it closes if no other event comes.
+    pub closes_at: Timestamp,
+    /// The time of its last event, in milliseconds since the Unix epoch.
+    pub ts_ms: i64,
+    /// The run that its last event starts when it closes: [`crate::schedule::Draft`] in JSON.
+    pub draft: String,
+}
+
+/// An open batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchRow {
+    /// The batch.
+    pub id: ItemId,
+    /// Hash of function and key.
+    pub key: u128,
+    /// The function.
+    pub function: FunctionId,
+    /// When it closes if it does not fill.
+    pub closes_at: Timestamp,
+    /// The values of the function's flow-control keys for its first event.
+    pub keys: Option<String>,
+}
+
+/// An event of an open batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchEventRow {
+    /// The batch.
+    pub batch: ItemId,
+    /// Which of its events, from 0.
+    pub position: u32,
+    /// The event.
+    pub event: EventId,
+    /// The size of its body.
+    pub bytes: u64,
+    /// Who invoked the function with it.
+    pub reply_to: Option<crate::origin::ReplyTo>,
+}
+
+/// A duplicate key of an event that shares a run with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Hash of function and event id.
+    pub key: u128,
+    /// When the event came.
+    pub at: Timestamp,
+}
+
+/// How far a schedule has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduleRow {
+    /// The function.
+    pub function: FunctionId,
+    /// The cron expression.
+    pub cron: std::sync::Arc<str>,
+    /// Ticks until this moment are dealt with.
+    pub after: Timestamp,
+}
+
+/// A run to be scheduled when another one ends.
+#[derive(Debug, Clone)]
+pub struct DeferRow {
+    /// The run that asked for it.
+    pub run: RunId,
+    /// The step that asked for it.
+    pub step: StepId,
+    /// The function to run.
+    pub slug: String,
+    /// What to give it: a JSON object. Nothing when there is nothing to give, or when it was called off.
+    pub input: Option<SharedJson>,
+    /// What its sender noted, in JSON.
+    pub meta: Option<SharedJson>,
+    /// Where it stands.
+    pub status: crate::DeferStatus,
+}
+
+/// Why an event did not simply start a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerdictRow {
+    /// The event.
+    pub event: EventId,
+    /// The function that listens to its name.
+    pub function: FunctionId,
+    /// What was decided.
+    pub verdict: crate::Verdict,
+}
+
+/// What a step of a repetition gets instead of its own arguments, until it has a result.
+#[derive(Debug, Clone)]
+pub struct StepInputRow {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+    /// A JSON array.
+    pub input: SharedJson,
 }

@@ -2,9 +2,10 @@
 
 use crate::decision::Decision;
 use crate::engine::Engine;
+use crate::input::Ask;
 use crate::item::ItemState;
 use crate::lifecycle::{Recorded, StepEnd};
-use crate::{Change, CheckpointedStep, ItemId, ItemRow, Timestamp};
+use crate::{Change, CheckpointedStep, ItemId, Timestamp};
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::{RunId, limits};
 
@@ -42,7 +43,7 @@ impl Engine {
             return Err(CheckpointError::NoRun);
         }
         let since = match self.items.get(&item) {
-            Some(found) if found.run == run => match found.state {
+            Some(found) if found.row.run == run => match found.state {
                 ItemState::InFlight {
                     generation: current,
                     since,
@@ -53,14 +54,20 @@ impl Engine {
                     }
                     since
                 }
-                ItemState::Later | ItemState::Ready => return Err(CheckpointError::Stale),
+                ItemState::Later | ItemState::Ready | ItemState::LookingBack => {
+                    return Err(CheckpointError::Stale);
+                }
             },
             _ => return Err(CheckpointError::Stale),
         };
         // All or nothing: what follows cannot fail half-way but for the run's own limits, which end it.
         for step in &steps {
             match step.op {
-                Opcode::StepRun | Opcode::Step | Opcode::StepPlanned => {}
+                Opcode::StepRun
+                | Opcode::Step
+                | Opcode::StepPlanned
+                | Opcode::DeferAdd
+                | Opcode::DeferAbort => {}
                 other => return Err(CheckpointError::Opcode(other)),
             }
             if step
@@ -71,12 +78,23 @@ impl Engine {
                 return Err(CheckpointError::OutputTooLarge);
             }
         }
-        let attempt = self.items[&item].attempt;
+        let attempt = self.items[&item].row.attempt;
         let mut progress = false;
         for step in steps
             .into_iter()
             .filter(|step| step.op != Opcode::StepPlanned)
         {
+            match step.ask {
+                Ask::Defer(deferral) => {
+                    self.add_defer(run, step.step, *deferral, out);
+                    continue;
+                }
+                Ask::AbortDefer(target) => {
+                    self.abort_defer(run, &target, out);
+                    continue;
+                }
+                _ => {}
+            }
             let end = StepEnd {
                 step: step.step,
                 op: step.op.as_str(),
@@ -84,7 +102,9 @@ impl Engine {
                 value: step.value.unwrap_or_else(crate::reply::no_data),
                 failed: false,
                 attempt,
+                queued_at: step.started_at.unwrap_or(since),
                 started_at: step.started_at.unwrap_or(since),
+                detail: None,
             };
             match self.record_step(run, end, now, out) {
                 Recorded::First => progress = true,
@@ -104,16 +124,10 @@ impl Engine {
             .items
             .get_mut(&item)
             .expect("the call's item was just there");
-        if progress && found.attempt > 0 {
-            found.attempt = 0;
-            let (kind, due) = (found.kind.clone(), found.due);
-            out.changes.push(Change::ItemPut(ItemRow {
-                id: item,
-                run,
-                kind,
-                due,
-                attempt: 0,
-            }));
+        if progress && found.row.attempt > 0 {
+            found.row.attempt = 0;
+            let row = found.row.clone();
+            out.changes.push(Change::ItemPut(Box::new(row)));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What the engine decided.
 
-use crate::{CancelError, Change, CheckpointError, Effect};
-use stepwell_protocol::AppId;
+use crate::{CancelError, Change, CheckpointError, Effect, Verdict};
+use stepwell_protocol::{AppId, RunId};
 
 /// Changes to write, effects to carry out afterwards, and what to answer whoever asked.
 #[derive(Debug, Default)]
@@ -30,4 +30,14 @@ pub enum Answer {
     Checkpointed(Result<(), CheckpointError>),
     /// What became of a wish to cancel.
     Cancelled(Result<(), CancelError>),
+    /// The run that a signal resumed, if one waited for it.
+    Signalled(Option<RunId>),
+    /// What became of an invocation; nothing when there is no such function.
+    Invoked(Option<Verdict>),
+    /// The run that repeats another; nothing when its function is gone.
+    Repeated(Option<RunId>),
+    /// Whether there is such a function to pause.
+    Paused(bool),
+    /// What an audit found wrong, and mended: a text each.
+    Audited(Vec<String>),
 }

@@ -1,7 +1,8 @@
 //! Effects: what the world is asked to do once the changes are durable.
 
-use crate::{ItemId, RunStatus};
+use crate::{ItemId, RunStatus, Timestamp};
 use std::sync::Arc;
+use stepwell_protocol::gateway::Request;
 use stepwell_protocol::{FunctionId, RunId, StepId};
 
 /// Something to do once the decision's changes are durable.
@@ -11,6 +12,48 @@ pub enum Effect {
     Call(Box<Call>),
     /// Build the events of a run's end and report them as [`crate::Input::Announced`].
     Announce(Announcement),
+    /// Give up a call: its run was cancelled. Its answer, if one comes, is still to be reported, or else that the call
+    /// was not made.
+    GiveUp {
+        /// The queue item of the call.
+        item: ItemId,
+        /// The dispatch of the call.
+        generation: u64,
+    },
+    /// Make an HTTP request and report what it gave as [`crate::Input::Fetched`].
+    Fetch(Box<Fetch>),
+    /// Find an event of the past and report it as [`crate::Input::LookedBack`].
+    LookBack(Box<LookBack>),
+    /// Report an event as [`crate::Input::Delivered`].
+    Deliver(crate::DeliveryRow),
+}
+
+/// An HTTP request to make.
+#[derive(Debug, Clone)]
+pub struct Fetch {
+    /// The queue item, which the report must name.
+    pub item: ItemId,
+    /// Which dispatch, which the report must name.
+    pub generation: u64,
+    /// The run.
+    pub run: RunId,
+    /// The request.
+    pub request: Arc<Request>,
+}
+
+/// A question about the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookBack {
+    /// The queue item of the wait, which the report must name.
+    pub item: ItemId,
+    /// Its run, whose own events do not count.
+    pub run: RunId,
+    /// The event's name.
+    pub name: Arc<str>,
+    /// Which of the events: [`crate::waits::condition_holds`].
+    pub condition: Option<Arc<str>>,
+    /// Events that came in from this moment on, the earliest first.
+    pub since: Timestamp,
 }
 
 /// A call to make.
@@ -44,6 +87,8 @@ pub struct Call {
     pub request_version: i32,
     /// Whether steps must be planned rather than run at once.
     pub force_plan: bool,
+    /// The runs that it has deferred, and whether they can still be called off.
+    pub defers: Vec<(StepId, bool)>,
 }
 
 /// A run's end that someone listens for.

@@ -1,25 +1,34 @@
 //! Flow control: one file a rule.
 
+pub mod batch;
+pub mod cancel_on;
 pub mod concurrency;
+pub mod cron;
+pub mod debounce;
 pub mod idempotency;
 pub mod priority;
 pub mod rate_limit;
+pub mod singleton;
 pub mod throttle;
+pub mod timeouts;
 
 use crate::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use smallvec::SmallVec;
 use stepwell_expr::{Bindings, Expr};
 
 /// The values of a function's flow-control keys for one run. They are taken from the run's event once, when it
-/// is scheduled; the limits themselves follow the function's latest version.
+/// comes in; the limits themselves follow the function's latest version.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Keys {
-    /// For each concurrency limit: hash of its definition, and hash of where its value counts.
-    pub concurrency: SmallVec<[(u64, u128); 2]>,
+    /// For each limit on executing steps: hash of its definition, and hash of where its value counts.
+    pub concurrency: Vec<(u64, u128)>,
+    /// The same for limits on unfinished runs.
+    pub runs: Vec<(u64, u128)>,
     /// Hash of the throttle's bucket.
     pub throttle: Option<u128>,
+    /// Hash of the place that only one run may have.
+    pub singleton: Option<u128>,
     /// Seconds by which the run goes before others of its time.
     pub priority_s: i64,
 }
@@ -31,35 +40,56 @@ impl Keys {
         if *self == Self::default() {
             return None;
         }
-        let concurrency: Vec<Value> = self
-            .concurrency
-            .iter()
-            .map(|(limit, value)| json!([format!("{limit:x}"), format!("{value:x}")]))
-            .collect();
-        let throttle = self.throttle.map(|key| format!("{key:x}"));
-        Some(
-            json!({"concurrency": concurrency, "throttle": throttle, "priority": self.priority_s})
-                .to_string(),
-        )
+        let limits = |limits: &[(u64, u128)]| -> Vec<Value> {
+            limits
+                .iter()
+                .map(|(limit, value)| json!([format!("{limit:x}"), format!("{value:x}")]))
+                .collect()
+        };
+        let key = |key: Option<u128>| key.map(|key| format!("{key:x}"));
+        let mut text = json!({
+            "concurrency": limits(&self.concurrency),
+            "throttle": key(self.throttle),
+            "priority": self.priority_s,
+        });
+        if !self.runs.is_empty() {
+            text["runs"] = limits(&self.runs).into();
+        }
+        if self.singleton.is_some() {
+            text["singleton"] = key(self.singleton).into();
+        }
+        Some(text.to_string())
     }
 
     /// Reads what [`Keys::encode`] wrote; `None` when it did not.
     #[must_use]
     pub fn decode(text: &str) -> Option<Self> {
         let value: Value = serde_json::from_str(text).ok()?;
-        let mut keys = Self::default();
-        for pair in value["concurrency"].as_array()? {
-            let limit = u64::from_str_radix(pair[0].as_str()?, 16).ok()?;
-            let value = u128::from_str_radix(pair[1].as_str()?, 16).ok()?;
-            keys.concurrency.push((limit, value));
-        }
-        keys.throttle = match &value["throttle"] {
-            Value::Null => None,
-            key => Some(u128::from_str_radix(key.as_str()?, 16).ok()?),
+        let limits = |value: &Value| -> Option<Vec<(u64, u128)>> {
+            let pairs = value.as_array()?.iter();
+            pairs
+                .map(|pair| {
+                    let limit = u64::from_str_radix(pair[0].as_str()?, 16).ok()?;
+                    let value = u128::from_str_radix(pair[1].as_str()?, 16).ok()?;
+                    Some((limit, value))
+                })
+                .collect()
         };
-        // Rows of before have none.
-        keys.priority_s = value["priority"].as_i64().unwrap_or(0);
-        Some(keys)
+        let key = |value: &Value| match value {
+            Value::Null => Some(None),
+            key => u128::from_str_radix(key.as_str()?, 16).ok().map(Some),
+        };
+        Some(Self {
+            concurrency: limits(&value["concurrency"])?,
+            // Rows of before have none of what follows.
+            runs: match &value["runs"] {
+                Value::Null => Vec::new(),
+                runs => limits(runs)?,
+            },
+            throttle: key(&value["throttle"])?,
+            singleton: key(&value["singleton"])?,
+            priority_s: value["priority"].as_i64().unwrap_or(0),
+        })
     }
 }
 
@@ -100,13 +130,17 @@ mod tests {
     #[test]
     fn keys_read_back() {
         let keys = Keys {
-            concurrency: SmallVec::from_vec(vec![(1, u128::MAX), (u64::MAX, 2)]),
+            concurrency: vec![(1, u128::MAX), (u64::MAX, 2)],
+            runs: vec![(3, 4)],
             throttle: Some(9),
+            singleton: Some(0),
             priority_s: -5,
         };
         assert_eq!(Keys::decode(&keys.encode().unwrap()), Some(keys));
         assert_eq!(Keys::default().encode(), None);
         assert_eq!(Keys::decode("{}"), None);
+        let of_before = r#"{"concurrency": [], "throttle": "a"}"#;
+        assert_eq!(Keys::decode(of_before).unwrap().throttle, Some(10));
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! Functions: a registered configuration, checked and compiled.
 
 use crate::FunctionRow;
+use crate::flow::batch::Batch;
+use crate::flow::cancel_on::CancelOn;
 use crate::flow::concurrency::Limit;
+use crate::flow::cron::Schedule;
+use crate::flow::debounce::Debounce;
 use crate::flow::rate_limit::RateLimit;
+use crate::flow::singleton::Singleton;
 use crate::flow::throttle::Throttle;
+use crate::flow::timeouts::Timeouts;
 use std::sync::Arc;
 use stepwell_expr::Expr;
 use stepwell_protocol::config::{FunctionConfig, Trigger as TriggerConfig};
@@ -26,14 +32,28 @@ pub struct Function {
     pub url: Arc<str>,
     /// Attempts of each step and of the function.
     pub attempts_max: u32,
-    /// What starts it.
+    /// Which events start it.
     pub triggers: Vec<Trigger>,
+    /// When it starts by itself.
+    pub schedules: Vec<Schedule>,
     /// How many of its steps may execute at once.
     pub concurrency: Vec<Limit>,
+    /// How many of its runs may be under way at once.
+    pub run_limits: Vec<Limit>,
     /// How often it may start: starts over the rate wait.
     pub throttle: Option<Throttle>,
     /// How often it may start: starts over the rate are dropped.
     pub rate_limit: Option<RateLimit>,
+    /// It starts when events have stopped coming for a while.
+    pub debounce: Option<Debounce>,
+    /// It runs for several events at once.
+    pub batch: Option<Batch>,
+    /// At most one unfinished run.
+    pub singleton: Option<Singleton>,
+    /// Which events cancel its runs.
+    pub cancel_on: Vec<CancelOn>,
+    /// How long its runs may wait and take.
+    pub timeouts: Timeouts,
     /// Which of its runs go first: an expression of seconds.
     pub priority: Option<Expr>,
     /// Its configuration as registered, in JSON.
@@ -42,6 +62,8 @@ pub struct Function {
     pub version: u32,
     /// Whether the app's last registration no longer had it.
     pub archived: bool,
+    /// Whether someone has paused it.
+    pub paused: bool,
 }
 
 /// What starts a function.
@@ -119,10 +141,30 @@ impl Function {
         if slug.is_empty() {
             problems.add("name", "A function name is required");
         }
-        refuse_unsupported(config, &mut problems);
+        refuse_combinations(config, &mut problems);
         let url = compile_step(config, &mut problems);
-        let triggers = compile_triggers(&config.triggers, &mut problems);
-        let concurrency = Limit::compile_all(&config.concurrency, &mut problems);
+        let (triggers, schedules) = compile_triggers(&config.triggers, &mut problems);
+        let concurrency = Limit::compile_steps(&config.concurrency, &mut problems);
+        let run_limits = Limit::compile_runs(&config.concurrency, &mut problems);
+        let debounce = config
+            .debounce
+            .as_ref()
+            .and_then(|debounce| Debounce::compile(debounce, &mut problems));
+        let batch = config
+            .batch_events
+            .as_ref()
+            .and_then(|batch| Batch::compile(batch, &mut problems));
+        let singleton = config
+            .singleton
+            .as_ref()
+            .and_then(|singleton| Singleton::compile(singleton, &mut problems));
+        let cancel_on = CancelOn::compile_all(&config.cancel, &mut problems);
+        let timeouts = config
+            .timeouts
+            .as_ref()
+            .map_or_else(Timeouts::default, |timeouts| {
+                Timeouts::compile(timeouts, &mut problems)
+            });
         let throttle = config
             .throttle
             .as_ref()
@@ -156,13 +198,21 @@ impl Function {
             url: url.into(),
             attempts_max: retries.min(limits::RETRIES_MAX) + 1,
             triggers,
+            schedules,
             concurrency,
+            run_limits,
             throttle,
             rate_limit,
+            debounce,
+            batch,
+            singleton,
+            cancel_on,
+            timeouts,
             priority,
             config: serde_json::to_string(config).expect("a configuration has only string keys"),
             version: 1,
             archived: false,
+            paused: false,
         })
     }
 
@@ -187,6 +237,7 @@ impl Function {
             config: row.config.clone(),
             version: row.version,
             archived: row.archived,
+            paused: row.paused,
             ..function
         })
     }
@@ -202,6 +253,7 @@ impl Function {
             config: self.config.clone(),
             version: self.version,
             archived: self.archived,
+            paused: self.paused,
         }
     }
 }
@@ -235,32 +287,39 @@ impl Problems {
     }
 }
 
-/// What this server does not do yet must not be ignored in silence: the function would run wrongly.
-fn refuse_unsupported(config: &FunctionConfig, problems: &mut Problems) {
-    let asked = [
-        ("batchEvents", config.batch_events.is_some()),
-        ("debounce", config.debounce.is_some()),
-        ("singleton", config.singleton.is_some()),
-        ("cancel", !config.cancel.is_empty()),
+/// Options that contradict each other.
+fn refuse_combinations(config: &FunctionConfig, problems: &mut Problems) {
+    if config.batch_events.is_none() {
+        return;
+    }
+    let combinations = [
         (
-            "timeouts",
-            config
-                .timeouts
-                .as_ref()
-                .is_some_and(|timeouts| timeouts.start.is_some() || timeouts.finish.is_some()),
+            "cancel",
+            !config.cancel.is_empty(),
+            "Batching and cancellation are mutually exclusive",
         ),
-        ("concurrency.fn", !config.concurrency.runs.is_empty()),
         (
-            "triggers.cron",
-            config.triggers.iter().any(|trigger| trigger.cron.is_some()),
+            "debounce",
+            config.debounce.is_some(),
+            "Batching and debouncing are mutually exclusive",
+        ),
+        (
+            "singleton",
+            config.singleton.is_some(),
+            "Batching and singletons are mutually exclusive",
+        ),
+        (
+            "priority.run",
+            config
+                .priority
+                .as_ref()
+                .is_some_and(|priority| priority.run.is_some()),
+            "A function cannot specify Priority.Run and Batch together",
         ),
     ];
-    for (place, asked) in asked {
+    for (place, asked, message) in combinations {
         if asked {
-            problems.add(
-                place,
-                "this version of Stepwell does not support it; remove it to register the function",
-            );
+            problems.add(place, message);
         }
     }
 }
@@ -288,7 +347,10 @@ fn compile_step(config: &FunctionConfig, problems: &mut Problems) -> String {
     url
 }
 
-fn compile_triggers(configs: &[TriggerConfig], problems: &mut Problems) -> Vec<Trigger> {
+fn compile_triggers(
+    configs: &[TriggerConfig],
+    problems: &mut Problems,
+) -> (Vec<Trigger>, Vec<Schedule>) {
     if configs.len() > limits::TRIGGERS_MAX {
         problems.add(
             "triggers",
@@ -297,12 +359,26 @@ fn compile_triggers(configs: &[TriggerConfig], problems: &mut Problems) -> Vec<T
                 limits::TRIGGERS_MAX
             ),
         );
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     let mut triggers: Vec<Trigger> = Vec::new();
+    let mut schedules: Vec<Schedule> = Vec::new();
     for (index, config) in configs.iter().enumerate() {
+        if let Some(cron) = config.cron.as_deref().filter(|cron| !cron.is_empty()) {
+            if schedules.iter().any(|known| known.source() == cron) {
+                problems.add(
+                    format!("triggers[{index}].cron"),
+                    format!("duplicate cron expression: {cron}"),
+                );
+                continue;
+            }
+            match Schedule::parse(cron, config.jitter.as_deref()) {
+                Ok(schedule) => schedules.push(schedule),
+                Err(error) => problems.add(format!("triggers[{index}].cron"), error.to_string()),
+            }
+        }
         let Some(event) = config.event.as_deref().filter(|event| !event.is_empty()) else {
-            if config.cron.is_none() {
+            if config.cron.as_deref().unwrap_or("").is_empty() {
                 problems.add(
                     format!("triggers[{index}]"),
                     "a trigger needs an event or a cron expression",
@@ -340,7 +416,7 @@ fn compile_triggers(configs: &[TriggerConfig], problems: &mut Problems) -> Vec<T
             condition,
         });
     }
-    triggers
+    (triggers, schedules)
 }
 
 fn slugify(name: &str) -> String {

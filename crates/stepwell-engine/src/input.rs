@@ -2,7 +2,9 @@
 
 use crate::function::Function;
 use crate::{AppRow, ItemId, Timestamp};
+use serde_json::Value;
 use std::sync::Arc;
+use stepwell_protocol::gateway::Request;
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::{Failure, RetryAfter};
 use stepwell_protocol::{EventId, RunId, SharedJson, StepId, UserError};
@@ -43,6 +45,54 @@ pub enum Input {
     },
     /// Someone wants a run cancelled.
     CancelRun(RunId),
+    /// An HTTP request was answered, or could not be made.
+    Fetched {
+        /// The queue item of the request.
+        item: ItemId,
+        /// The dispatch of the request.
+        generation: u64,
+        /// What the step gets, i.e. already wrapped; or why there is none.
+        result: Result<SharedJson, Box<FetchFailure>>,
+    },
+    /// The past has been looked through for a wait.
+    LookedBack {
+        /// The queue item of the wait.
+        item: ItemId,
+        /// The event that matches it, if one does.
+        event: Option<Box<NewEvent>>,
+    },
+    /// An event is read again, to reach more of the waits that it matches.
+    Delivered {
+        /// The delivery.
+        id: ItemId,
+        /// The event; nothing when it is gone.
+        event: Option<Box<NewEvent>>,
+    },
+    /// A signal comes.
+    SignalSent {
+        /// Its name.
+        signal: String,
+        /// What it carries.
+        data: SharedJson,
+    },
+    /// Someone wants a function run, whatever its triggers.
+    FunctionInvoked {
+        /// The function's public id, or its internal one.
+        function: String,
+        /// The event of the invocation.
+        event: Box<NewEvent>,
+    },
+    /// Someone wants a run repeated.
+    RunRepeated(Box<Repetition>),
+    /// Someone wants a function paused, or no longer.
+    FunctionPaused {
+        /// The function.
+        function: stepwell_protocol::FunctionId,
+        /// Whether it is to be paused.
+        paused: bool,
+    },
+    /// It is time to check some of what is live.
+    Audit,
     /// [`crate::Engine::next_due`] has come.
     TimersDue,
 }
@@ -113,12 +163,127 @@ pub struct ReportedOp {
     pub value: Option<SharedJson>,
     /// The error of `StepError` and `StepFailed`.
     pub error: Option<UserError>,
-    /// How long a `Sleep` is asked to take, as a time string or a moment; empty for other ops.
-    pub sleep: String,
+    /// What else it asks for.
+    pub ask: Ask,
     /// Whether one ended step of a parallel group is enough to go on.
     pub race: bool,
     /// When the SDK says the step began.
     pub started_at: Option<Timestamp>,
+}
+
+/// What an op asks for besides what all ops carry.
+#[derive(Debug, Clone, Default)]
+pub enum Ask {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// To sleep this long, or until then.
+    Sleep(String),
+    /// To wait for an event.
+    Event(Box<EventWait>),
+    /// To wait for a signal.
+    Signal(Box<SignalWait>),
+    /// To run another function.
+    Invoke(Box<Invocation>),
+    /// To make an HTTP request; or why that cannot be.
+    Request(Result<Arc<Request>, String>),
+    /// To schedule a run when this one ends.
+    Defer(Box<Deferral>),
+    /// To call that off.
+    AbortDefer(StepId),
+}
+
+/// A wait for an event. Times are time strings or moments.
+#[derive(Debug, Clone)]
+pub struct EventWait {
+    /// The event's name.
+    pub event: String,
+    /// Which of the events, as [`crate::waits::condition_for`] gives it.
+    pub condition: Result<Option<Arc<str>>, String>,
+    /// When it gives up; at once when empty.
+    pub timeout: String,
+    /// Events of so long ago count, too, in milliseconds.
+    pub look_back_ms: Option<u64>,
+}
+
+/// A wait for a signal.
+#[derive(Debug, Clone)]
+pub struct SignalWait {
+    /// The signal's name.
+    pub signal: String,
+    /// When it gives up; after a year when empty.
+    pub timeout: String,
+    /// Whether it takes the name from another wait.
+    pub replaces: bool,
+}
+
+/// A function to run.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Its public id, or its internal one.
+    pub function: String,
+    /// What it gets: `data`, `user`, `v`, `meta` and perhaps an `id`.
+    pub payload: Value,
+    /// When the step stops waiting; after a year when empty.
+    pub timeout: String,
+}
+
+/// A run to schedule when another one ends.
+#[derive(Debug, Clone)]
+pub struct Deferral {
+    /// The function's id.
+    pub slug: String,
+    /// What it gets: a JSON object.
+    pub input: Option<SharedJson>,
+    /// What the sender notes, in JSON.
+    pub meta: Option<SharedJson>,
+}
+
+/// Why an HTTP request gave nothing.
+#[derive(Debug, Clone)]
+pub struct FetchFailure {
+    /// What the step gets.
+    pub error: UserError,
+    /// When a retry may come, if the other side said so.
+    pub retry_after: Option<RetryAfter>,
+    /// Whether another attempt may fare better.
+    pub retriable: bool,
+}
+
+/// A run to repeat, with what is to be taken over from it.
+#[derive(Debug, Clone)]
+pub struct Repetition {
+    /// The run to repeat; the first one, if it is a repetition itself.
+    pub original: RunId,
+    /// Its function.
+    pub function: stepwell_protocol::FunctionId,
+    /// The event that started it.
+    pub event: EventId,
+    /// The event's name.
+    pub event_name: String,
+    /// The event's body.
+    pub body: SharedJson,
+    /// Steps that keep their results, in order.
+    pub steps: Vec<KeptStep>,
+    /// The step to begin from, if it runs in a call of its own.
+    pub target: Option<StepId>,
+    /// What that step gets instead of its own arguments: a JSON array.
+    pub input: Option<(StepId, SharedJson)>,
+}
+
+/// A step that keeps its result in a repetition.
+#[derive(Debug, Clone)]
+pub struct KeptStep {
+    /// The step.
+    pub step: StepId,
+    /// The op that reported it.
+    pub op: Opcode,
+    /// Its name for people.
+    pub name: String,
+    /// Its value.
+    pub value: SharedJson,
+    /// Whether it had failed.
+    pub failed: bool,
 }
 
 /// One step of a checkpoint.

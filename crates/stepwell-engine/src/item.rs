@@ -1,7 +1,9 @@
 //! Queue items: the work that a run waits for.
 
 use crate::Timestamp;
+use crate::waits::WaitFor;
 use std::fmt;
+use std::sync::Arc;
 use stepwell_protocol::{RunId, StepId};
 
 /// A queue item. Ids increase with time, also across restarts.
@@ -18,7 +20,8 @@ impl ItemId {
     }
 
     /// About when the item was made.
-    pub(crate) fn made_at(self) -> Timestamp {
+    #[must_use]
+    pub fn made_at(self) -> Timestamp {
         Timestamp::from_ms(self.0 / IDS_PER_MS)
     }
 }
@@ -44,10 +47,16 @@ pub enum ItemKind {
     Discovery(Option<StepId>),
     /// Calls the function to run this one planned step.
     Step(StepId),
-    /// Ends this sleep, then calls the function unless other steps of its group are still pending.
+    /// Ends this sleep.
     Sleep(StepId),
-    /// Ends this sleep, then calls the function whatever else is pending.
-    RacingSleep(StepId),
+    /// Gives up this wait for an event.
+    WaitForEvent(StepId),
+    /// Gives up this wait for a signal.
+    WaitForSignal(StepId),
+    /// Gives up waiting for the function that this step invoked.
+    Invoke(StepId),
+    /// Makes the HTTP request that this step asked for.
+    Gateway(StepId),
     /// Tells the world that the run has ended.
     Announce,
 }
@@ -61,7 +70,10 @@ impl ItemKind {
             Self::Discovery(_) => "discovery",
             Self::Step(_) => "step",
             Self::Sleep(_) => "sleep",
-            Self::RacingSleep(_) => "racing-sleep",
+            Self::WaitForEvent(_) => "wait-for-event",
+            Self::WaitForSignal(_) => "wait-for-signal",
+            Self::Invoke(_) => "invoke",
+            Self::Gateway(_) => "gateway",
             Self::Announce => "announce",
         }
     }
@@ -72,7 +84,12 @@ impl ItemKind {
         match self {
             Self::Start | Self::Announce => None,
             Self::Discovery(cause) => cause.as_ref(),
-            Self::Step(step) | Self::Sleep(step) | Self::RacingSleep(step) => Some(step),
+            Self::Step(step)
+            | Self::Sleep(step)
+            | Self::WaitForEvent(step)
+            | Self::WaitForSignal(step)
+            | Self::Invoke(step)
+            | Self::Gateway(step) => Some(step),
         }
     }
 
@@ -82,11 +99,71 @@ impl ItemKind {
         match (name, step) {
             ("start", None) => Some(Self::Start),
             ("discovery", cause) => Some(Self::Discovery(cause)),
+            ("announce", None) => Some(Self::Announce),
             ("step", Some(step)) => Some(Self::Step(step)),
             ("sleep", Some(step)) => Some(Self::Sleep(step)),
-            ("racing-sleep", Some(step)) => Some(Self::RacingSleep(step)),
-            ("announce", None) => Some(Self::Announce),
+            ("wait-for-event", Some(step)) => Some(Self::WaitForEvent(step)),
+            ("wait-for-signal", Some(step)) => Some(Self::WaitForSignal(step)),
+            ("invoke", Some(step)) => Some(Self::Invoke(step)),
+            ("gateway", Some(step)) => Some(Self::Gateway(step)),
             _ => None,
+        }
+    }
+
+    /// Whether its time ends the step by itself, without a call or a request.
+    pub(crate) fn ends_by_itself(&self) -> bool {
+        matches!(
+            self,
+            Self::Sleep(_) | Self::WaitForEvent(_) | Self::WaitForSignal(_) | Self::Invoke(_)
+        )
+    }
+
+    /// The op that made the item, as steps record it.
+    pub(crate) fn op(&self) -> &'static str {
+        match self {
+            Self::Sleep(_) => "Sleep",
+            Self::WaitForEvent(_) => "WaitForEvent",
+            Self::WaitForSignal(_) => "WaitForSignal",
+            Self::Invoke(_) => "InvokeFunction",
+            Self::Gateway(_) => "Gateway",
+            Self::Start | Self::Discovery(_) | Self::Step(_) | Self::Announce => "StepRun",
+        }
+    }
+}
+
+/// A queue item: what the store keeps of it, and what the engine knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemRow {
+    /// The item.
+    pub id: ItemId,
+    /// Its run.
+    pub run: RunId,
+    /// What it does.
+    pub kind: ItemKind,
+    /// When.
+    pub due: Timestamp,
+    /// Failed attempts so far.
+    pub attempt: u32,
+    /// Whether the end of its step is enough to go on, whatever else of its parallel group is pending.
+    pub race: bool,
+    /// The step's name for people, where the step does not say it again at its end.
+    pub title: Option<Arc<str>>,
+    /// What a waiting item waits for besides its time.
+    pub wait: Option<Box<WaitFor>>,
+}
+
+impl ItemRow {
+    /// An item without more to it.
+    pub(crate) fn new(id: ItemId, run: RunId, kind: ItemKind, due: Timestamp) -> Self {
+        Self {
+            id,
+            run,
+            kind,
+            due,
+            attempt: 0,
+            race: false,
+            title: None,
+            wait: None,
         }
     }
 }
@@ -94,10 +171,7 @@ impl ItemKind {
 /// A queue item as the engine holds it.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
-    pub(crate) run: RunId,
-    pub(crate) kind: ItemKind,
-    pub(crate) due: Timestamp,
-    pub(crate) attempt: u32,
+    pub(crate) row: ItemRow,
     pub(crate) state: ItemState,
 }
 
@@ -114,4 +188,6 @@ pub(crate) enum ItemState {
         since: Timestamp,
         steps_ended: usize,
     },
+    /// Its time has come, but what was asked about the past is not answered yet.
+    LookingBack,
 }

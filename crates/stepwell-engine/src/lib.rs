@@ -12,9 +12,13 @@
 
 mod announce;
 mod arrival;
+mod audit;
+mod batches;
 mod change;
 mod checkpoint;
 mod decision;
+mod deliver;
+mod detail;
 mod effect;
 mod engine;
 pub mod flow;
@@ -23,31 +27,52 @@ mod ids;
 mod input;
 mod item;
 mod lifecycle;
+mod load;
+mod ops;
+mod origin;
 mod queue;
+mod repeat;
 mod reply;
 mod retry;
 mod run;
+mod schedule;
 mod snapshot;
+mod standing;
 mod status;
 mod sync;
+mod ticking;
 mod timestamp;
 mod triggers;
+mod verdict;
+pub mod waits;
+mod windows;
 
 pub use change::{
-    AppRow, AttemptRow, Change, EventRow, FunctionRow, ItemRow, RunEnd, RunProgress, RunRow,
-    StepRow, ThrottleRow,
+    AppRow, AttemptRow, BatchEventRow, BatchRow, Change, DebounceRow, DeferRow, DeliveryRow,
+    EventRow, FunctionRow, KeyRow, RunEnd, RunProgress, RunRow, ScheduleRow, StepInputRow, StepRow,
+    ThrottleRow, VerdictRow,
 };
 pub use checkpoint::CheckpointError;
 pub use decision::{Answer, Decision};
-pub use effect::{Announcement, Call, Effect};
-pub use engine::{Config, Engine, LoadError};
+pub use detail::StepDetail;
+pub use effect::{Announcement, Call, Effect, Fetch, LookBack};
+pub use engine::{Config, Engine};
 pub use ids::IdSource;
 pub use input::{
-    AppSync, CheckpointedStep, Input, NewEvent, ReportedOp, ReportedOutcome, ReportedReply,
+    AppSync, Ask, CheckpointedStep, Deferral, EventWait, FetchFailure, Input, Invocation, KeptStep,
+    NewEvent, Repetition, ReportedOp, ReportedOutcome, ReportedReply, SignalWait,
 };
-pub use item::{ItemId, ItemKind};
+pub use item::{ItemId, ItemKind, ItemRow};
+pub use load::LoadError;
+pub use ops::defer::DeferStatus;
+pub use ops::invoke::invocation_event;
+pub use origin::{Origin, ReplyTo};
 pub use retry::Backoff;
 pub use run::CancelError;
 pub use snapshot::Snapshot;
-pub use status::{IllegalTransition, RunStatus};
+pub use standing::Standing;
+pub use status::{Cause, IllegalTransition, RunStatus};
+pub use ticking::CatchUp;
 pub use timestamp::Timestamp;
+pub use verdict::Verdict;
+pub use waits::{CancelRow, WaitFor};

@@ -6,9 +6,10 @@ use crate::flow::hash;
 use crate::item::{Item, ItemState};
 use crate::queue::{Hurdles, LaneKey, Limits, Next};
 use crate::run::{CancelError, Run};
+use crate::waits::WaitFor;
 use crate::{
-    Announcement, Call, Change, Effect, ItemId, ItemKind, ItemRow, RunEnd, RunStatus, StepRow,
-    Timestamp,
+    Announcement, Call, Cause, Change, DeferStatus, Effect, ItemId, ItemKind, ItemRow, RunEnd,
+    RunStatus, StepRow, Timestamp,
 };
 use std::sync::Arc;
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
@@ -22,7 +23,9 @@ pub(crate) struct StepEnd {
     pub(crate) value: SharedJson,
     pub(crate) failed: bool,
     pub(crate) attempt: u32,
+    pub(crate) queued_at: Timestamp,
     pub(crate) started_at: Timestamp,
+    pub(crate) detail: Option<String>,
 }
 
 /// What became of recording a step's result.
@@ -47,30 +50,59 @@ impl Engine {
         now: Timestamp,
         out: &mut Decision,
     ) {
-        let id = self.next_item_id(now);
-        out.changes.push(Change::ItemPut(ItemRow {
-            id,
-            run,
-            kind: kind.clone(),
-            due,
-            attempt: 0,
-        }));
-        self.items.insert(
-            id,
-            Item {
-                run,
-                kind,
-                due,
-                attempt: 0,
-                state: ItemState::Later,
-            },
-        );
+        let row = ItemRow::new(self.next_item_id(now), run, kind, due);
+        self.add_item_row(row, now, out);
+    }
+
+    pub(crate) fn add_item_row(&mut self, row: ItemRow, now: Timestamp, out: &mut Decision) {
+        let id = row.id;
+        out.changes.push(Change::ItemPut(Box::new(row.clone())));
+        self.insert_item(row);
+        self.schedule_item(id, now, out);
+    }
+
+    /// Takes an item in, without a place yet.
+    pub(crate) fn insert_item(&mut self, row: ItemRow) {
+        let id = row.id;
         self.runs
-            .get_mut(&run)
+            .get_mut(&row.run)
             .expect("items are added to unfinished runs")
             .items
             .push(id);
-        self.schedule_item(id, now, out);
+        match row.wait.as_deref() {
+            Some(WaitFor::Event {
+                name, condition, ..
+            }) => self.waits.add(id, name, condition.as_ref()),
+            Some(WaitFor::Signal { name, holds: true }) => {
+                self.waits.signals.insert(Arc::clone(name), id);
+            }
+            _ => {}
+        }
+        let state = ItemState::Later;
+        self.items.insert(id, Box::new(Item { row, state }));
+    }
+
+    /// What an item waits for concerns it no more.
+    pub(crate) fn forget_wait(&mut self, id: ItemId) {
+        let row = &self.items[&id].row;
+        match row.wait.as_deref() {
+            Some(WaitFor::Event { name, .. }) => self.waits.remove(id, name),
+            Some(WaitFor::Signal { name, .. }) => {
+                if self.waits.signals.get(name) == Some(&id) {
+                    self.waits.signals.remove(name);
+                }
+            }
+            Some(WaitFor::Response { .. }) => self.requests.remove(id),
+            Some(WaitFor::Invoke { .. }) | None => {}
+        }
+    }
+
+    /// Takes an item that is not due yet off the timer.
+    pub(crate) fn take_off_the_timer(&mut self, id: ItemId) {
+        let item = &self.items[&id];
+        if item.state == ItemState::Later {
+            self.timers.remove(&(item.row.due, Timer::Item(id)));
+        }
     }
 
     /// Adds the call that finds out what comes next, unless one is queued already.
@@ -94,10 +126,10 @@ impl Engine {
         !run.pending.is_empty() && run.items.len() > 1
     }
 
-    fn has_queued_discovery(&self, run: RunId) -> bool {
+    pub(crate) fn has_queued_discovery(&self, run: RunId) -> bool {
         self.runs[&run].items.iter().any(|id| {
             let item = &self.items[id];
-            matches!(item.kind, ItemKind::Discovery(_) | ItemKind::Start)
+            matches!(item.row.kind, ItemKind::Discovery(_) | ItemKind::Start)
                 && !matches!(item.state, ItemState::InFlight { .. })
         })
     }
@@ -108,84 +140,54 @@ impl Engine {
             .items
             .get_mut(&id)
             .expect("only known items are scheduled");
-        if item.due > now {
+        if item.row.due > now {
             item.state = ItemState::Later;
-            self.timers.insert((item.due, Timer::Item(id)));
+            self.timers.insert((item.row.due, Timer::Item(id)));
             return;
         }
-        if let ItemKind::Sleep(step) | ItemKind::RacingSleep(step) = &item.kind {
-            let step = step.clone();
-            self.end_sleep(id, step, now, out);
+        if item.row.kind.ends_by_itself() {
+            if let Some(WaitFor::Event {
+                since_ms: Some(_), ..
+            }) = item.row.wait.as_deref()
+            {
+                item.state = ItemState::LookingBack;
+                return;
+            }
+            self.give_up_waiting(id, now, out);
             return;
         }
         item.state = ItemState::Ready;
-        let run = &self.runs[&item.run];
-        let key = lane_key(run, &item.kind);
+        let run = &self.runs[&item.row.run];
+        let key = lane_key(run, &item.row.kind);
         let hurdles = || Hurdles {
             gates: run.keys.concurrency.clone(),
+            run_gates: if key.starts {
+                run.keys.runs.clone()
+            } else {
+                Vec::new()
+            },
             bucket: run.keys.throttle.filter(|_| key.starts),
         };
         self.queue.push(key, hurdles, run.score(), id);
     }
 
-    fn end_sleep(&mut self, id: ItemId, step: StepId, now: Timestamp, out: &mut Decision) {
-        let run_id = self.items[&id].run;
-        let race = matches!(self.items[&id].kind, ItemKind::RacingSleep(_));
-        let end = StepEnd {
-            step: step.clone(),
-            op: "Sleep",
-            name: String::new(),
-            value: stepwell_protocol::shared_json("null".to_owned()).expect("null is JSON"),
-            failed: false,
-            attempt: 0,
-            started_at: id.made_at(),
-        };
-        match self.record_step(run_id, end, now, out) {
-            Recorded::First | Recorded::Repeated => {}
-            Recorded::TooMany => return self.fail_for_steps(run_id, now, out),
-            Recorded::TooLarge => return self.fail_for_state(run_id, now, out),
-        }
-        let goes_on = race || !self.waits_for_group(run_id);
-        if goes_on {
-            self.allow_immediate(run_id, out);
-        }
-        if !goes_on || self.has_queued_discovery(run_id) {
-            self.remove_item(id, out);
-            return;
-        }
-        let item = self.items.get_mut(&id).expect("the sleep was just there");
-        item.kind = ItemKind::Discovery(Some(step));
-        item.due = now;
-        out.changes.push(Change::ItemPut(ItemRow {
-            id,
-            run: run_id,
-            kind: item.kind.clone(),
-            due: item.due,
-            attempt: item.attempt,
-        }));
-        self.schedule_item(id, now, out);
-    }
-
     /// Removes an item for good. Its call, if one is in flight, keeps its slots until it returns.
     pub(crate) fn remove_item(&mut self, id: ItemId, out: &mut Decision) {
-        let Some(item) = self.items.remove(&id) else {
+        if !self.items.contains_key(&id) {
             return;
-        };
+        }
+        self.forget_wait(id);
+        self.take_off_the_timer(id);
+        let item = self.items.remove(&id).expect("it was just there");
         out.changes.push(Change::ItemDelete(id));
         let run = self
             .runs
-            .get_mut(&item.run)
+            .get_mut(&item.row.run)
             .expect("an item's run is unfinished");
         run.items.retain(|other| *other != id);
-        match item.state {
-            ItemState::Later => {
-                self.timers.remove(&(item.due, Timer::Item(id)));
-            }
-            ItemState::Ready => {
-                let (key, score) = (lane_key(run, &item.kind), run.score());
-                self.queue.remove(key, score, id, &self.functions);
-            }
-            ItemState::InFlight { .. } => {}
+        if item.state == ItemState::Ready {
+            let (key, score) = (lane_key(run, &item.row.kind), run.score());
+            self.queue.remove(key, score, id, &self.functions);
         }
     }
 
@@ -217,7 +219,7 @@ impl Engine {
             .items
             .get_mut(&id)
             .expect("only known items are in lanes");
-        let run_id = item.run;
+        let run_id = item.row.run;
         let run = self
             .runs
             .get_mut(&run_id)
@@ -227,6 +229,13 @@ impl Engine {
             since: now,
             steps_ended: run.steps.len(),
         };
+        if matches!(item.row.kind, ItemKind::Gateway(_))
+            && let Some(fetch) = self.request_of(id, generation, out)
+        {
+            out.effects.push(Effect::Fetch(Box::new(fetch)));
+            return;
+        }
+        let run = self.runs.get_mut(&run_id).expect("it was just there");
         let starts = run.status == RunStatus::Scheduled;
         if starts {
             run.status = run
@@ -236,16 +245,16 @@ impl Engine {
             run.started_at = Some(now);
             out.changes
                 .push(Change::RunProgress(Box::new(run.progress(run_id))));
+            self.watch_time(run_id, now);
         }
+        let (run, row) = (&self.runs[&run_id], &self.items[&id].row);
         let function = &self.functions[&run.function];
-        let (target, cause) = match &item.kind {
+        let (target, cause) = match &row.kind {
             ItemKind::Step(step) => (Some(step.clone()), None),
             ItemKind::Discovery(cause) => (None, cause.as_ref()),
-            ItemKind::Start
-            | ItemKind::Sleep(_)
-            | ItemKind::RacingSleep(_)
-            | ItemKind::Announce => (None, None),
+            _ => (None, None),
         };
+        let deferred = run.defers.iter();
         out.effects.push(Effect::Call(Box::new(Call {
             item: id,
             generation,
@@ -257,10 +266,13 @@ impl Engine {
             stack_current: run.stack_current(cause),
             steps_ended: run.steps.len(),
             starts,
-            attempt: item.attempt,
+            attempt: row.attempt,
             attempts_max: function.attempts_max,
             request_version: run.request_version,
             force_plan: run.force_plan,
+            defers: deferred
+                .map(|(step, status, _)| (step.clone(), *status == DeferStatus::AfterRun))
+                .collect(),
         })));
     }
 
@@ -302,10 +314,28 @@ impl Engine {
             value: end.value,
             failed: end.failed,
             attempt: end.attempt,
+            queued_at: end.queued_at,
             started_at: end.started_at,
             ended_at: now,
+            detail: end.detail,
         })));
         Recorded::First
+    }
+
+    /// Records a step's result; fails the run when that would be too much. Whether the run goes on.
+    pub(crate) fn record_step_or_fail(
+        &mut self,
+        run: RunId,
+        end: StepEnd,
+        now: Timestamp,
+        out: &mut Decision,
+    ) -> bool {
+        match self.record_step(run, end, now, out) {
+            Recorded::First | Recorded::Repeated => return true,
+            Recorded::TooMany => self.fail_for_steps(run, now, out),
+            Recorded::TooLarge => self.fail_for_state(run, now, out),
+        }
+        false
     }
 
     pub(crate) fn fail_for_steps(&mut self, run: RunId, now: Timestamp, out: &mut Decision) {
@@ -344,7 +374,7 @@ impl Engine {
         self.end_run(run, RunStatus::Failed, Some(output), now, out);
     }
 
-    /// Ends a run: its items go, its status and output become visible together.
+    /// Ends a run by its function's own doing.
     pub(crate) fn end_run(
         &mut self,
         id: RunId,
@@ -353,37 +383,72 @@ impl Engine {
         now: Timestamp,
         out: &mut Decision,
     ) {
-        let items = self.runs[&id].items.clone();
-        for item in items {
+        self.end_run_for(id, status, output, None, now, out);
+    }
+
+    /// Ends a run: its items go, its places are free, its status and output become visible together, and whoever waits
+    /// for its end is told.
+    pub(crate) fn end_run_for(
+        &mut self,
+        id: RunId,
+        status: RunStatus,
+        output: Option<SharedJson>,
+        cause: Option<Cause>,
+        now: Timestamp,
+        out: &mut Decision,
+    ) {
+        for item in self.runs[&id].items.clone() {
+            if status == RunStatus::Cancelled
+                && let ItemState::InFlight { generation, .. } = self.items[&item].state
+            {
+                out.effects.push(Effect::GiveUp { item, generation });
+            }
             self.remove_item(item, out);
         }
         let run = self.runs.remove(&id).expect("only unfinished runs end");
         let status = run.status.go(status).expect("an unfinished run can end");
+        for listener in run.listeners {
+            if let Some(row) = self.waits.cancels.remove(&listener) {
+                self.waits.remove(listener, &row.event);
+                out.changes.push(Change::CancelDelete(listener));
+            }
+        }
+        if let Some(over_at) = run.over_at {
+            self.timers.remove(&(over_at, Timer::Run(id)));
+        }
+        if let Some(place) = run.keys.singleton
+            && self.singletons.get(&place) == Some(&id)
+        {
+            self.singletons.remove(&place);
+        }
+        if run.started_at.is_some() {
+            self.queue.leave_run(&run.keys.runs, &self.functions);
+        }
+        self.reply_with_end(run.origin, id, status, output.as_ref());
         out.changes.push(Change::RunEnd(RunEnd {
             id,
             status,
             ended_at: now,
             output,
+            cause,
         }));
-        let heard = self.triggers.any(FUNCTION_FINISHED)
-            || (status == RunStatus::Failed && self.triggers.any(FUNCTION_FAILED))
-            || (status == RunStatus::Cancelled && self.triggers.any(FUNCTION_CANCELLED));
-        if heard && run.announces {
-            let item = self.next_item_id(now);
+        let heard = |name| self.triggers.any(name) || self.waits.any(name);
+        let announced = run.announces
+            && (heard(FUNCTION_FINISHED)
+                || (status == RunStatus::Failed && heard(FUNCTION_FAILED))
+                || (status == RunStatus::Cancelled && heard(FUNCTION_CANCELLED)));
+        let deferred = run.defers.iter();
+        let mut deferred = deferred.map(|(_, status, _)| *status);
+        if announced || deferred.any(|status| status == DeferStatus::AfterRun) {
             let kind = ItemKind::Announce;
-            out.changes.push(Change::ItemPut(ItemRow {
-                id: item,
-                run: id,
-                kind,
-                due: Timestamp::default(),
-                attempt: 0,
-            }));
+            let row = ItemRow::new(self.next_item_id(now), id, kind, Timestamp::default());
             let announcement = Announcement {
-                item,
+                item: row.id,
                 run: id,
                 status,
             };
-            self.announcements.insert(item, announcement);
+            out.changes.push(Change::ItemPut(Box::new(row)));
+            self.announcements.insert(announcement.item, announcement);
             out.effects.push(Effect::Announce(announcement));
         }
     }
@@ -397,20 +462,23 @@ impl Engine {
         if !self.runs.contains_key(&id) {
             return Err(CancelError::NotRunning);
         }
-        self.end_run(id, RunStatus::Cancelled, None, now, out);
+        let cause = Some(Cause::Request);
+        self.end_run_for(id, RunStatus::Cancelled, None, cause, now, out);
         Ok(())
     }
 }
 
 /// The lane of a run's item.
-fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
+pub(crate) fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
     let starts = takes_a_start(run, kind);
     let bucket = run.keys.throttle.filter(|_| starts);
-    let values = if run.keys.concurrency.is_empty() && bucket.is_none() {
+    let run_gates: &[(u64, u128)] = if starts { &run.keys.runs } else { &[] };
+    let gates = run.keys.concurrency.iter().chain(run_gates);
+    let values = if gates.clone().next().is_none() && bucket.is_none() {
         0
     } else {
-        let mut parts = Vec::with_capacity(32 * (run.keys.concurrency.len() + 1));
-        for (definition, value) in &run.keys.concurrency {
+        let mut parts = Vec::with_capacity(32 * (gates.clone().count() + 1));
+        for (definition, value) in gates {
             parts.extend_from_slice(&definition.to_le_bytes());
             parts.extend_from_slice(&value.to_le_bytes());
         }

@@ -31,10 +31,18 @@ pub(crate) struct LaneKey {
 /// What a lane has to pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Hurdles {
-    /// Hash of the limit's definition, and the gate of its value.
-    pub(crate) gates: SmallVec<[(u64, u128); 2]>,
+    /// Hash of the limit's definition, and the gate of its value: for the time of a call.
+    pub(crate) gates: Vec<(u64, u128)>,
+    /// The same, from a run's first call to its end; for lanes that start runs.
+    pub(crate) run_gates: Vec<(u64, u128)>,
     /// The throttle's bucket, for lanes that start runs.
     pub(crate) bucket: Option<u128>,
+}
+
+impl Hurdles {
+    fn all_gates(&self) -> impl Iterator<Item = &(u64, u128)> {
+        self.gates.iter().chain(&self.run_gates)
+    }
 }
 
 #[derive(Debug)]
@@ -139,12 +147,14 @@ impl Queue {
         mut throttle: impl FnMut(FunctionId, u128) -> Result<(), Timestamp>,
     ) -> Next {
         while self.in_flight.len() < self.in_flight_max {
-            let Some(key) = self.take_ready() else {
+            let Some(key) = self.take_ready(limits) else {
                 return Next::Nothing;
             };
             let lane = self.lanes.get_mut(&key).expect("a ready lane exists");
             let function_limit = |definition| limits.limit(key.function, definition);
-            let shut = self.gates.first_shut(&lane.hurdles.gates, function_limit);
+            let shut = self
+                .gates
+                .first_shut(lane.hurdles.all_gates(), function_limit);
             if let Some(gate) = shut {
                 let rank = *lane.items.first().expect("a lane in the queue has items");
                 lane.place = Place::Gate(gate, rank);
@@ -165,17 +175,15 @@ impl Queue {
                 .items
                 .pop_first()
                 .expect("a lane in the queue has items");
-            let mut gates: SmallVec<[u128; 2]> =
-                lane.hurdles.gates.iter().map(|(_, gate)| *gate).collect();
-            // Two limits may meet in one gate, e.g. two environment-wide keys of one value: a call is inside it once.
-            gates.sort_unstable();
-            gates.dedup();
+            let gates = inside_of(&lane.hurdles.gates);
+            let run_gates = inside_of(&lane.hurdles.run_gates);
             if lane.items.is_empty() {
                 self.lanes.remove(&key);
             } else {
                 self.make_ready(key);
             }
             self.gates.enter(&gates);
+            self.gates.enter(&run_gates);
             self.in_flight.insert(item, (generation, gates));
             return Next::Call(item);
         }
@@ -202,6 +210,61 @@ impl Queue {
         true
     }
 
+    /// A run that was called before is under way: it is inside its gates.
+    pub(crate) fn enter_run(&mut self, gates: &[(u64, u128)]) {
+        self.gates.enter(&inside_of(gates));
+    }
+
+    /// A run that was called has ended: others may start in its place.
+    pub(crate) fn leave_run(&mut self, gates: &[(u64, u128)], limits: &impl Limits) {
+        for gate in inside_of(gates) {
+            self.gates.leave(gate);
+            self.wake_from(gate, limits);
+        }
+    }
+
+    /// Whether an item stands in its lane.
+    pub(crate) fn holds(&self, key: LaneKey, score: u64, item: ItemId) -> bool {
+        let lane = self.lanes.get(&key);
+        lane.is_some_and(|lane| lane.items.contains(&(score, item)))
+    }
+
+    /// Whether this dispatch of an item is in flight.
+    pub(crate) fn is_in_flight(&self, item: ItemId, generation: u64) -> bool {
+        let found = self.in_flight.get(&item);
+        found.is_some_and(|(current, _)| *current == generation)
+    }
+
+    /// Where an item stands: how many of its lane go before it (counted up to a bound), and the gate or the throttle
+    /// that the lane waits for.
+    pub(crate) fn standing(&self, key: LaneKey, score: u64, item: ItemId) -> Option<Standing> {
+        /// Counting further tells nobody anything.
+        const COUNTED_MAX: usize = 10_000;
+        let lane = self.lanes.get(&key)?;
+        let ahead = lane.items.range(..(score, item)).take(COUNTED_MAX).count();
+        Some(match lane.place {
+            Place::Ready(_) => Standing {
+                ahead,
+                gate: None,
+                until: None,
+            },
+            Place::Gate(gate, _) => Standing {
+                ahead,
+                gate: lane
+                    .hurdles
+                    .all_gates()
+                    .find(|(_, other)| *other == gate)
+                    .map(|(definition, _)| *definition),
+                until: None,
+            },
+            Place::Throttled(until) => Standing {
+                ahead,
+                gate: None,
+                until: Some(until),
+            },
+        })
+    }
+
     /// A throttled lane's moment has come.
     pub(crate) fn wake(&mut self, key: LaneKey, now: Timestamp) {
         if let Some(lane) = self.lanes.get(&key)
@@ -214,14 +277,18 @@ impl Queue {
 
     /// A function's limits have changed: its lanes try again.
     pub(crate) fn wake_function(&mut self, function: FunctionId, limits: &impl Limits) {
-        let keys: Vec<LaneKey> = self
+        let mut keys: Vec<LaneKey> = self
             .lanes
             .keys()
             .filter(|key| key.function == function)
             .copied()
             .collect();
+        keys.sort_unstable();
+        // All at once: a function that was paused has ready lanes without a turn.
+        for key in &keys {
+            self.unfile(*key);
+        }
         for key in keys {
-            self.unfile(key);
             self.make_ready(key);
             // A lane that was woken for a slot may be held back by its new limit: the slot is another one's then.
             let hurdles = self.lanes[&key].hurdles.clone();
@@ -239,8 +306,19 @@ impl Queue {
         self.in_flight.len()
     }
 
-    fn take_ready(&mut self) -> Option<LaneKey> {
-        let function = self.turns.pop_front()?;
+    fn take_ready(&mut self, limits: &impl Limits) -> Option<LaneKey> {
+        let function = loop {
+            let function = self.turns.pop_front()?;
+            if !limits.is_paused(function) {
+                break function;
+            }
+            // Its lanes stay ready without a turn until someone unpauses it; the slots they were woken for go on.
+            let lanes: Vec<LaneKey> = self.ready[&function].iter().map(|(_, key)| *key).collect();
+            for key in lanes {
+                let hurdles = self.lanes[&key].hurdles.clone();
+                self.pass_on(&hurdles, None, limits);
+            }
+        };
         let lanes = self
             .ready
             .get_mut(&function)
@@ -322,7 +400,7 @@ impl Queue {
 
     /// A lane left the ready set without using its slots: whoever waits for them may.
     fn pass_on(&mut self, hurdles: &Hurdles, except: Option<u128>, limits: &impl Limits) {
-        for (_, gate) in &hurdles.gates {
+        for (_, gate) in hurdles.all_gates() {
             if Some(*gate) != except {
                 self.wake_from(*gate, limits);
             }
@@ -332,7 +410,10 @@ impl Queue {
     fn wake_from(&mut self, gate: u128, limits: &impl Limits) {
         let lanes = &self.lanes;
         let admits = |key: LaneKey| {
-            let gates = lanes.get(&key)?.hurdles.gates.iter();
+            if limits.is_paused(key.function) {
+                return Some(0);
+            }
+            let gates = lanes.get(&key)?.hurdles.all_gates();
             gates
                 .filter(|(_, other)| *other == gate)
                 .filter_map(|(definition, _)| limits.limit(key.function, *definition))
@@ -350,6 +431,28 @@ pub(crate) trait Limits {
     fn limit(&self, function: FunctionId, definition: u64) -> Option<u32>;
     /// The function's throttle.
     fn throttle(&self, function: FunctionId) -> Option<&Throttle>;
+    /// Whether the function is not to be called.
+    fn is_paused(&self, function: FunctionId) -> bool;
+}
+
+/// Where an item stands in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// How many go before it for the same values.
+    pub(crate) ahead: usize,
+    /// The definition of the limit that they wait for.
+    pub(crate) gate: Option<u64>,
+    /// When the throttle lets the next one through.
+    pub(crate) until: Option<Timestamp>,
+}
+
+/// The gates of limits. Two limits may meet in one gate, e.g. two environment-wide keys of one value: a call is inside
+/// it once.
+fn inside_of(gates: &[(u64, u128)]) -> SmallVec<[u128; 2]> {
+    let mut inside: SmallVec<[u128; 2]> = gates.iter().map(|(_, gate)| *gate).collect();
+    inside.sort_unstable();
+    inside.dedup();
+    inside
 }
 
 impl Limits for HashMap<FunctionId, Arc<Function>> {
@@ -359,6 +462,10 @@ impl Limits for HashMap<FunctionId, Arc<Function>> {
 
     fn throttle(&self, function: FunctionId) -> Option<&Throttle> {
         self.get(&function)?.throttle.as_ref()
+    }
+
+    fn is_paused(&self, function: FunctionId) -> bool {
+        self.get(&function).is_some_and(|function| function.paused)
     }
 }
 

@@ -1,16 +1,19 @@
 //! A call has returned: what it means for the run.
 
+use crate::arrival::Approach;
 use crate::decision::Decision;
 use crate::engine::Engine;
-use crate::item::{Item, ItemState};
+use crate::input::Ask;
+use crate::item::ItemState;
 use crate::lifecycle::{Recorded, StepEnd};
+use crate::ops::Asked;
 use crate::{
-    AttemptRow, Change, IdSource, ItemId, ItemKind, ItemRow, ReportedOp, ReportedOutcome,
+    AttemptRow, Change, IdSource, ItemId, ItemKind, NewEvent, ReportedOp, ReportedOutcome,
     ReportedReply, RunStatus, Timestamp,
 };
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::{Failure, RetryAfter};
-use stepwell_protocol::{RunId, SharedJson, StepId, UserError, limits, span};
+use stepwell_protocol::{FunctionId, RunId, SharedJson, StepId, UserError, limits};
 
 /// How long a call waits that could not be made through no fault of the function.
 const NOT_MADE_MS: u64 = 1_000;
@@ -67,13 +70,11 @@ impl Engine {
         else {
             return;
         };
-        let Item {
-            run, kind, attempt, ..
-        } = item.clone();
+        let (run, attempt) = (item.row.run, item.row.attempt);
         let returned = Returned {
             item: item_id,
             run,
-            kind,
+            kind: item.row.kind.clone(),
             attempt,
             since,
             steps_ended,
@@ -158,16 +159,10 @@ impl Engine {
             .items
             .get_mut(&returned.item)
             .expect("the call's item was just there");
-        item.attempt = attempt;
-        item.due = due;
-        let kind = item.kind.clone();
-        out.changes.push(Change::ItemPut(ItemRow {
-            id: returned.item,
-            run: returned.run,
-            kind,
-            due,
-            attempt,
-        }));
+        item.row.attempt = attempt;
+        item.row.due = due;
+        let row = item.row.clone();
+        out.changes.push(Change::ItemPut(Box::new(row)));
         self.schedule_item(returned.item, now, out);
     }
 
@@ -234,9 +229,7 @@ impl Engine {
 
     /// Notes the steps of a parallel group that the next discovery waits for.
     fn plan_group(&mut self, run_id: RunId, ops: &[ReportedOp], out: &mut Decision) {
-        let counted = ops
-            .iter()
-            .filter(|op| !matches!(op.op, Opcode::None | Opcode::DeferAdd | Opcode::DeferAbort));
+        let counted = ops.iter().filter(|op| !rides_along(op));
         let run = self
             .runs
             .get_mut(&run_id)
@@ -245,7 +238,18 @@ impl Engine {
             return;
         }
         run.force_plan = true;
-        let resumed = |op: &&ReportedOp| matches!(op.op, Opcode::StepPlanned | Opcode::Sleep);
+        let resumed = |op: &&ReportedOp| {
+            matches!(
+                op.op,
+                Opcode::StepPlanned
+                    | Opcode::Sleep
+                    | Opcode::WaitForEvent
+                    | Opcode::WaitForSignal
+                    | Opcode::InvokeFunction
+                    | Opcode::AiGateway
+                    | Opcode::Gateway
+            )
+        };
         if run.request_version >= 2 {
             run.pending.clear();
             for op in ops.iter().filter(resumed) {
@@ -295,18 +299,19 @@ impl Engine {
         let mut asked = false;
         let items = self.runs[&run].items.len();
         let mut result = None;
+        let mut invocations = Vec::new();
+        let only_rides_along = ops
+            .iter()
+            .all(|op| matches!(op.op, Opcode::DeferAdd | Opcode::DeferAbort))
+            && !ops.is_empty();
         for op in ops {
             race |= op.race;
             match op.op {
                 Opcode::None => {}
                 Opcode::DiscoveryRequest => (ended, asked) = (true, true),
                 Opcode::RunComplete => result = Some(op.value.unwrap_or_else(no_data)),
-                Opcode::StepPlanned => self.plan_step(run, op.step, now, out),
-                Opcode::Sleep => {
-                    if let Some(verdict) = self.start_sleep(run, op, now, out) {
-                        return verdict;
-                    }
-                }
+                Opcode::SyncRunComplete => result = Some(answer_of(op.value)),
+                Opcode::StepPlanned => self.plan_step(run, op, now, out),
                 Opcode::StepError if self.may_retry(returned) => retry = Some(op),
                 Opcode::StepRun | Opcode::Step | Opcode::StepError | Opcode::StepFailed => {
                     cause = Some(op.step.clone());
@@ -323,15 +328,31 @@ impl Engine {
                         }
                     }
                 }
-                other => {
-                    let message = format!(
-                        "this version of Stepwell does not support the op {other} (step '{}')",
-                        op.title
-                    );
-                    self.fail_for_limit(run, "UnsupportedOp", &message, &message, now, out);
-                    return Verdict::Ended;
+                Opcode::DeferAdd
+                | Opcode::DeferAbort
+                | Opcode::Sleep
+                | Opcode::WaitForEvent
+                | Opcode::WaitForSignal
+                | Opcode::InvokeFunction
+                | Opcode::AiGateway
+                | Opcode::Gateway => {
+                    invocations.extend(self.grant(run, op, now, ids, out));
+                    // What takes no time is recorded at once, which may be one step too many.
+                    if !self.runs.contains_key(&run) {
+                        return Verdict::Ended;
+                    }
                 }
             }
+        }
+        for (function, event, approach) in invocations {
+            self.receive_event(event, Some((function, approach)), now, ids, out);
+            // An invoked function may cancel the run that invoked it.
+            if !self.runs.contains_key(&run) {
+                return Verdict::Ended;
+            }
+        }
+        if only_rides_along {
+            (ended, asked) = (true, true);
         }
         if let Some(output) = result {
             self.end_run(run, RunStatus::Completed, Some(output), now, out);
@@ -398,63 +419,107 @@ impl Engine {
             value,
             failed,
             attempt: returned.attempt,
+            queued_at: returned.item.made_at().min(started_at),
             started_at,
+            detail: None,
         };
         self.record_step(returned.run, end, now, out)
     }
 
     /// Queues a planned step, unless it has ended or is queued.
-    fn plan_step(&mut self, run: RunId, step: StepId, now: Timestamp, out: &mut Decision) {
-        let kind = ItemKind::Step(step);
+    fn plan_step(&mut self, run: RunId, op: ReportedOp, now: Timestamp, out: &mut Decision) {
+        let kind = ItemKind::Step(op.step);
         if !self.has_item(run, &kind) {
-            self.add_item(run, kind, now, now, out);
+            let asked = Asked {
+                run,
+                title: &op.title,
+                race: op.race,
+                now,
+            };
+            self.queue(&asked, kind, now, None, out);
         }
     }
 
-    fn start_sleep(
+    /// Does what an op asks for, unless that is done or under way already. An invocation's event is still to come in.
+    fn grant(
         &mut self,
         run: RunId,
         op: ReportedOp,
         now: Timestamp,
+        ids: &mut IdSource,
         out: &mut Decision,
-    ) -> Option<Verdict> {
-        let Some(until_ms) = span::sleep_until_ms(&op.sleep, now.ms()) else {
-            let message = format!(
-                "step '{}' cannot sleep '{}': write a duration like 90s or 1d, or an RFC 3339 date",
-                op.title, op.sleep
-            );
-            self.fail_for_limit(run, "InvalidSleep", &message, &message, now, out);
-            return Some(Verdict::Ended);
+    ) -> Option<(FunctionId, NewEvent, Approach)> {
+        let ReportedOp {
+            op: opcode,
+            step,
+            title,
+            ask,
+            race,
+            ..
+        } = op;
+        let asked = Asked {
+            run,
+            title: &title,
+            race,
+            now,
         };
-        if until_ms.saturating_sub(now.ms()) > limits::SLEEP_MS_MAX {
-            let message = format!("step '{}' sleeps longer than 366 days", op.title);
-            self.fail_for_limit(
-                run,
-                "InngestErrTimeoutTooLong",
-                &message,
-                &message,
-                now,
-                out,
-            );
-            return Some(Verdict::Ended);
+        match ask {
+            Ask::Defer(deferral) => self.add_defer(run, step, *deferral, out),
+            Ask::AbortDefer(target) => self.abort_defer(run, &target, out),
+            _ if self.has_step(run, &step) => {}
+            Ask::Nothing => {
+                let message =
+                    format!("the op {opcode} of step '{title}' does not say what it asks for");
+                self.fail_for_limit(run, "InvalidOp", &message, &message, now, out);
+            }
+            Ask::Sleep(text) => self.start_sleep(&asked, step, &text, out),
+            Ask::Event(wait) => self.start_wait_for_event(&asked, step, *wait, out),
+            Ask::Signal(wait) => self.start_wait_for_signal(&asked, step, *wait, out),
+            Ask::Invoke(invocation) => {
+                return self.start_invoke(&asked, step, *invocation, ids, out);
+            }
+            Ask::Request(request) => {
+                let ai = opcode == Opcode::AiGateway;
+                self.start_gateway(&asked, step, ai, request, out);
+            }
         }
-        let kind = if op.race {
-            ItemKind::RacingSleep(op.step)
-        } else {
-            ItemKind::Sleep(op.step)
+        None
+    }
+
+    /// Whether a step has ended or something that it asked for is under way.
+    fn has_step(&self, id: RunId, step: &StepId) -> bool {
+        let run = &self.runs[&id];
+        let under_way = |item: &ItemId| {
+            let kind = &self.items[item].row.kind;
+            !matches!(kind, ItemKind::Discovery(_)) && kind.step() == Some(step)
         };
-        if !self.has_item(run, &kind) {
-            self.add_item(run, kind, Timestamp::from_ms(until_ms), now, out);
-        }
-        // A sleep that is over already is recorded at once, which may be one step too many.
-        (!self.runs.contains_key(&run)).then_some(Verdict::Ended)
+        run.steps.contains(step) || run.items.iter().any(under_way)
     }
 
     /// Whether the step of this item has ended or is queued already.
     fn has_item(&self, run: RunId, kind: &ItemKind) -> bool {
         let run = &self.runs[&run];
         kind.step().is_some_and(|step| run.steps.contains(step))
-            || run.items.iter().any(|id| self.items[id].kind == *kind)
+            || run.items.iter().any(|id| self.items[id].row.kind == *kind)
+    }
+}
+
+/// Whether an op asks for nothing that the run waits for.
+fn rides_along(op: &ReportedOp) -> bool {
+    matches!(op.op, Opcode::None | Opcode::DeferAdd | Opcode::DeferAbort)
+}
+
+/// What a durable endpoint answered: `{"data": {status, headers, body, duration}}`.
+fn answer_of(value: Option<SharedJson>) -> SharedJson {
+    let Some(value) = value else {
+        return no_data();
+    };
+    match serde_json::from_str::<serde_json::Value>(value.get()) {
+        Ok(mut wrapped) if wrapped.get("data").is_some() => {
+            let inner = wrapped["data"].take().to_string();
+            stepwell_protocol::shared_json(inner).expect("serialised JSON is JSON")
+        }
+        _ => value,
     }
 }
 

@@ -1,9 +1,11 @@
 //! A run as the engine holds it while it is unfinished.
 
 use crate::flow::Keys;
-use crate::{ItemId, RunProgress, RunStatus, Timestamp};
+use crate::origin::Origin;
+use crate::{DeferStatus, ItemId, RunProgress, RunStatus, Timestamp};
 use indexmap::IndexSet;
 use smallvec::SmallVec;
+use std::sync::Arc;
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 /// An unfinished run.
@@ -15,7 +17,9 @@ pub(crate) struct Run {
     pub(crate) dedupe_key: Option<u128>,
     pub(crate) announces: bool,
     pub(crate) queued_at: Timestamp,
-    pub(crate) keys: Keys,
+    /// Shared by all runs that have none.
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) origin: Option<Box<Origin>>,
     pub(crate) status: RunStatus,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) request_version: i32,
@@ -27,6 +31,12 @@ pub(crate) struct Run {
     /// Bytes of the ended steps' values.
     pub(crate) state_bytes: usize,
     pub(crate) items: SmallVec<[ItemId; 2]>,
+    /// Listeners that cancel it.
+    pub(crate) listeners: Vec<ItemId>,
+    /// Runs that it has deferred, by the step that did, and the bytes that they take.
+    pub(crate) defers: Vec<(StepId, DeferStatus, usize)>,
+    /// The timer of its timeout.
+    pub(crate) over_at: Option<Timestamp>,
 }
 
 impl Run {

@@ -1,6 +1,9 @@
 //! Snapshots: the live rows of a store.
 
-use crate::{AppRow, FunctionRow, ItemRow, RunRow, RunStatus, ThrottleRow, Timestamp};
+use crate::{
+    AppRow, BatchEventRow, BatchRow, CancelRow, DebounceRow, DeferStatus, DeliveryRow, FunctionRow,
+    ItemRow, RunRow, RunStatus, ScheduleRow, ThrottleRow, Timestamp,
+};
 use std::collections::HashSet;
 use stepwell_protocol::{RunId, StepId};
 
@@ -17,10 +20,22 @@ pub struct Snapshot {
     pub items: Vec<ItemRow>,
     /// The final status of ended runs that still have a queue item.
     pub ended: Vec<(RunId, RunStatus)>,
-    /// The duplicate keys of the last 24 hours, and when their runs were scheduled.
-    pub recent_keys: Vec<(u128, Timestamp)>,
+    /// The duplicate keys of the last 24 hours, their runs (nothing for events that shared one), and when they came up.
+    pub recent_keys: Vec<(u128, Option<RunId>, Timestamp)>,
     /// Throttle states.
     pub throttles: Vec<ThrottleRow>,
+    /// Listeners of cancellations.
+    pub cancels: Vec<CancelRow>,
+    /// Events that are still to reach waits.
+    pub deliveries: Vec<DeliveryRow>,
+    /// Open debounce windows.
+    pub debounces: Vec<DebounceRow>,
+    /// Open batches, with their events in order.
+    pub batches: Vec<(BatchRow, Vec<BatchEventRow>)>,
+    /// How far schedules have come.
+    pub schedules: Vec<ScheduleRow>,
+    /// The deferred runs of unfinished runs: the run, the step, the status, and the bytes of the input.
+    pub defers: Vec<(RunId, StepId, DeferStatus, usize)>,
 }
 
 impl Snapshot {
@@ -40,5 +55,12 @@ impl Snapshot {
         self.ended.sort_by_key(|(run, _)| *run);
         self.recent_keys.sort_unstable();
         self.throttles.sort_by_key(|throttle| throttle.key);
+        self.cancels.sort_by_key(|cancel| cancel.id);
+        self.deliveries.sort_by_key(|delivery| delivery.id);
+        self.debounces.sort_by_key(|window| window.key);
+        self.batches.sort_by_key(|(batch, _)| batch.id);
+        self.schedules
+            .sort_by(|a, b| (a.function, &a.cron).cmp(&(b.function, &b.cron)));
+        self.defers.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
     }
 }

@@ -1,6 +1,8 @@
 //! The law of a run's status.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
+use stepwell_protocol::{EventId, RunId};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,6 +17,8 @@ pub enum RunStatus {
     Failed,
     /// Stopped from outside.
     Cancelled,
+    /// Never called: its function was paused, or another run had its place.
+    Skipped,
 }
 
 /// A change of status that the law does not know.
@@ -29,18 +33,22 @@ pub struct IllegalTransition {
 
 impl RunStatus {
     /// All statuses.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Scheduled,
         Self::Running,
         Self::Completed,
         Self::Failed,
         Self::Cancelled,
+        Self::Skipped,
     ];
 
     /// Whether the run is over.
     #[must_use]
     pub fn has_ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+        matches!(
+            self,
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Skipped
+        )
     }
 
     /// The status after going to `to`.
@@ -49,7 +57,7 @@ impl RunStatus {
     /// [`IllegalTransition`]; nothing follows an end, nothing goes back.
     pub fn go(self, to: Self) -> Result<Self, IllegalTransition> {
         match (self, to) {
-            (Self::Scheduled, Self::Running)
+            (Self::Scheduled, Self::Running | Self::Skipped)
             | (Self::Scheduled | Self::Running, Self::Completed | Self::Failed | Self::Cancelled) => {
                 Ok(to)
             }
@@ -66,6 +74,7 @@ impl RunStatus {
             Self::Completed => "Completed",
             Self::Failed => "Failed",
             Self::Cancelled => "Cancelled",
+            Self::Skipped => "Skipped",
         }
     }
 
@@ -82,10 +91,39 @@ impl fmt::Display for RunStatus {
     }
 }
 
+/// Why a run ended when its function did not end it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Cause {
+    /// Someone asked for it.
+    Request,
+    /// A cancellation's event came.
+    Event {
+        /// The event.
+        event: EventId,
+    },
+    /// It was not called in time.
+    StartTimeout,
+    /// It did not end in time.
+    FinishTimeout,
+    /// A later run took its place.
+    Replaced {
+        /// That run.
+        run: RunId,
+    },
+    /// Another run had its place.
+    Singleton {
+        /// That run.
+        run: RunId,
+    },
+    /// Its function was paused.
+    FunctionPaused,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use RunStatus::{Cancelled, Completed, Failed, Running, Scheduled};
+    use RunStatus::{Cancelled, Completed, Failed, Running, Scheduled, Skipped};
 
     #[test]
     fn the_whole_law() {
@@ -94,6 +132,7 @@ mod tests {
             (Scheduled, Completed),
             (Scheduled, Failed),
             (Scheduled, Cancelled),
+            (Scheduled, Skipped),
             (Running, Completed),
             (Running, Failed),
             (Running, Cancelled),

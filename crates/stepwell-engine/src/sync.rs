@@ -2,6 +2,7 @@
 
 use crate::decision::{Answer, Decision};
 use crate::engine::Engine;
+use crate::function::Function;
 use crate::{AppRow, AppSync, Change, Timestamp};
 use std::sync::Arc;
 use stepwell_protocol::FunctionId;
@@ -38,8 +39,10 @@ impl Engine {
         for id in missing {
             let mut function = (*self.functions[&id]).clone();
             self.triggers.remove(&function);
+            self.forget_slug(&function);
             function.archived = true;
             out.changes.push(Change::FunctionPut(function.row()));
+            self.arrange_ticks(&function, now, out);
             self.functions.insert(id, Arc::new(function));
         }
         for mut function in sync.functions {
@@ -49,14 +52,50 @@ impl Engine {
                 }
                 self.triggers.remove(known);
                 function.version = known.version + 1;
+                function.paused = known.paused;
             }
             self.triggers.add(&function);
+            self.note_slug(&function);
             out.changes.push(Change::FunctionPut(function.row()));
+            self.arrange_ticks(&function, now, out);
             let id = function.id;
             self.functions.insert(id, Arc::new(function));
             self.queue.wake_function(id, &self.functions);
         }
         out.changes.push(Change::AppPut(app.clone()));
         self.apps.insert(app.id, app);
+    }
+
+    /// Pauses a function, or lets it go on. Whether there is such a function.
+    pub(crate) fn pause(&mut self, id: FunctionId, paused: bool, out: &mut Decision) -> bool {
+        let Some(known) = self.functions.get(&id).filter(|known| !known.archived) else {
+            return false;
+        };
+        if known.paused != paused {
+            let mut function = (**known).clone();
+            function.paused = paused;
+            out.changes.push(Change::FunctionPut(function.row()));
+            self.functions.insert(id, Arc::new(function));
+            self.queue.wake_function(id, &self.functions);
+        }
+        true
+    }
+
+    /// Lets a function be found by its public id.
+    pub(crate) fn note_slug(&mut self, function: &Function) {
+        let known = self.slugs.entry(Arc::clone(&function.slug)).or_default();
+        if !known.contains(&function.id) {
+            known.push(function.id);
+            known.sort_unstable();
+        }
+    }
+
+    fn forget_slug(&mut self, function: &Function) {
+        if let Some(known) = self.slugs.get_mut(&function.slug) {
+            known.retain(|id| *id != function.id);
+            if known.is_empty() {
+                self.slugs.remove(&function.slug);
+            }
+        }
     }
 }

@@ -68,7 +68,7 @@ fn it_counts_as_an_event_with_nothing_in_it() {
         .iter()
         .filter_map(|effect| match effect {
             Effect::Call(call) => Some(&*call.slug),
-            Effect::Announce(_) => None,
+            _ => None,
         })
         .collect();
     called.sort_unstable();

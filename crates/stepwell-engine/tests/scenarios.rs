@@ -86,21 +86,35 @@ macro_rules! scenario_files {
 
 scenario_files! {
     announcements
+    batches
+    cancel_on
     cancelling
     checkpoints
     concurrency
+    debounce
+    defers
     duplicates
     fairness
+    gateway
+    invocations
     limits
     parallel_steps
+    pausing
     priority
     rate_limits
+    repeats
     retries
+    run_limits
+    schedules
+    signals
+    singleton
     sleeps
     steps
     syncing
     throttling
+    timeouts
     triggers
+    waits
 }
 
 #[test]

@@ -6,12 +6,13 @@ use crate::ast::{Node, Root};
 
 /// `node` with every path into `event` replaced by its value, and by null where there is none.
 pub(crate) fn bind(node: &Node, event: &Json) -> Node {
-    if let Some(value) = resolve(node, event) {
+    let start = |root| (root == Root::Event).then_some(Some(event));
+    if let Some(value) = resolve(node, &start) {
         return Node::Literal(value.cloned().unwrap_or(Json::Null));
     }
     let boxed = |node: &Node| Box::new(bind(node, event));
     match node {
-        Node::Has { operand, key } => match resolve(operand, event) {
+        Node::Has { operand, key } => match resolve(operand, &start) {
             Some(operand) => {
                 let present = operand
                     .and_then(|operand| operand.get(key.as_str()))
@@ -91,19 +92,22 @@ pub(crate) fn bind(node: &Node, event: &Json) -> Node {
     }
 }
 
-/// What a path into `event` finds; `None` when `node` is no such path.
-fn resolve<'e>(node: &Node, event: &'e Json) -> Option<Option<&'e Json>> {
+/// What a path finds from where its root is; `None` when `node` is no path, or its root is nowhere.
+pub(crate) fn resolve<'e>(
+    node: &Node,
+    start: &impl Fn(Root) -> Option<Option<&'e Json>>,
+) -> Option<Option<&'e Json>> {
     match node {
-        Node::Root(Root::Event) => Some(Some(event)),
+        Node::Root(root) => start(*root),
         Node::Select { operand, key } => {
-            let operand = resolve(operand, event)?;
+            let operand = resolve(operand, start)?;
             Some(operand.and_then(|operand| operand.get(key.as_str())))
         }
         Node::Index { operand, index } => {
-            let operand = resolve(operand, event)?;
+            let operand = resolve(operand, start)?;
             let index = match index.as_ref() {
                 Node::Literal(index) => Some(index),
-                index => resolve(index, event)?,
+                index => resolve(index, start)?,
             };
             Some(
                 operand

@@ -9,6 +9,7 @@ use crate::ast::Node;
 use crate::equality::{self, Equality};
 use crate::error::{CompileError, CompileErrorKind, EvalError};
 use crate::evaluate::Evaluation;
+use crate::explain::{self, Explanation};
 use crate::limits::{INTERPOLATED_BYTES_MAX, SOURCE_BYTES_MAX};
 use crate::lower::{self, Policy};
 use crate::value::Value;
@@ -178,6 +179,28 @@ impl Expr {
                 _ => None,
             },
         )
+    }
+
+    /// Why [`Expr::eval_bool`] is not `true`: the smallest part that made it so, with the values it reads. `None` when it
+    /// is `true`.
+    ///
+    /// Of conditions joined by `&&` the part is the first one that does not hold. Those joined by `||` fail together, so the
+    /// part is all of them. Where the evaluation fails, the part is what failed.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use stepwell_expr::{Bindings, Expr};
+    ///
+    /// let expr = Expr::compile("event.data.paid && event.data.total > 100 && event.data.plan != 'trial'")?;
+    /// let event = json!({"data": {"paid": true, "total": 40, "plan": "trial"}});
+    /// let explanation = expr.explain(&Bindings::of_event(&event), 0).expect("it is not true");
+    /// assert_eq!(explanation.part, "event.data.total > 100");
+    /// assert_eq!(explanation.values, [("event.data.total".to_owned(), "40".to_owned())]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn explain(&self, bindings: &Bindings<'_>, now_ms: i64) -> Option<Explanation> {
+        explain::explain(&self.inner.root, bindings, now_ms)
     }
 
     /// The expression with every path into `event` replaced by its value, and a missing one by null: what a wait keeps.

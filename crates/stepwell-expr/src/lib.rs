@@ -56,6 +56,7 @@ mod bind;
 mod equality;
 mod error;
 mod evaluate;
+mod explain;
 mod expr;
 mod function;
 mod lexical;
@@ -67,5 +68,6 @@ mod value;
 
 pub use equality::{Equality, IndexKey, Path, PathSegment};
 pub use error::{CompileError, CompileErrorKind, EvalError};
+pub use explain::Explanation;
 pub use expr::{Bindings, Expr, KeyValue};
 pub use value::{List, Map, Text, Value};

@@ -25,7 +25,7 @@ fn exercise(source: &str, event: &Json, incoming: &Json, now_ms: i64) {
         Bindings::default(),
     ] {
         let _ = expr.eval(&bindings, now_ms);
-        let _ = expr.eval_bool(&bindings, now_ms);
+        explain(&expr, &bindings, now_ms);
         let _ = expr.eval_key(&bindings, now_ms);
         let _ = expr.eval_int(&bindings, now_ms);
     }
@@ -45,6 +45,28 @@ fn exercise(source: &str, event: &Json, incoming: &Json, now_ms: i64) {
                 assert_eq!(found.as_ref(), Some(&equality.value), "{bound}");
             }
         }
+    }
+}
+
+/// Only what is not true is explained, by a part that is not true either.
+fn explain(expr: &Expr, bindings: &Bindings<'_>, now_ms: i64) {
+    let is_true = expr.eval_bool(bindings, now_ms) == Ok(true);
+    let explanation = expr.explain(bindings, now_ms);
+    assert_eq!(explanation.is_none(), is_true, "{expr}");
+    let Some(explanation) = explanation else {
+        return;
+    };
+    assert!(explanation.values.len() <= 10, "{expr}");
+    for text in explanation
+        .values
+        .iter()
+        .flat_map(|(path, value)| [path, value])
+    {
+        assert!(text.chars().count() <= 200, "{expr}: {text}");
+    }
+    if !explanation.part.ends_with('…') {
+        let part = Expr::compile_interpolated(&explanation.part).expect("a part compiles");
+        assert_ne!(part.eval_bool(bindings, now_ms), Ok(true), "{expr}: {part}");
     }
 }
 

@@ -99,6 +99,7 @@ fn hostile_depth_is_refused_and_depth_at_the_limit_works() {
                     assert!(depth <= limits::DEPTH_MAX, "{open} {depth}");
                     let _ = expr.eval(&Bindings::of_event(&event), 0);
                     let _ = expr.interpolate(&event);
+                    let _ = expr.explain(&Bindings::of_event(&event), 0);
                 }
                 Err(error) => {
                     assert_eq!(

@@ -17,6 +17,12 @@ pub const FUNCTION_FINISHED: &str = "inngest/function.finished";
 pub const FUNCTION_CANCELLED: &str = "inngest/function.cancelled";
 /// A run of a function has failed.
 pub const FUNCTION_FAILED: &str = "inngest/function.failed";
+/// A function is to run, whatever its triggers.
+pub const FUNCTION_INVOKED: &str = "inngest/function.invoked";
+/// A schedule's tick.
+pub const SCHEDULED_TIMER: &str = "inngest/scheduled.timer";
+/// A deferred run's time has come.
+pub const DEFERRED_SCHEDULE: &str = "inngest/deferred.schedule";
 
 const TS_MIN_MS: i64 = 315_532_800_000;
 const TS_MAX_MS: i64 = 4_102_444_800_000;
@@ -189,7 +195,8 @@ pub fn accept(text: &str, now_ms: i64) -> Result<AcceptedEvent, EventError> {
 }
 
 /// How deep arrays and objects are nested in a JSON text.
-fn depth(text: &str) -> usize {
+#[must_use]
+pub fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {
         match byte {
@@ -261,6 +268,33 @@ impl AcceptedEvent {
             user: None,
             version: None,
             sessions: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// The event of an invocation: what the payload says, and in its data under `_inngest` whom it is for. A payload that
+    /// is no object counts as an empty one, as do its parts that are of another type than an event's.
+    #[must_use]
+    pub fn invocation(payload: &Value, inngest: Option<Value>, ts_ms: i64) -> Self {
+        let share =
+            |value: &Value| crate::shared_json(value.to_string()).expect("serialised JSON is JSON");
+        let text = |key: &str| payload[key].as_str().map(str::to_owned);
+        let mut data = payload["data"].as_object().cloned().unwrap_or_default();
+        data.remove("_inngest");
+        if let Some(inngest) = inngest {
+            data.insert("_inngest".to_owned(), inngest);
+        }
+        let sessions = payload["meta"].as_object().map(session::resolve);
+        Self {
+            name: FUNCTION_INVOKED.to_owned(),
+            external_id: text("id").filter(|id| !id.is_empty()),
+            ts_ms,
+            data: share(&Value::Object(data)),
+            user: payload
+                .get("user")
+                .filter(|user| user.is_object())
+                .map(share),
+            version: text("v"),
+            sessions: sessions.and_then(Result::ok).unwrap_or_default(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Everything here is data: what an event looks like ([`event`]), how an app registers its functions
 //! ([`register`], [`config`]), what a call to a function carries ([`call`]), what the SDK answers ([`reply`],
-//! [`op`]) and how both sides sign ([`signing`]). Both directions are covered: each type serialises and
+//! [`op`], [`gateway`]) and how both sides sign ([`signing`]). Both directions are covered: each type serialises and
 //! deserialises, so a server and an SDK built on this crate cannot drift apart.
 //!
 //! The crate does no I/O, keeps no state and knows nothing of scheduling. It is tolerant of unknown fields and
@@ -13,6 +13,7 @@ pub mod config;
 pub mod decode;
 pub mod error;
 pub mod event;
+pub mod gateway;
 pub mod headers;
 pub mod id;
 pub mod limits;

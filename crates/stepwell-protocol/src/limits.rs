@@ -33,3 +33,9 @@ pub const TRIGGERS_MAX: usize = 10;
 pub const TRIGGER_BYTES_MAX: usize = 255;
 /// How long an event id keeps a function from running again, in milliseconds: 24 hours.
 pub const IDEMPOTENCY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// Deferred runs of one run.
+pub const DEFERS_PER_RUN_MAX: usize = 20;
+/// The inputs of a run's deferred runs, together.
+pub const DEFER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What the sender of a deferred run notes.
+pub const DEFER_META_BYTES_MAX: usize = 32 * 1024;

@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use stepwell_engine::{Announcement, NewEvent, RunStatus, Timestamp};
+use stepwell_engine::{Announcement, DeferStatus, NewEvent, RunStatus, Timestamp};
 use stepwell_protocol::event::{
-    AcceptedEvent, FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED,
+    AcceptedEvent, DEFERRED_SCHEDULE, FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED,
 };
 use stepwell_protocol::{EventId, SharedJson, UserError, shared_json};
-use stepwell_store::{Reader, StoreError};
+use stepwell_store::{FunctionRecord, Reader, RunRecord, StoreError};
 
 /// Builds the events of a run's end from what the store holds of it.
 ///
@@ -23,9 +23,10 @@ pub(crate) fn events(
     let run = reader.run(announcement.run)?.ok_or_else(missing)?;
     let state = reader.run_state(announcement.run)?.ok_or_else(missing)?;
     let function = reader.function(run.function)?;
+    let slug = function.as_ref().map(|function| function.slug.clone());
     let data = data_of(
         announcement,
-        function.map(|function| function.slug).unwrap_or_default(),
+        slug.unwrap_or_default(),
         &state.events,
         run.output.as_ref(),
     );
@@ -51,7 +52,64 @@ pub(crate) fn events(
         RunStatus::Cancelled => {
             made.push(make(FUNCTION_CANCELLED, Some(announcement.run.to_string())))
         }
-        RunStatus::Scheduled | RunStatus::Running | RunStatus::Completed => {}
+        RunStatus::Scheduled | RunStatus::Running | RunStatus::Completed | RunStatus::Skipped => {}
+    }
+    let function = function.as_ref();
+    made.extend(deferred(
+        announcement,
+        &run,
+        function,
+        reader,
+        ts_ms,
+        event_id,
+    )?);
+    Ok(made)
+}
+
+/// The events that start a run's deferred runs.
+fn deferred(
+    announcement: Announcement,
+    run: &RunRecord,
+    function: Option<&FunctionRecord>,
+    reader: &dyn Reader,
+    ts_ms: i64,
+    mut event_id: impl FnMut() -> EventId,
+) -> Result<Vec<NewEvent>, StoreError> {
+    let mut made = Vec::new();
+    for defer in reader.defers(announcement.run)? {
+        if defer.status != DeferStatus::AfterRun {
+            continue;
+        }
+        let input = defer.input.as_ref();
+        let input = input.and_then(|input| serde_json::from_str(input.get()).ok());
+        let mut data = match input {
+            Some(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        data.insert(
+            "_inngest".to_owned(),
+            json!({
+                "fn_slug": defer.slug,
+                "parent_app_id": function.map(|function| &function.app_name),
+                "parent_fn_id": run.function,
+                "parent_fn_slug": function.map(|function| &function.slug),
+                "parent_run_id": announcement.run,
+            }),
+        );
+        // The same for a defer however often it is announced.
+        let external_id = format!("defer-event:{}:{}", announcement.run, defer.step);
+        let data = shared_json(Value::Object(data).to_string());
+        let data = data.expect("serialised JSON is JSON");
+        let event = AcceptedEvent::internal(DEFERRED_SCHEDULE, external_id.clone(), ts_ms, data);
+        let id = event_id();
+        made.push(NewEvent {
+            id,
+            name: Arc::from(DEFERRED_SCHEDULE),
+            external_id: Some(external_id),
+            ts_ms,
+            repeatable: true,
+            body: event.render(id),
+        });
     }
     Ok(made)
 }
@@ -73,6 +131,7 @@ fn data_of(
         "event".to_owned(),
         events.first().cloned().unwrap_or(Value::Null),
     );
+    let events_data = events.clone();
     data.insert("events".to_owned(), events.into());
     match announcement.status {
         RunStatus::Failed => {
@@ -87,7 +146,11 @@ fn data_of(
         RunStatus::Completed => {
             data.insert("result".to_owned(), output);
         }
-        RunStatus::Scheduled | RunStatus::Running | RunStatus::Cancelled => {}
+        RunStatus::Scheduled | RunStatus::Running | RunStatus::Cancelled | RunStatus::Skipped => {}
+    }
+    let invocation = events_data.first().map(|event| &event["data"]["_inngest"]);
+    if let Some(correlation) = invocation.and_then(|data| data["correlation_id"].as_str()) {
+        data.insert("correlation_id".to_owned(), correlation.into());
     }
     data.insert(
         "_inngest".to_owned(),

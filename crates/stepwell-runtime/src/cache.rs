@@ -83,7 +83,7 @@ impl Cache {
                             row.id,
                             RunState {
                                 events,
-                                steps: Vec::new(),
+                                ..RunState::default()
                             },
                         );
                     }
@@ -102,6 +102,8 @@ impl Cache {
                         *bytes += added;
                     }
                 }
+                // Rare: the next call reads it.
+                Change::InputPut(row) => entries.remove(row.run),
                 Change::RunEnd(row) => entries.remove(row.id),
                 _ => {}
             }
@@ -158,7 +160,7 @@ mod tests {
         let event = stepwell_protocol::shared_json(format!("\"{}\"", "x".repeat(bytes))).unwrap();
         RunState {
             events: vec![event],
-            steps: Vec::new(),
+            ..RunState::default()
         }
     }
 

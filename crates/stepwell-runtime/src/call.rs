@@ -2,16 +2,17 @@
 
 use crate::cache::Cache;
 use crate::invoke::Invocation;
+use serde_json::json;
 use std::sync::Arc;
 use stepwell_engine::{Call, IdSource};
 use stepwell_protocol::call::{CallContext, CallRequest, DISCOVERY, MemoizedSteps, Stack};
-use stepwell_protocol::{limits, shared_json};
+use stepwell_protocol::{SharedJson, StepId, limits, shared_json};
 use stepwell_store::{Reader, RunState, StoreError};
 
 /// Room for what a body holds besides events and steps.
 const ENVELOPE_BYTES: usize = 1_024;
 
-/// Builds the request of a call.
+/// Builds the request of a call; the run's own event comes along.
 ///
 /// # Errors
 /// [`StoreError`] when the run's payloads are not at hand and cannot be read.
@@ -20,7 +21,7 @@ pub(crate) async fn build(
     cache: &Arc<Cache>,
     reader: &Arc<dyn Reader>,
     request_id: String,
-) -> Result<Invocation, StoreError> {
+) -> Result<(Invocation, Option<SharedJson>), StoreError> {
     let mut state = match cache.get(call.run, call.steps_ended) {
         Some(state) => state,
         None => {
@@ -37,12 +38,14 @@ pub(crate) async fn build(
     };
     // A later call may have recorded more already; this one is told what was decided when it was.
     state.steps.truncate(call.steps_ended);
-    Ok(Invocation {
+    let event = state.events.first().cloned();
+    let invocation = Invocation {
         url: Arc::clone(&call.url),
         slug: Arc::clone(&call.slug),
         run: call.run,
         request: request(call, state, request_id)?,
-    })
+    };
+    Ok((invocation, event))
 }
 
 fn request(call: &Call, state: RunState, request_id: String) -> Result<CallRequest, StoreError> {
@@ -67,7 +70,7 @@ fn request(call: &Call, state: RunState, request_id: String) -> Result<CallReque
     let (events, steps) = if use_api {
         Default::default()
     } else {
-        (state.events, state.steps)
+        (state.events, memoised(state.steps, state.inputs))
     };
     Ok(CallRequest {
         ctx: CallContext {
@@ -98,10 +101,29 @@ fn request(call: &Call, state: RunState, request_id: String) -> Result<CallReque
         },
         events,
         steps: MemoizedSteps(steps),
-        defers: serde_json::Map::new(),
+        defers: call
+            .defers
+            .iter()
+            .map(|(step, abortable)| (step.to_string(), json!({"abortable": abortable})))
+            .collect(),
         version: call.request_version,
         use_api,
     })
+}
+
+/// The results of steps, and for steps without one what they get instead of their own arguments.
+#[must_use]
+pub fn memoised(
+    mut steps: Vec<(StepId, SharedJson)>,
+    inputs: Vec<(StepId, SharedJson)>,
+) -> Vec<(StepId, SharedJson)> {
+    for (step, input) in inputs {
+        if !steps.iter().any(|(ended, _)| *ended == step) {
+            let value = shared_json(format!("{{\"input\":{}}}", input.get()));
+            steps.push((step, value.expect("JSON in an object is JSON")));
+        }
+    }
+    steps
 }
 
 /// A new id for a request.

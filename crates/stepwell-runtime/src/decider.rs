@@ -6,7 +6,10 @@ use crate::handle::Vitals;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
-use stepwell_engine::{Answer, Config, Decision, Engine, IdSource, Input, LoadError, Snapshot};
+use stepwell_engine::{
+    Answer, Config, Decision, Engine, IdSource, Input, LoadError, Snapshot, Standing,
+};
+use stepwell_protocol::RunId;
 use stepwell_store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -32,6 +35,8 @@ pub(crate) enum Message {
     Recovered(Box<Snapshot>),
     /// The clock was moved by hand.
     ClockMoved,
+    /// Say what a run waits for.
+    Standing(RunId, oneshot::Sender<Option<Standing>>),
     /// Make no new calls; say when the last one has returned and everything is written.
     Drain(oneshot::Sender<()>),
     /// End now.
@@ -152,6 +157,8 @@ impl Decider {
             Message::CommitFailed(error) => self.fail(&error),
             Message::Recovered(snapshot) => self.reload(*snapshot),
             Message::ClockMoved => {}
+            // Whoever asked may have stopped waiting.
+            Message::Standing(run, answer) => drop(answer.send(self.engine.standing(run))),
             Message::Drain(drained) => {
                 self.engine.stop_calling();
                 self.drained = Some(drained);
@@ -179,7 +186,8 @@ impl Decider {
 
     fn resume(&mut self) {
         let mut decision = Decision::default();
-        self.engine.resume(self.clock.now(), &mut decision);
+        self.engine
+            .resume(self.clock.now(), &mut self.ids, &mut decision);
         self.gather(decision, None);
         self.hand_over();
     }

@@ -3,13 +3,19 @@
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::decider::Message;
+use crate::gateway::{Failure, Gateway};
+use crate::in_flight::InFlight;
 use crate::invoke::{CallError, Invocation, Invoker, Invokers};
 use crate::report::report_reply;
-use crate::{announcer, call};
+use crate::{announcer, call, past};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use stepwell_engine::{Announcement, Call, Effect, IdSource, Input, ReportedReply, Timestamp};
+use stepwell_engine::{
+    Announcement, Call, DeliveryRow, Effect, Fetch, FetchFailure, IdSource, Input, LookBack,
+    ReportedReply, Timestamp,
+};
+use stepwell_protocol::UserError;
 use stepwell_protocol::reply::RawReply;
 use stepwell_store::{Reader, StoreError};
 use tokio::runtime::Handle as Tokio;
@@ -31,8 +37,11 @@ pub(crate) struct Dispatcher {
     pub(crate) reader: Arc<dyn Reader>,
     pub(crate) clock: Clock,
     pub(crate) ids: Arc<Mutex<IdSource>>,
-    /// Bounds how many announcements are built and taken in at once.
+    /// Bounds how many announcements are built, events looked up, and taken in at once.
     pub(crate) announcing: Arc<Semaphore>,
+    pub(crate) gateway: Gateway,
+    /// Calls that can be given up one by one.
+    pub(crate) in_flight: Arc<InFlight>,
     /// Ends all calls, for good.
     pub(crate) all_calls: CancellationToken,
     /// Ends the calls of the engine at hand.
@@ -69,34 +78,128 @@ impl Dispatcher {
     pub(crate) fn carry_out(&self, effect: Effect) {
         let dispatcher = self.clone();
         match effect {
-            Effect::Call(call) => drop(self.tokio.spawn(dispatcher.make_call(call))),
+            Effect::Call(call) => {
+                // Known from now on, so that the next effect may give it up.
+                let given_up = self.in_flight.begin(call.item, call.generation);
+                drop(self.tokio.spawn(dispatcher.make_call(call, given_up)));
+            }
             Effect::Announce(announcement) => {
                 drop(self.tokio.spawn(dispatcher.announce(announcement)))
             }
+            Effect::GiveUp { item, generation } => self.in_flight.give_up(item, generation),
+            Effect::Fetch(fetch) => {
+                let given_up = self.in_flight.begin(fetch.item, fetch.generation);
+                drop(self.tokio.spawn(dispatcher.fetch(fetch, given_up)));
+            }
+            Effect::LookBack(look) => drop(self.tokio.spawn(dispatcher.look_back(look))),
+            Effect::Deliver(row) => drop(self.tokio.spawn(dispatcher.deliver(row))),
         }
     }
 
-    async fn make_call(self, call: Box<Call>) {
+    /// Makes an HTTP request that a step asked for.
+    async fn fetch(self, fetch: Box<Fetch>, given_up: CancellationToken) {
+        let (item, generation) = (fetch.item, fetch.generation);
+        let result = tokio::select! {
+            result = self.gateway.perform(&fetch.request) => result,
+            () = given_up.cancelled() => Err(Failure {
+                error: UserError::new("GatewayError", "the run was cancelled"),
+                retry_after: None,
+                retriable: false,
+            }),
+            () = self.calls.cancelled() => return self.in_flight.end(item, generation),
+        };
+        self.in_flight.end(item, generation);
+        let result = result.map_err(|failure| {
+            Box::new(FetchFailure {
+                error: failure.error,
+                retry_after: failure.retry_after,
+                retriable: failure.retriable,
+            })
+        });
+        let input = Input::Fetched {
+            item,
+            generation,
+            result,
+        };
+        self.tell(input, None);
+    }
+
+    /// Finds the earliest event of the past that a wait would have matched.
+    async fn look_back(self, look: Box<LookBack>) {
+        let Ok(permit) = Arc::clone(&self.announcing).acquire_owned().await else {
+            return;
+        };
+        let item = look.item;
+        let look = Arc::new(*look);
+        let event = self
+            .insist("look back", move |dispatcher| {
+                past::matching(&look, &*dispatcher.reader, dispatcher.clock.now())
+            })
+            .await;
+        let event = event.map(Box::new);
+        self.tell(Input::LookedBack { item, event }, Some(permit));
+    }
+
+    /// Reads an event again that is still to reach waits.
+    async fn deliver(self, row: DeliveryRow) {
+        let Ok(permit) = Arc::clone(&self.announcing).acquire_owned().await else {
+            return;
+        };
+        let event = self
+            .insist("read an event", move |dispatcher| {
+                let found = dispatcher.reader.event(row.event)?;
+                Ok(found.map(past::event_of))
+            })
+            .await;
+        let (id, event) = (row.id, event.map(Box::new));
+        self.tell(Input::Delivered { id, event }, Some(permit));
+    }
+
+    /// Reads from the store until that works.
+    async fn insist<T: Send + 'static>(
+        &self,
+        what: &str,
+        read: impl Fn(&Self) -> Result<T, StoreError> + Clone + Send + 'static,
+    ) -> T {
+        loop {
+            let (dispatcher, read) = (self.clone(), read.clone());
+            match tokio::task::spawn_blocking(move || read(&dispatcher)).await {
+                Ok(Ok(found)) => return found,
+                Ok(Err(error)) => tracing::warn!(%error, "cannot {what} yet"),
+                Err(error) => tracing::error!(%error, "could not {what}: it broke"),
+            }
+            tokio::time::sleep(READ_AGAIN).await;
+        }
+    }
+
+    async fn make_call(self, call: Box<Call>, given_up: CancellationToken) {
         let request_id = call::request_id(&self.ids, self.clock.now());
+        let (item, generation) = (call.item, call.generation);
+        let mut event = None;
         let answer = match call::build(&call, &self.cache, &self.reader, request_id).await {
-            Ok(invocation) => match self.invokers.of(&invocation.url) {
-                Ok(invoker) => {
-                    tokio::select! {
-                        made = answer_of(invoker, invocation) => made,
-                        // It is made again by the next engine.
-                        () = self.calls.cancelled() => return,
+            Ok((invocation, own_event)) => {
+                event = own_event;
+                match self.invokers.of(&invocation.url) {
+                    Ok(invoker) => {
+                        tokio::select! {
+                            made = answer_of(invoker, invocation) => made,
+                            // Its run was cancelled; whatever it would answer means nothing.
+                            () = given_up.cancelled() => Err(CallError::NotMade),
+                            // It is made again by the next engine.
+                            () = self.calls.cancelled() => return self.in_flight.end(item, generation),
+                        }
                     }
+                    Err(error) => Err(error),
                 }
-                Err(error) => Err(error),
-            },
+            }
             Err(error) => {
                 tracing::error!(run = %call.run, %error, "cannot read what a call carries; it is made again");
                 Err(CallError::NotMade)
             }
         };
-        let reply = Box::new(report_reply(answer));
+        self.in_flight.end(item, generation);
+        let reply = Box::new(report_reply(answer, event.as_ref()));
         log_failure(&call, &reply);
-        let (item, generation) = (call.item, call.generation);
         let input = Input::CallReturned {
             item,
             generation,

@@ -3,15 +3,16 @@
 use crate::clock::Clock;
 use crate::decider::Message;
 use crate::news::News;
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use stepwell_engine::{
     Answer, AppSync, CancelError, CheckpointError, CheckpointedStep, Engine, IdSource, Input,
-    ItemId, NewEvent, Timestamp,
+    ItemId, NewEvent, Standing, Timestamp, Verdict, invocation_event,
 };
 use stepwell_protocol::event::{self, EventError, IdSeed};
-use stepwell_protocol::{AppId, EventId, RunId};
+use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson};
 use stepwell_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,7 @@ pub(crate) struct Vitals {
     ended: CancellationToken,
     runs: AtomicUsize,
     calls: AtomicUsize,
+    violations: AtomicUsize,
 }
 
 impl Vitals {
@@ -62,6 +64,10 @@ impl Vitals {
     pub(crate) fn unavailable(&self) -> Unavailable {
         self.failure()
             .map_or(Unavailable::Stopping, Unavailable::Store)
+    }
+
+    pub(crate) fn count_violations(&self, found: usize) {
+        self.violations.fetch_add(found, Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self) {
@@ -213,6 +219,89 @@ impl Handle {
         }
     }
 
+    /// Sends a signal: the run that it resumes, if one waits for it.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn signal(
+        &self,
+        signal: String,
+        data: SharedJson,
+    ) -> Result<Option<RunId>, Unavailable> {
+        let bytes = data.get().len() + PERMIT_BYTES;
+        match self.ask(Input::SignalSent { signal, data }, bytes).await? {
+            Answer::Signalled(run) => Ok(run),
+            other => unreachable!("a signal is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Runs a function, whatever its triggers, with a payload like an event's (`data`, `user`, `v`, `meta`, `id`): the
+    /// invocation's event, and what became of it; nothing when there is no such function.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn invoke(
+        &self,
+        function: String,
+        payload: &Value,
+    ) -> Result<(EventId, Option<Verdict>), Unavailable> {
+        let event = {
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            let inngest = json!({"fn_id": function});
+            invocation_event(payload, Some(inngest), self.clock.now(), &mut ids)
+        };
+        let (id, bytes) = (event.id, event.body.get().len() + PERMIT_BYTES);
+        let event = Box::new(event);
+        match self
+            .ask(Input::FunctionInvoked { function, event }, bytes)
+            .await?
+        {
+            Answer::Invoked(verdict) => Ok((id, verdict)),
+            other => unreachable!("an invocation is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Pauses a function, or lets it go on. Whether there is such a function.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn pause(&self, function: FunctionId, paused: bool) -> Result<bool, Unavailable> {
+        let input = Input::FunctionPaused { function, paused };
+        match self.ask(input, PERMIT_BYTES).await? {
+            Answer::Paused(found) => Ok(found),
+            other => unreachable!("a pause is answered as one, not {other:?}"),
+        }
+    }
+
+    /// What an unfinished run waits for; nothing when there is no such run.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn standing(&self, run: RunId) -> Result<Option<Standing>, Unavailable> {
+        let (asker, answer) = oneshot::channel();
+        self.decider
+            .send(Message::Standing(run, asker))
+            .map_err(|_| Unavailable::Stopping)?;
+        answer.await.map_err(|_| Unavailable::Stopping)
+    }
+
+    /// Has the engine check the next part of what is live: what it found wrong and mended.
+    pub(crate) async fn audit(&self) -> Result<Vec<String>, Unavailable> {
+        match self.ask(Input::Audit, PERMIT_BYTES).await? {
+            Answer::Audited(violations) => {
+                self.vitals.count_violations(violations.len());
+                Ok(violations)
+            }
+            other => unreachable!("an audit is answered as one, not {other:?}"),
+        }
+    }
+
+    /// How many mistakes audits have found since the start. There must be none.
+    #[must_use]
+    pub fn violations(&self) -> usize {
+        self.vitals.violations.load(Ordering::Relaxed)
+    }
+
     /// Puts a question to the store's reading side, off the async threads.
     ///
     /// # Errors
@@ -251,7 +340,7 @@ impl Handle {
         self.vitals.calls.load(Ordering::Relaxed)
     }
 
-    async fn ask(&self, input: Input, bytes: usize) -> Result<Answer, Unavailable> {
+    pub(crate) async fn ask(&self, input: Input, bytes: usize) -> Result<Answer, Unavailable> {
         // A checkpoint is part of a call in flight, which gets its time to end.
         let ends_a_call = matches!(input, Input::StepsCheckpointed { .. });
         if self.vitals.stopping.load(Ordering::SeqCst) && !ends_a_call {

@@ -8,28 +8,37 @@
 //! Calls go through an [`Invoker`], chosen by the scheme of the function's URL: [`HttpInvoker`] for apps over
 //! HTTP; a program that runs functions itself brings its own.
 //!
+//! Requests that functions have the server make go through a [`gateway::Gateway`].
+//!
 //! When a commit fails the engine and everything undecided is dropped, whoever waits is told so, and, once the
 //! store accepts writes again, the engine is loaded from what was committed.
 
 mod announcer;
+mod auditor;
 mod cache;
 mod call;
 mod clock;
 mod committer;
 mod decider;
 mod dispatcher;
+pub mod gateway;
 mod handle;
+mod in_flight;
 mod invoke;
 mod news;
+mod past;
 mod register;
+mod repeat;
 mod report;
 mod runtime;
 
+pub use call::memoised;
 pub use clock::{Clock, ManualClock};
 pub use handle::{Handle, Unavailable};
 pub use invoke::http::{HttpInvoker, HttpOptions};
 pub use invoke::{CallError, Invocation, Invoker, Invokers};
 pub use news::News;
 pub use register::{RegisterError, check_registration};
+pub use repeat::RepeatError;
 pub use report::report_op;
 pub use runtime::{Options, Runtime, StartError, Stopped};

@@ -23,7 +23,7 @@ pub enum News {
     StepEnded {
         /// The run.
         run: RunId,
-        /// The step's name; empty for a sleep.
+        /// The step's name.
         name: String,
         /// Whether it failed for good.
         failed: bool,
@@ -69,7 +69,7 @@ impl News {
     pub(crate) fn of_effect(effect: &Effect) -> Option<Self> {
         match effect {
             Effect::Call(call) if call.starts => Some(Self::Started { run: call.run }),
-            Effect::Call(_) | Effect::Announce(_) => None,
+            _ => None,
         }
     }
 

@@ -2,13 +2,25 @@
 
 use crate::invoke::CallError;
 use serde_json::Value;
-use stepwell_engine::{ReportedOp, ReportedOutcome, ReportedReply, Timestamp};
+use std::sync::Arc;
+use stepwell_engine::waits::condition_for;
+use stepwell_engine::{
+    Ask, Deferral, EventWait, Invocation, ReportedOp, ReportedOutcome, ReportedReply, SignalWait,
+    Timestamp,
+};
+use stepwell_protocol::gateway::Request;
 use stepwell_protocol::op::{Op, Opcode};
 use stepwell_protocol::reply::{self, Outcome, RawReply};
-use stepwell_protocol::{SharedJson, UserError, shared_json};
+use stepwell_protocol::{SharedJson, StepId, UserError, shared_json, span};
 
-/// What came back from a call, in the engine's terms.
-pub(crate) fn report_reply(answer: Result<RawReply, CallError>) -> ReportedReply {
+/// How far a wait may look back, in milliseconds: a day. A wish for more counts as this.
+const LOOK_BACK_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+/// What came back from a call, in the engine's terms; `event` is the run's own, whose values conditions take.
+pub(crate) fn report_reply(
+    answer: Result<RawReply, CallError>,
+    event: Option<&SharedJson>,
+) -> ReportedReply {
     let outcome = match answer {
         Ok(raw) => {
             let reply = reply::interpret(raw);
@@ -19,7 +31,7 @@ pub(crate) fn report_reply(answer: Result<RawReply, CallError>) -> ReportedReply
                 outcome: match reply.outcome {
                     Outcome::Ops(ops) => ReportedOutcome::Ops(
                         ops.into_iter()
-                            .map(|op| report_op(op, reply.no_retry))
+                            .map(|op| report_op(op, reply.no_retry, event))
                             .collect(),
                     ),
                     Outcome::Returned(output) => ReportedOutcome::Returned(output),
@@ -41,16 +53,9 @@ pub(crate) fn report_reply(answer: Result<RawReply, CallError>) -> ReportedReply
 
 /// One op in the engine's terms; `no_retry` is what the answer's header said, which errors carry on.
 #[must_use]
-pub fn report_op(op: Op, no_retry: bool) -> ReportedOp {
+pub fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> ReportedOp {
     let title = op.title().to_owned();
-    let sleep = match op.op {
-        Opcode::Sleep => op
-            .option("duration")
-            .filter(|text| !text.is_empty())
-            .unwrap_or(&op.name)
-            .to_owned(),
-        _ => String::new(),
-    };
+    let ask = ask_of(&op, event);
     let race = op
         .option("parallelMode")
         .is_some_and(|mode| mode.eq_ignore_ascii_case("race"));
@@ -84,9 +89,73 @@ pub fn report_op(op: Op, no_retry: bool) -> ReportedOp {
         title,
         value,
         error,
-        sleep,
+        ask,
         race,
         started_at,
+    }
+}
+
+/// What an op asks for besides what all ops carry.
+fn ask_of(op: &Op, event: Option<&SharedJson>) -> Ask {
+    let text = |key: &str| op.option(key).unwrap_or("").to_owned();
+    let json = |key: &str| {
+        let value = op
+            .opts
+            .as_ref()?
+            .get(key)
+            .filter(|value| !value.is_null())?;
+        shared_json(value.to_string()).ok()
+    };
+    match op.op {
+        Opcode::Sleep => {
+            let duration = op.option("duration").filter(|text| !text.is_empty());
+            Ask::Sleep(duration.unwrap_or(&op.name).to_owned())
+        }
+        Opcode::WaitForEvent => {
+            let condition = text("if");
+            let condition = match condition.trim() {
+                "" => Ok(None),
+                condition => {
+                    let event = event.and_then(|event| serde_json::from_str(event.get()).ok());
+                    condition_for(condition, &event.unwrap_or(Value::Null))
+                }
+            };
+            let look_back = op.option("lookback").filter(|text| !text.is_empty());
+            let name = op.option("event").filter(|name| !name.is_empty());
+            Ask::Event(Box::new(EventWait {
+                event: name.unwrap_or(&op.name).to_owned(),
+                condition,
+                timeout: text("timeout"),
+                look_back_ms: look_back
+                    .and_then(|text| span::parse_ms(text).ok())
+                    .map(|ms| ms.min(LOOK_BACK_MS_MAX)),
+            }))
+        }
+        Opcode::WaitForSignal => Ask::Signal(Box::new(SignalWait {
+            signal: op.option("signal").unwrap_or(&op.name).to_owned(),
+            timeout: text("timeout"),
+            replaces: op
+                .option("conflict")
+                .is_some_and(|conflict| conflict.eq_ignore_ascii_case("replace")),
+        })),
+        Opcode::InvokeFunction => Ask::Invoke(Box::new(Invocation {
+            function: text("function_id"),
+            payload: op
+                .opts
+                .as_ref()
+                .and_then(|opts| opts.get("payload"))
+                .cloned()
+                .unwrap_or(Value::Null),
+            timeout: text("timeout"),
+        })),
+        Opcode::Gateway | Opcode::AiGateway => Ask::Request(Request::from_op(op).map(Arc::new)),
+        Opcode::DeferAdd => Ask::Defer(Box::new(Deferral {
+            slug: text("fn_slug"),
+            input: json("input"),
+            meta: json("meta"),
+        })),
+        Opcode::DeferAbort => Ask::AbortDefer(StepId::parse(&text("target_hashed_id"))),
+        _ => Ask::Nothing,
     }
 }
 

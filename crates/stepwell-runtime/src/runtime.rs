@@ -1,10 +1,12 @@
 //! Starting and stopping.
 
+use crate::auditor;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::committer::{Committer, describe};
 use crate::decider::{Decider, Message};
 use crate::dispatcher::Dispatcher;
+use crate::gateway::{Gateway, PrivateAddresses};
 use crate::handle::{Handle, Vitals};
 use crate::invoke::Invokers;
 use std::sync::mpsc::channel;
@@ -30,6 +32,8 @@ pub struct Options {
     pub clock: Clock,
     /// Bytes of payloads kept for runs that are under way; 0 for the default of 32 MiB.
     pub cache_bytes: usize,
+    /// Whether functions may have the server make requests to private addresses.
+    pub private_addresses: PrivateAddresses,
 }
 
 /// The runtime did not start.
@@ -44,6 +48,9 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
+    /// The client for the requests of functions cannot be made.
+    #[error("cannot prepare HTTP requests")]
+    Gateway(#[source] reqwest::Error),
 }
 
 /// How the runtime stopped.
@@ -113,6 +120,8 @@ impl Runtime {
                 calls: all_calls.child_token(),
                 all_calls: all_calls.clone(),
                 announcing: Arc::new(Semaphore::new(ANNOUNCING_MAX)),
+                gateway: Gateway::new(options.private_addresses).map_err(StartError::Gateway)?,
+                in_flight: Arc::default(),
             },
             refused_bytes: 0,
             recovered_at: None,
@@ -135,6 +144,7 @@ impl Runtime {
             clock: options.clock,
             ids,
         };
+        tokio::spawn(auditor::run(handle.clone(), all_calls.clone()));
         Ok(Self {
             handle,
             calls: all_calls,

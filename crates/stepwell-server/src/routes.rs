@@ -2,10 +2,14 @@
 
 mod checkpoint;
 mod events;
+mod functions;
 mod meta;
 mod register;
+mod repeat;
 mod rest;
+mod signals;
 mod state;
+mod verdicts;
 
 use crate::access;
 use crate::body::Room;
@@ -30,6 +34,9 @@ const REGISTER_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest body of a checkpoint: a full answer and its envelope.
 const CHECKPOINT_BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 
+/// The largest body of a small request: a signal, an invocation, the arguments of a step.
+const SMALL_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// All routes of a server over this engine.
 pub fn router(handle: Handle, options: ServerOptions) -> Router {
     let shared = Shared {
@@ -48,6 +55,18 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
         .route("/v1/events/{event}", get(rest::event))
         .route("/v1/events/{event}/runs", get(rest::runs_of_event))
         .route("/v1/runs/{run}", get(rest::run).delete(rest::cancel))
+        .route("/v1/events/{event}/verdicts", get(verdicts::of_event))
+        .route("/v1/runs/{run}/jobs", get(rest::jobs))
+        .route("/v1/runs/{run}/standing", get(verdicts::standing))
+        .route("/v1/apps/{app}/functions", get(functions::list))
+        .route(
+            "/v1/apps/{app}/functions/{function}/pause",
+            post(functions::pause).delete(functions::unpause),
+        )
+        .route("/v1/signals", post(signals::send))
+        .route("/v2/runs/{run}/rerun", post(repeat::rerun))
+        .route("/api/v2/runs/{run}/rerun", post(repeat::rerun))
+        .route("/invoke/{function}", post(functions::invoke))
         .route("/v1/checkpoint/{run}/async", post(checkpoint::checkpoint))
         .route("/dev", get(meta::dev))
         .route_layer(middleware::from_fn_with_state(

@@ -13,5 +13,7 @@ pub mod sqlite;
 mod store;
 
 pub use error::StoreError;
-pub use record::{AttemptRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord};
+pub use record::{
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord,
+};
 pub use store::{Reader, Store, Writer};

@@ -3,16 +3,17 @@
 //! It is bounded: of ended runs it keeps the newest, with their events and steps, and of other events the newest.
 
 use crate::{
-    AttemptRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState, StepRecord, Store,
-    StoreError, Writer,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState,
+    StepRecord, Store, StoreError, Writer,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stepwell_engine::{
-    AppRow, Change, FunctionRow, ItemId, ItemRow, RunRow, RunStatus, Snapshot, ThrottleRow,
-    Timestamp,
+    AppRow, BatchEventRow, BatchRow, CancelRow, Change, DebounceRow, DeliveryRow, FunctionRow,
+    ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp, Verdict,
 };
-use stepwell_protocol::{AppId, EventId, FunctionId, RunId, limits};
+use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId, limits};
 
 /// Ended runs that are kept, besides those with something left in the queue.
 const ENDED_RUNS_MAX: usize = 10_000;
@@ -49,16 +50,25 @@ struct Tables {
     items: BTreeMap<ItemId, ItemRow>,
     run_items: BTreeSet<(RunId, ItemId)>,
     throttles: BTreeMap<u128, u64>,
+    cancels: BTreeMap<ItemId, CancelRow>,
+    deliveries: BTreeMap<ItemId, DeliveryRow>,
+    debounces: BTreeMap<u128, DebounceRow>,
+    batches: BTreeMap<ItemId, (BatchRow, Vec<BatchEventRow>)>,
+    recent_keys: BTreeMap<u128, Timestamp>,
+    schedules: BTreeMap<(FunctionId, Arc<str>), Timestamp>,
+    verdicts: BTreeMap<(EventId, FunctionId), Verdict>,
 }
 
 #[derive(Debug)]
 struct Run {
     row: RunRow,
-    end: Option<(RunStatus, Timestamp, Option<stepwell_protocol::SharedJson>)>,
+    end: Option<RunEnd>,
     /// Whether it stands in [`Tables::finished`].
     finished: bool,
     steps: Vec<StepRecord>,
     attempts: Vec<AttemptRecord>,
+    defers: Vec<DeferRecord>,
+    inputs: Vec<(StepId, SharedJson)>,
 }
 
 /// Whether a set has a pair that begins so, given the least of what comes second.
@@ -99,6 +109,8 @@ impl Tables {
                 Change::RunEnd(end) => end.id,
                 Change::StepPut(row) => row.run,
                 Change::AttemptPut(row) => row.run,
+                Change::DeferPut(row) => row.run,
+                Change::InputPut(row) => row.run,
                 _ => continue,
             };
             if !self.runs.contains_key(&run) && !put.contains(&run) {
@@ -140,6 +152,8 @@ impl Tables {
                     finished: false,
                     steps: Vec::new(),
                     attempts: Vec::new(),
+                    defers: Vec::new(),
+                    inputs: Vec::new(),
                 };
                 self.runs.insert(row.id, run);
             }
@@ -147,7 +161,7 @@ impl Tables {
                 self.run_mut(progress.id)?.row.progress = (**progress).clone()
             }
             Change::RunEnd(end) => {
-                self.run_mut(end.id)?.end = Some((end.status, end.ended_at, end.output.clone()));
+                self.run_mut(end.id)?.end = Some(end.clone());
                 self.finish(end.id);
             }
             Change::StepPut(row) => {
@@ -158,8 +172,13 @@ impl Tables {
                     value: Arc::clone(&row.value),
                     failed: row.failed,
                     attempt: row.attempt,
+                    queued_at: row.queued_at,
                     started_at: row.started_at,
                     ended_at: row.ended_at,
+                    detail: row
+                        .detail
+                        .as_deref()
+                        .and_then(|detail| serde_json::from_str(detail).ok()),
                 };
                 self.run_mut(row.run)?.steps.push(record);
             }
@@ -188,6 +207,72 @@ impl Tables {
             }
             Change::ThrottleDelete(key) => {
                 self.throttles.remove(key);
+            }
+            Change::CancelPut(row) => {
+                self.cancels.insert(row.id, (**row).clone());
+            }
+            Change::CancelDelete(id) => {
+                self.cancels.remove(id);
+            }
+            Change::DeliveryPut(row) => {
+                self.deliveries.insert(row.id, *row);
+            }
+            Change::DeliveryDelete(id) => {
+                self.deliveries.remove(id);
+            }
+            Change::DebouncePut(row) => {
+                self.debounces.insert(row.key, (**row).clone());
+            }
+            Change::DebounceDelete(key) => {
+                self.debounces.remove(key);
+            }
+            Change::BatchPut(row) => {
+                self.batches.insert(row.id, ((**row).clone(), Vec::new()));
+            }
+            Change::BatchEventPut(row) => {
+                let missing = || StoreError::Damaged(format!("batch {} is not there", row.batch));
+                let batch = self.batches.get_mut(&row.batch).ok_or_else(missing)?;
+                batch.1.push((**row).clone());
+            }
+            Change::BatchDelete(id) => {
+                self.batches.remove(id);
+            }
+            Change::KeyPut(row) => {
+                self.recent_keys.insert(row.key, row.at);
+            }
+            Change::KeyDelete(key) => {
+                self.recent_keys.remove(key);
+            }
+            Change::SchedulePut(row) => {
+                let key = (row.function, Arc::clone(&row.cron));
+                self.schedules.insert(key, row.after);
+            }
+            Change::ScheduleDelete(function, cron) => {
+                self.schedules.remove(&(*function, Arc::clone(cron)));
+            }
+            Change::DeferPut(row) => {
+                let defers = &mut self.run_mut(row.run)?.defers;
+                match defers.iter_mut().find(|defer| defer.step == row.step) {
+                    Some(known) => {
+                        known.status = row.status;
+                        known.input.clone_from(&row.input);
+                    }
+                    None => defers.push(DeferRecord {
+                        step: row.step.clone(),
+                        slug: row.slug.clone(),
+                        input: row.input.clone(),
+                        status: row.status,
+                    }),
+                }
+            }
+            Change::InputPut(row) => {
+                let inputs = &mut self.run_mut(row.run)?.inputs;
+                inputs.retain(|(step, _)| *step != row.step);
+                inputs.push((row.step.clone(), Arc::clone(&row.input)));
+            }
+            Change::VerdictPut(row) => {
+                let key = (row.event, row.function);
+                self.verdicts.insert(key, row.verdict.clone());
             }
         }
         Ok(())
@@ -241,8 +326,19 @@ impl Tables {
             }
         }
         while self.unneeded.len() > EVENTS_MAX {
-            let oldest = self.unneeded.pop_first();
-            oldest.and_then(|oldest| self.events.remove(&oldest));
+            if let Some(oldest) = self.unneeded.pop_first() {
+                self.events.remove(&oldest);
+                let least = FunctionId::from_bytes([0; 16]);
+                let most = FunctionId::from_bytes([0xff; 16]);
+                let of_it: Vec<(EventId, FunctionId)> = self
+                    .verdicts
+                    .range((oldest, least)..=(oldest, most))
+                    .map(|(key, _)| *key)
+                    .collect();
+                for key in of_it {
+                    self.verdicts.remove(&key);
+                }
+            }
         }
     }
 
@@ -263,24 +359,25 @@ impl Tables {
             slug: row.slug.clone(),
             name: row.name.clone(),
             config: row.config.clone(),
+            version: row.version,
+            paused: row.paused,
         }
     }
 
     fn record(run: &Run) -> RunRecord {
-        let (status, ended_at, output) = match &run.end {
-            Some((status, at, output)) => (*status, Some(*at), output.clone()),
-            None => (run.row.progress.status, None, None),
-        };
+        let end = run.end.as_ref();
         RunRecord {
             id: run.row.id,
             function: run.row.function,
             function_version: run.row.function_version,
             events: run.row.events.to_vec(),
-            status,
+            status: end.map_or(run.row.progress.status, |end| end.status),
             queued_at: run.row.queued_at,
             started_at: run.row.progress.started_at,
-            ended_at,
-            output,
+            ended_at: end.map(|end| end.ended_at),
+            output: end.and_then(|end| end.output.clone()),
+            origin: run.row.origin.as_deref().cloned(),
+            cause: end.and_then(|end| end.cause),
         }
     }
 }
@@ -319,13 +416,23 @@ impl Writer for MemoryWriter {
                 .items
                 .values()
                 .filter_map(|item| tables.runs.get(&item.run))
-                .filter_map(|run| run.end.as_ref().map(|(status, _, _)| (run.row.id, *status)))
+                .filter_map(|run| run.end.as_ref().map(|end| (run.row.id, end.status)))
                 .collect(),
             recent_keys: tables
                 .runs
                 .values()
                 .filter(|run| run.row.queued_at > since)
-                .filter_map(|run| run.row.dedupe_key.map(|key| (key, run.row.queued_at)))
+                .filter_map(|run| {
+                    let key = run.row.dedupe_key?;
+                    Some((key, Some(run.row.id), run.row.queued_at))
+                })
+                .chain(
+                    tables
+                        .recent_keys
+                        .iter()
+                        .filter(|(_, at)| **at > since)
+                        .map(|(key, at)| (*key, None, *at)),
+                )
                 .collect(),
             throttles: tables
                 .throttles
@@ -333,6 +440,30 @@ impl Writer for MemoryWriter {
                 .map(|(key, tat_us)| ThrottleRow {
                     key: *key,
                     tat_us: *tat_us,
+                })
+                .collect(),
+            cancels: tables.cancels.values().cloned().collect(),
+            deliveries: tables.deliveries.values().copied().collect(),
+            debounces: tables.debounces.values().cloned().collect(),
+            batches: tables.batches.values().cloned().collect(),
+            schedules: tables
+                .schedules
+                .iter()
+                .map(|((function, cron), after)| ScheduleRow {
+                    function: *function,
+                    cron: Arc::clone(cron),
+                    after: *after,
+                })
+                .collect(),
+            defers: tables
+                .runs
+                .values()
+                .filter(|run| run.end.is_none())
+                .flat_map(|run| {
+                    run.defers.iter().map(|defer| {
+                        let bytes = defer.input.as_ref().map_or(0, |input| input.get().len());
+                        (run.row.id, defer.step.clone(), defer.status, bytes)
+                    })
                 })
                 .collect(),
         };
@@ -377,6 +508,51 @@ impl Reader for Memory {
             .collect())
     }
 
+    fn events_since(
+        &self,
+        name: &str,
+        since: Timestamp,
+        after: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<EventRecord>, StoreError> {
+        let tables = self.tables();
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let events = tables.events.range((after, Bound::Unbounded));
+        Ok(events
+            .map(|(_, event)| event)
+            .filter(|event| event.name == name && event.received_at >= since)
+            .take(limit)
+            .cloned()
+            .collect())
+    }
+
+    fn verdicts(&self, event: EventId) -> Result<Vec<(FunctionId, Verdict)>, StoreError> {
+        let least = FunctionId::from_bytes([0; 16]);
+        let most = FunctionId::from_bytes([0xff; 16]);
+        let tables = self.tables();
+        let found = tables.verdicts.range((event, least)..=(event, most));
+        Ok(found
+            .map(|((_, function), verdict)| (*function, verdict.clone()))
+            .collect())
+    }
+
+    fn defers(&self, run: RunId) -> Result<Vec<DeferRecord>, StoreError> {
+        let tables = self.tables();
+        let run = tables.runs.get(&run);
+        Ok(run.map(|run| run.defers.clone()).unwrap_or_default())
+    }
+
+    fn items(&self, run: RunId) -> Result<Vec<ItemRow>, StoreError> {
+        let tables = self.tables();
+        let ids = tables
+            .run_items
+            .range((run, ItemId(0))..=(run, ItemId(u64::MAX)));
+        Ok(ids
+            .filter_map(|(_, id)| tables.items.get(id))
+            .cloned()
+            .collect())
+    }
+
     fn steps(&self, run: RunId) -> Result<Vec<StepRecord>, StoreError> {
         Ok(self
             .tables()
@@ -414,6 +590,7 @@ impl Reader for Memory {
                 .iter()
                 .map(|step| (step.step.clone(), Arc::clone(&step.value)))
                 .collect(),
+            inputs: run.inputs.clone(),
         }))
     }
 

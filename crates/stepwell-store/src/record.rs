@@ -1,6 +1,6 @@
 //! What a store answers: rows as people and calls read them.
 
-use stepwell_engine::{RunStatus, Timestamp};
+use stepwell_engine::{Cause, DeferStatus, Origin, RunStatus, StepDetail, Timestamp};
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
 
 /// A run.
@@ -24,6 +24,10 @@ pub struct RunRecord {
     pub ended_at: Option<Timestamp>,
     /// What it returned, or its error.
     pub output: Option<SharedJson>,
+    /// Where it comes from, when that is more than an event.
+    pub origin: Option<Origin>,
+    /// Why it ended when its function did not end it.
+    pub cause: Option<Cause>,
 }
 
 /// An event.
@@ -58,10 +62,14 @@ pub struct StepRecord {
     pub failed: bool,
     /// Failed attempts before its last.
     pub attempt: u32,
+    /// When it was first asked for.
+    pub queued_at: Timestamp,
     /// When the last attempt began.
     pub started_at: Timestamp,
     /// When its end was recorded.
     pub ended_at: Timestamp,
+    /// What else there is to say of it.
+    pub detail: Option<StepDetail>,
 }
 
 /// A failed attempt.
@@ -98,6 +106,10 @@ pub struct FunctionRecord {
     pub name: String,
     /// Its configuration, as registered, in JSON.
     pub config: String,
+    /// How often it has changed, from 1.
+    pub version: u32,
+    /// Whether someone has paused it.
+    pub paused: bool,
 }
 
 /// What a call carries: the run's events, and its ended steps in order.
@@ -107,4 +119,19 @@ pub struct RunState {
     pub events: Vec<SharedJson>,
     /// Ended steps and their values.
     pub steps: Vec<(StepId, SharedJson)>,
+    /// What steps get instead of their own arguments: JSON arrays.
+    pub inputs: Vec<(StepId, SharedJson)>,
+}
+
+/// A deferred run.
+#[derive(Debug, Clone)]
+pub struct DeferRecord {
+    /// The step that asked for it.
+    pub step: StepId,
+    /// The function to run.
+    pub slug: String,
+    /// What it gets: a JSON object.
+    pub input: Option<SharedJson>,
+    /// Where it stands.
+    pub status: DeferStatus,
 }

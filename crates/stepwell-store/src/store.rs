@@ -1,10 +1,11 @@
 //! The contract of a store.
 
 use crate::{
-    AttemptRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord, StoreError,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord,
+    StoreError,
 };
 use std::sync::Arc;
-use stepwell_engine::{Change, Snapshot, Timestamp};
+use stepwell_engine::{Change, ItemRow, Snapshot, Timestamp, Verdict};
 use stepwell_protocol::{EventId, FunctionId, RunId};
 
 /// An opened store: its writing side, which one owner holds, and its reading side, which is shared.
@@ -62,6 +63,24 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
         before: Option<EventId>,
         limit: usize,
     ) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// Events of a name that came in from `since` on, oldest first, after `after` if given.
+    fn events_since(
+        &self,
+        name: &str,
+        since: Timestamp,
+        after: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// What was decided about an event and the functions that listen to its name, other than that it started a run.
+    fn verdicts(&self, event: EventId) -> Result<Vec<(FunctionId, Verdict)>, StoreError>;
+
+    /// The runs that a run has deferred.
+    fn defers(&self, run: RunId) -> Result<Vec<DeferRecord>, StoreError>;
+
+    /// The queue items of an unfinished run, and the announcement of an ended one.
+    fn items(&self, run: RunId) -> Result<Vec<ItemRow>, StoreError>;
 
     /// The ended steps of a run, in order.
     fn steps(&self, run: RunId) -> Result<Vec<StepRecord>, StoreError>;

@@ -77,8 +77,8 @@ fn ended_runs_that_still_have_work_do_not_keep_others() {
     let announce = rows.item(announcing, ItemKind::Announce);
     let mut passed_on = rows.item(announcing, ItemKind::Announce);
     let mut changes: Vec<_> = runs.iter().map(end).collect();
-    changes.push(Change::ItemPut(announce.clone()));
-    changes.push(Change::ItemPut(passed_on.clone()));
+    changes.push(Change::ItemPut(Box::new(announce.clone())));
+    changes.push(Change::ItemPut(Box::new(passed_on.clone())));
     // The same item again, late, and of another run.
     for run in [announcing.id, moved.id] {
         passed_on = ItemRow {
@@ -86,7 +86,7 @@ fn ended_runs_that_still_have_work_do_not_keep_others() {
             due: at(99),
             ..passed_on
         };
-        changes.push(Change::ItemPut(passed_on.clone()));
+        changes.push(Change::ItemPut(Box::new(passed_on.clone())));
     }
     commit(&mut store, &changes);
 

@@ -6,7 +6,7 @@ mod rows;
 use rows::{Rows, at, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use stepwell_engine::{Change, ItemKind, RunStatus, Snapshot, Timestamp};
+use stepwell_engine::{Change, ItemKind, KeyRow, RunStatus, Snapshot, Timestamp};
 use stepwell_protocol::{RunId, StepId, limits};
 use stepwell_store::{Reader, Store, StoreError, Writer, memory, sqlite};
 use tempfile::TempDir;
@@ -347,7 +347,10 @@ fn queue_items_of_every_kind_are_replaced_and_deleted(mut store: Opened) {
         ItemKind::Discovery(Some(hash.clone())),
         ItemKind::Step(text.clone()),
         ItemKind::Sleep(hash.clone()),
-        ItemKind::RacingSleep(text),
+        ItemKind::WaitForEvent(text.clone()),
+        ItemKind::WaitForSignal(text.clone()),
+        ItemKind::Invoke(text.clone()),
+        ItemKind::Gateway(text),
         ItemKind::Announce,
     ];
     let mut items: Vec<_> = kinds
@@ -358,7 +361,7 @@ fn queue_items_of_every_kind_are_replaced_and_deleted(mut store: Opened) {
         Change::EventPut(event),
         Change::RunPut(Box::new(run.clone())),
     ];
-    changes.extend(items.iter().cloned().map(Change::ItemPut));
+    changes.extend(items.iter().cloned().map(Box::new).map(Change::ItemPut));
     store.commit(changes);
     assert_eq!(store.load(at(0)).items, items);
     items[0].attempt = 4;
@@ -366,7 +369,7 @@ fn queue_items_of_every_kind_are_replaced_and_deleted(mut store: Opened) {
     items[0].kind = ItemKind::Discovery(Some(hash));
     let gone = items.remove(1);
     store.commit(vec![
-        Change::ItemPut(items[0].clone()),
+        Change::ItemPut(Box::new(items[0].clone())),
         Change::ItemDelete(gone.id),
         Change::ItemDelete(gone.id),
     ]);
@@ -406,7 +409,7 @@ fn ended_runs_are_not_loaded_but_what_they_still_announce_is(mut store: Opened) 
         Rows::step(&heard, &StepId::of("a", 0), 0, "1"),
         Rows::end(&quiet, RunStatus::Completed, None),
         Rows::end(&heard, RunStatus::Failed, Some("{}")),
-        Change::ItemPut(announcement.clone()),
+        Change::ItemPut(Box::new(announcement.clone())),
     ]);
     let snapshot = store.load(at(0));
     assert_eq!(snapshot.runs, []);
@@ -425,17 +428,31 @@ fn keys_are_remembered_for_a_day(mut store: Opened) {
     over.dedupe_key = Some(u128::MAX);
     none.dedupe_key = None;
     let queued_at = live.queued_at;
+    let (live_id, over_id) = (live.id, over.id);
     store.commit(vec![
         Change::EventPut(event),
+        Change::KeyPut(KeyRow {
+            key: 2,
+            at: queued_at,
+        }),
+        Change::KeyPut(KeyRow {
+            key: 3,
+            at: queued_at,
+        }),
+        Change::KeyDelete(3),
         Change::RunPut(Box::new(live)),
         Change::RunPut(Box::new(over.clone())),
         Change::RunPut(Box::new(none)),
         Rows::end(&over, RunStatus::Completed, None),
     ]);
     let day = limits::IDEMPOTENCY_MS;
-    let both = [(1, queued_at), (u128::MAX, queued_at)];
-    assert_eq!(store.load(queued_at).recent_keys, both);
-    assert_eq!(store.load(queued_at.after_ms(day - 1)).recent_keys, both);
+    let all = [
+        (1, Some(live_id), queued_at),
+        (2, None, queued_at),
+        (u128::MAX, Some(over_id), queued_at),
+    ];
+    assert_eq!(store.load(queued_at).recent_keys, all);
+    assert_eq!(store.load(queued_at.after_ms(day - 1)).recent_keys, all);
     assert_eq!(store.load(queued_at.after_ms(day)).recent_keys, []);
 }
 
@@ -500,7 +517,7 @@ fn changes_of_a_batch_are_applied_in_order(mut store: Opened) {
         Change::EventPut(event),
         Change::RunPut(Box::new(run)),
         Change::RunProgress(Box::new(progress)),
-        Change::ItemPut(item.clone()),
+        Change::ItemPut(Box::new(item.clone())),
         Change::ItemDelete(item.id),
         Change::RunProgress(Box::new(later.clone())),
         Change::ThrottlePut(Rows::throttle(1, 1)),

@@ -409,7 +409,7 @@ async fn runs_are_recorded_alike_whatever_the_transport() {
     }
     insta::assert_snapshot!(told.join("\n"), @r#"
     t/sequence {"number":40} → "t-sequence" "Completed" {"first":41,"second":42,"event":"t/sequence"}
-      ["Sleep","",false,0,null]
+      ["Sleep","nap",false,0,null]
       ["StepRun","first",false,0,{"data":41}]
       ["StepRun","second",false,0,{"data":42}]
     t/parallel {} → "t-parallel" "Completed" 10

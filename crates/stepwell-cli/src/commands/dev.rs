@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use stepwell_engine::{Backoff, Config};
+use stepwell_engine::{Backoff, CatchUp, Config};
 use stepwell_protocol::signing::SigningKey;
+use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{HttpInvoker, HttpOptions, Invokers, Options, Runtime, Stopped};
 use stepwell_server::{EventKeys, Poller, PollerOptions, ServerKind, ServerOptions};
 use stepwell_store::sqlite::Durability;
@@ -81,6 +82,18 @@ pub(crate) struct Arguments {
     #[arg(long, env = "STEPWELL_MAX_CALLS", default_value_t = 1_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_calls: u32,
+    /// What becomes of the ticks of a cron schedule that fell into a time when the server was down.
+    #[arg(
+        long,
+        env = "STEPWELL_CATCH_UP",
+        default_value = "one",
+        value_name = "WHICH"
+    )]
+    catch_up: Missed,
+    /// Whether functions may have the server make requests (step.fetch, step.ai.infer) to this machine and its network.
+    #[arg(long, env = "STEPWELL_ALLOW_PRIVATE_ADDRESSES", default_value_t = true,
+          action = clap::ArgAction::Set, value_name = "BOOL")]
+    allow_private_addresses: bool,
     /// Write the server's URL to this file once it takes requests.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -100,6 +113,14 @@ enum Sync {
     Full,
     /// The process only: faster.
     Process,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Missed {
+    /// The last one starts a run.
+    One,
+    /// None does.
+    Skip,
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
@@ -142,12 +163,21 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let engine = Config {
         calls_max: arguments.max_calls as usize,
         backoff,
+        catch_up: match arguments.catch_up {
+            Missed::One => CatchUp::One,
+            Missed::Skip => CatchUp::Skip,
+        },
     };
     let runtime = Runtime::start(
         store,
         invokers,
         Options {
             engine,
+            private_addresses: if arguments.allow_private_addresses {
+                PrivateAddresses::Allow
+            } else {
+                PrivateAddresses::Refuse
+            },
             ..Options::default()
         },
     )?;

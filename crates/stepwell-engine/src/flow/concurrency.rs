@@ -2,6 +2,7 @@
 //!
 //! A limit counts calls in flight. It counts them for the function, or, with a key, for each value of the key;
 //! with the scope `env` or `account` the value counts across functions. Sleeping and queued work is not counted.
+//! A limit on runs counts runs from their first call to their end, whatever they do in between.
 
 use super::hash;
 use crate::Timestamp;
@@ -9,10 +10,12 @@ use crate::function::{Function, Problems};
 use serde_json::Value;
 use stepwell_expr::Expr;
 use stepwell_protocol::FunctionId;
-use stepwell_protocol::config::Concurrency;
+use stepwell_protocol::config::{Concurrency, ConcurrencyLimit};
 
 /// Limits on steps in one function.
 const LIMITS_MAX: usize = 2;
+/// Limits on runs in one function.
+const RUN_LIMITS_MAX: usize = 1;
 
 /// One limit on executing steps.
 #[derive(Debug, Clone)]
@@ -39,7 +42,8 @@ pub enum Scope {
 }
 
 impl Limit {
-    pub(crate) fn compile_all(config: &Concurrency, problems: &mut Problems) -> Vec<Self> {
+    /// The limits on steps.
+    pub(crate) fn compile_steps(config: &Concurrency, problems: &mut Problems) -> Vec<Self> {
         if config.steps.len() > LIMITS_MAX {
             problems.add(
                 "concurrency",
@@ -47,9 +51,38 @@ impl Limit {
             );
             return Vec::new();
         }
+        Self::compile_list("concurrency", "", &config.steps, problems)
+    }
+
+    /// The limits on runs.
+    pub(crate) fn compile_runs(config: &Concurrency, problems: &mut Problems) -> Vec<Self> {
+        if config.runs.len() > RUN_LIMITS_MAX {
+            problems.add(
+                "concurrency.fn",
+                format!("at most {RUN_LIMITS_MAX} limit on runs is possible"),
+            );
+            return Vec::new();
+        }
+        let foreign = |limit: &&ConcurrencyLimit| {
+            !matches!(limit.scope.as_deref().unwrap_or("fn"), "fn" | "")
+        };
+        if config.runs.iter().any(|limit| foreign(&limit)) {
+            problems.add("concurrency.fn", "a limit on runs has the scope fn");
+            return Vec::new();
+        }
+        Self::compile_list("concurrency.fn", "runs", &config.runs, problems)
+    }
+
+    /// `counts` keeps the values of limits apart that count different things.
+    fn compile_list(
+        list: &str,
+        counts: &str,
+        configs: &[ConcurrencyLimit],
+        problems: &mut Problems,
+    ) -> Vec<Self> {
         let mut limits = Vec::new();
-        for (index, limit) in config.steps.iter().enumerate() {
-            let place = format!("concurrency[{index}]");
+        for (index, limit) in configs.iter().enumerate() {
+            let place = format!("{list}[{index}]");
             let scope = match limit.scope.as_deref().unwrap_or("fn") {
                 "fn" | "" => Scope::Function,
                 "env" => Scope::Environment,
@@ -83,7 +116,11 @@ impl Limit {
                 Scope::Environment => b"env",
                 Scope::Account => b"account",
             };
-            let definition = hash(&[scope_name, source.unwrap_or("").as_bytes()]) as u64;
+            let source = source.unwrap_or("");
+            let definition = match counts {
+                "" => hash(&[scope_name, source.as_bytes()]),
+                counts => hash(&[counts.as_bytes(), scope_name, source.as_bytes()]),
+            } as u64;
             limits.push(Self {
                 limit: limit.limit,
                 key,
@@ -119,6 +156,7 @@ impl Function {
     pub(crate) fn limit_of(&self, definition: u64) -> Option<u32> {
         self.concurrency
             .iter()
+            .chain(&self.run_limits)
             .find(|limit| limit.definition == definition)
             .map(|limit| limit.limit)
     }

@@ -89,7 +89,10 @@ impl RateLimit {
             None => String::new(),
             Some(key) => {
                 let (bindings, now_ms) = event_bindings(event, now);
-                let value = key.eval_key(&bindings, now_ms).map_err(|_| Limited)?;
+                let failed = |_| Limited {
+                    key: "<invalid>".to_owned(),
+                };
+                let value = key.eval_key(&bindings, now_ms).map_err(failed)?;
                 if value.is_false() {
                     return Ok(None);
                 }
@@ -97,12 +100,16 @@ impl RateLimit {
             }
         };
         let bucket = hash(&[b"rate", &function.to_bytes(), value.as_bytes()]);
-        let tat_us =
-            admit(self.emission_us, self.burst, buckets.get(bucket), now).map_err(|_| Limited)?;
-        Ok(Some((bucket, tat_us)))
+        match admit(self.emission_us, self.burst, buckets.get(bucket), now) {
+            Ok(tat_us) => Ok(Some((bucket, tat_us))),
+            Err(_) => Err(Limited { key: value }),
+        }
     }
 }
 
 /// A start was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limited;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limited {
+    /// The value of the limit's key; empty without one.
+    pub(crate) key: String,
+}

@@ -142,12 +142,14 @@ fn concurrency() {
             "function 'app-f': Invalid concurrency key 'event.data[': `[` is not closed (line 1, column 11)",
         ],
     );
+    check(json!({"concurrency": {"fn": [{"limit": 1}]}}), &[]);
     check(
-        json!({"concurrency": {"fn": [{"limit": 1}]}}),
-        &[
-            "function 'app-f': concurrency.fn: this version of Stepwell does not support it; remove it to register \
-           the function",
-        ],
+        json!({"concurrency": {"fn": [{"limit": 1}, {"limit": 2}]}}),
+        &["function 'app-f': concurrency.fn: at most 1 limit on runs is possible"],
+    );
+    check(
+        json!({"concurrency": {"fn": [{"limit": 1, "scope": "env", "key": "event.data.u"}]}}),
+        &["function 'app-f': concurrency.fn: a limit on runs has the scope fn"],
     );
     let limits = one(json!({"concurrency": [{"limit": 3}, {"limit": 0, "key": "event.data.u"}]}));
     assert_eq!(limits.concurrency.len(), 1, "a limit of 0 is none");
@@ -228,28 +230,113 @@ fn priority() {
 }
 
 #[test]
-fn what_is_not_supported_is_refused_rather_than_ignored() {
-    let refused = |place: &str| {
-        format!(
-            "function 'app-f': {place}: this version of Stepwell does not support it; remove it to register the function"
-        )
+fn batches() {
+    let batch = |fields: Value| {
+        let mut batch = json!({"maxSize": 2, "timeout": "1s"});
+        for (key, value) in fields.as_object().expect("fields are an object") {
+            batch[key] = value.clone();
+        }
+        json!({"batchEvents": batch})
     };
-    for (place, fields) in [
+    check(batch(json!({})), &[]);
+    check(
+        batch(json!({"maxSize": 1})),
+        &["function 'app-f': batchEvents.maxSize: a batch has at least 2 events"],
+    );
+    check(
+        batch(json!({"timeout": "999ms"})),
+        &["function 'app-f': batchEvents.timeout: '999ms' is less than the min of: 1s"],
+    );
+    for (fields, problem) in [
         (
-            "batchEvents",
-            json!({"batchEvents": {"maxSize": 2, "timeout": "1s"}}),
+            json!({"cancel": [{"event": "x/z"}]}),
+            "cancel: Batching and cancellation are mutually exclusive",
         ),
-        ("debounce", json!({"debounce": {"period": "1s"}})),
-        ("singleton", json!({"singleton": {"mode": "skip"}})),
-        ("cancel", json!({"cancel": [{"event": "x/z"}]})),
-        ("timeouts", json!({"timeouts": {"start": "1s"}})),
         (
-            "triggers.cron",
-            json!({"triggers": [{"cron": "0 0 * * *"}]}),
+            json!({"debounce": {"period": "1s"}}),
+            "debounce: Batching and debouncing are mutually exclusive",
+        ),
+        (
+            json!({"singleton": {"mode": "skip"}}),
+            "singleton: Batching and singletons are mutually exclusive",
+        ),
+        (
+            json!({"priority": {"run": "1"}}),
+            "priority.run: A function cannot specify Priority.Run and Batch together",
         ),
     ] {
-        check(fields, &[&refused(place)]);
+        let mut config = batch(json!({}));
+        for (key, value) in fields.as_object().expect("fields are an object") {
+            config[key] = value.clone();
+        }
+        check(config, &[&format!("function 'app-f': {problem}")]);
     }
+}
+
+#[test]
+fn debounces() {
+    for (period, problem) in [
+        (
+            "999ms",
+            "The debounce period of '999ms' is less than the min of: 1s",
+        ),
+        (
+            "169h",
+            "The debounce period of '169h' is greater than the max of: 168h0m0s",
+        ),
+    ] {
+        check(
+            json!({"debounce": {"period": period}}),
+            &[&format!("function 'app-f': debounce.period: {problem}")],
+        );
+    }
+    check(json!({"debounce": {"period": "7d", "key": ""}}), &[]);
+}
+
+#[test]
+fn cancellations() {
+    let cancel = |condition: &str| json!({"cancel": [{"event": "x/z", "if": condition}]});
+    check(cancel("event.data.id == async.data.id"), &[]);
+    check(
+        json!({"cancel": vec![json!({"event": "x/z"}); 6]}),
+        &[
+            "function 'app-f': cancel: This function exceeds the max number of cancellation events: 5",
+        ],
+    );
+    check(
+        json!({"cancel": [{"event": "x/*"}, {"event": "x/z", "timeout": "soon"}]}),
+        &[
+            "function 'app-f': cancel[0].event: 'x/*' is a pattern; cancellations listen to exact names",
+            "function 'app-f': cancel[1].timeout: 'soon' is neither a duration like 1h nor an RFC 3339 date",
+        ],
+    );
+    let errors = compile(vec![config(cancel("now() > 1"))]).expect_err("functions are refused");
+    assert!(
+        errors[0]
+            .starts_with("function 'app-f': cancel[0].if: Cancellation expression is invalid: "),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn schedules_singletons_and_timeouts() {
+    check(
+        json!({"triggers": [{"cron": "TZ=Europe/Paris 0 5 * * 1-5", "jitter": "30s"}]}),
+        &[],
+    );
+    check(
+        json!({"triggers": [{"cron": "0 5 * * *"}, {"cron": "0 5 * * *", "jitter": "30s"}]}),
+        &["function 'app-f': triggers[1].cron: duplicate cron expression: 0 5 * * *"],
+    );
+    check(
+        json!({"triggers": [{"cron": "0 5 * * *", "jitter": "6m"}]}),
+        &["function 'app-f': triggers[0].cron: cron jitter must be less than or equal to 5m0s"],
+    );
+    check(
+        json!({"singleton": {"mode": "queue"}}),
+        &["function 'app-f': singleton.mode: unknown mode 'queue'; use skip or cancel"],
+    );
+    check(json!({"timeouts": {"start": "1s", "finish": "1h30m"}}), &[]);
     check(
         json!({"idempotency": "", "cancel": [], "timeouts": {}, "priority": {}}),
         &[],

@@ -22,12 +22,12 @@ pub(super) struct Gates {
 
 impl Gates {
     /// The first of these gates that lets no one more through.
-    pub(super) fn first_shut(
+    pub(super) fn first_shut<'g>(
         &self,
-        gates: &[(u64, u128)],
+        mut gates: impl Iterator<Item = &'g (u64, u128)>,
         limit: impl Fn(u64) -> Option<u32>,
     ) -> Option<u128> {
-        let shut = gates.iter().find(|(definition, gate)| {
+        let shut = gates.find(|(definition, gate)| {
             limit(*definition)
                 .is_some_and(|limit| self.gates.get(gate).map_or(0, |gate| gate.inside) >= limit)
         });

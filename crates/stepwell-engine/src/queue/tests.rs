@@ -2,7 +2,6 @@
 
 use super::*;
 use proptest::prelude::*;
-use smallvec::smallvec;
 use std::collections::BTreeMap;
 
 const FUNCTIONS: u8 = 3;
@@ -27,6 +26,10 @@ impl Limits for Numbers {
 
     fn throttle(&self, _function: FunctionId) -> Option<&Throttle> {
         None
+    }
+
+    fn is_paused(&self, _function: FunctionId) -> bool {
+        false
     }
 }
 
@@ -77,13 +80,17 @@ impl Pair {
     }
 
     fn push(&mut self, number: u8, user: u8, starts: bool, age: u64) {
-        let gates: SmallVec<[(u64, u128); 2]> = match number {
-            0 => smallvec![(OWN, 0)],
-            1 => smallvec![(OWN, 1), (SHARED, 100 + u128::from(user))],
-            _ => smallvec![(SHARED, 100 + u128::from(user))],
+        let gates = match number {
+            0 => vec![(OWN, 0)],
+            1 => vec![(OWN, 1), (SHARED, 100 + u128::from(user))],
+            _ => vec![(SHARED, 100 + u128::from(user))],
         };
         let bucket = (number != 0 && starts).then(|| 200 + u128::from(number));
-        let hurdles = Hurdles { gates, bucket };
+        let hurdles = Hurdles {
+            gates,
+            run_gates: Vec::new(),
+            bucket,
+        };
         let key = LaneKey {
             function: function(number),
             starts,

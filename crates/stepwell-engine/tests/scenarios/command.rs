@@ -8,18 +8,35 @@
 //! event x/y [id=1] [data={..}] [ts=+1h] [once] ; ..  in one input; `once`: it cannot come again
 //! reply 1 [version=2] [retry-after=5s] [no-retry] return JSON | fail MESSAGE | not-made | ops OP | OP ..
 //! checkpoint 1 [generation=stale|none] OP | OP ..
+//!      [debounce=5s[:key]] [debounce-timeout=1m] [batch=3/10s[:key]] [batch-if=".."] [singleton=skip[:key]]
+//!      [cancel=x/z] [cancel-if=".."] [cancel-timeout=1h] [start=10s] [finish=1m] [runs=1[:key]] [cron="* * * * *"]
+//!      [jitter=10s]
 //! announce 1                                       the events of a run's end come back
+//! signal name JSON                                 a signal comes
+//! invoke app-fn JSON                               someone wants a function run with this payload
+//! fetched 1 JSON | fail MESSAGE | refuse MESSAGE   an HTTP request is answered, fails, or never will work
+//! looked-back 1 [EVENT]                            the past has been looked through, and had this event
+//! deliver 1                                        an event reaches more of the waits that it matches
+//! pause app-fn | unpause app-fn
+//! repeat 1 [from STEP [JSON]]                      a run is repeated, from a step on, which gets these arguments
+//! audit
 //! cancel 1
 //! advance 10s                                      timers are handled as they come due
 //! reload                                           the process dies and starts again
+//! down 10m                                         the process dies, and starts again so much later
 //! ```
 //!
 //! Calls, runs and announcements are numbered as they appear. An `OP` is its name, a step, and what it carries:
-//! `StepRun a 5`, `Sleep s 10s`, `StepError a boom`, `StepPlanned b`; `race` at its end marks a race. A step
+//! `StepRun a 5`, `Sleep s 10s`, `StepError a boom`, `StepPlanned b`, `WaitForEvent w x/y 1h [if CONDITION]`,
+//! `WaitForSignal s name 1h [replace]`, `InvokeFunction i app-fn 1h [JSON]`, `Gateway g https://..`, `DeferAdd d slug
+//! [JSON]`, `DeferAbort a d`; `race` at its end marks a race. `back=10m` lets a wait look back. A step
 //! `s[1..3]` stands for the same op of three steps; a value `bytes[9]` for a text of that size.
 
-use stepwell_engine::ReportedOp;
-use stepwell_protocol::op::Opcode;
+use std::sync::Arc;
+use stepwell_engine::waits::condition_for;
+use stepwell_engine::{Ask, Deferral, EventWait, Invocation, ReportedOp, SignalWait};
+use stepwell_protocol::gateway::Request;
+use stepwell_protocol::op::{Op, Opcode};
 use stepwell_protocol::reply::RetryAfter;
 use stepwell_protocol::{SharedJson, StepId, UserError, shared_json, span};
 
@@ -44,9 +61,35 @@ pub(crate) enum Command {
         steps: Vec<ReportedOp>,
     },
     Announce(usize),
+    Signal {
+        name: String,
+        data: SharedJson,
+    },
+    Invoke {
+        function: String,
+        payload: serde_json::Value,
+    },
+    Fetched {
+        fetch: usize,
+        result: Result<SharedJson, (String, bool)>,
+    },
+    LookedBack {
+        look: usize,
+        event: Option<EventSpec>,
+    },
+    Deliver(usize),
+    Pause {
+        function: String,
+        paused: bool,
+    },
+    Repeat {
+        run: usize,
+        from: Option<(String, Option<SharedJson>)>,
+    },
+    Audit,
     Cancel(usize),
     Advance(u64),
-    Reload,
+    Down(u64),
 }
 
 pub(crate) struct EventSpec {
@@ -81,9 +124,48 @@ impl Command {
             "reply" => reply(rest),
             "checkpoint" => checkpoint(rest),
             "announce" => Self::Announce(number(rest)),
+            "signal" => {
+                let (name, data) = rest.split_once(' ').unwrap_or((rest, "null"));
+                Self::Signal {
+                    name: name.to_owned(),
+                    data: json(data),
+                }
+            }
+            "invoke" => {
+                let (function, payload) = rest.split_once(' ').unwrap_or((rest, "{}"));
+                Self::Invoke {
+                    function: function.to_owned(),
+                    payload: serde_json::from_str(payload).expect("a payload is JSON"),
+                }
+            }
+            "fetched" => fetched(rest),
+            "looked-back" => {
+                let (look, found) = rest.split_once(' ').unwrap_or((rest, ""));
+                Self::LookedBack {
+                    look: number(look),
+                    event: (!found.is_empty()).then(|| event(found)),
+                }
+            }
+            "deliver" => Self::Deliver(number(rest)),
+            "pause" | "unpause" => Self::Pause {
+                function: rest.to_owned(),
+                paused: verb == "pause",
+            },
+            "repeat" => {
+                let mut words = rest.splitn(4, ' ');
+                let run = number(words.next().expect("a repetition names a run"));
+                let from = words.nth(1).map(|step| {
+                    let input = words.next().map(json);
+                    (step.to_owned(), input)
+                });
+                Self::Repeat { run, from }
+            }
+            "audit" => Self::Audit,
             "cancel" => Self::Cancel(number(rest)),
             "advance" => Self::Advance(duration(rest)),
-            "reload" => Self::Reload,
+            // A restart takes time, and dispatches of before must be told apart.
+            "reload" => Self::Down(1),
+            "down" => Self::Down(duration(rest)),
             _ => panic!("'{line}' is no command"),
         }
     }
@@ -210,6 +292,19 @@ fn reply(rest: &str) -> Command {
     }
 }
 
+fn fetched(rest: &str) -> Command {
+    let (fetch, rest) = rest.split_once(' ').expect("a request has a number");
+    let result = match rest.split_once(' ') {
+        Some(("fail", message)) => Err((message.to_owned(), true)),
+        Some(("refuse", message)) => Err((message.to_owned(), false)),
+        _ => Ok(json(rest)),
+    };
+    Command::Fetched {
+        fetch: number(fetch),
+        result,
+    }
+}
+
 fn checkpoint(rest: &str) -> Command {
     let (call, rest) = rest.split_once(' ').unwrap_or((rest, ""));
     let (generation, rest) = match rest.split_once(' ') {
@@ -254,10 +349,24 @@ fn op(text: &str) -> Vec<ReportedOp> {
                 .collect()
         }
     };
-    let (mut value, mut error, mut sleep) = (None, None, String::new());
+    let (mut value, mut error) = (None, None);
+    let mut ask = Ask::Nothing;
     match opcode {
         Opcode::StepError | Opcode::StepFailed => error = Some(UserError::new("Error", carried)),
-        Opcode::Sleep => sleep = carried.to_owned(),
+        Opcode::Sleep => ask = Ask::Sleep(carried.to_owned()),
+        Opcode::WaitForEvent => ask = wait_for_event(carried),
+        Opcode::WaitForSignal => ask = wait_for_signal(carried),
+        Opcode::InvokeFunction => ask = invocation(carried),
+        Opcode::Gateway | Opcode::AiGateway => ask = request(opcode, carried),
+        Opcode::DeferAdd => {
+            let (slug, input) = carried.split_once(' ').unwrap_or((carried, ""));
+            ask = Ask::Defer(Box::new(Deferral {
+                slug: slug.to_owned(),
+                input: (!input.is_empty()).then(|| json(input)),
+                meta: None,
+            }));
+        }
+        Opcode::DeferAbort => ask = Ask::AbortDefer(StepId::parse(carried)),
         _ if carried.is_empty() => {}
         // As the runtime reports it: what a step returned is wrapped.
         Opcode::StepRun => value = Some(json(&format!("{{\"data\":{}}}", json(carried).get()))),
@@ -271,9 +380,60 @@ fn op(text: &str) -> Vec<ReportedOp> {
             title: step,
             value: value.clone(),
             error: error.clone(),
-            sleep: sleep.clone(),
+            ask: ask.clone(),
             race,
             started_at: None,
         })
         .collect()
+}
+
+fn wait_for_event(text: &str) -> Ask {
+    let (text, condition) = match text.split_once(" if ") {
+        Some((text, condition)) => (text, Some(condition)),
+        None => (text, None),
+    };
+    let mut words = text.split(' ');
+    let event = words.next().expect("a wait names an event").to_owned();
+    let (mut timeout, mut look_back_ms) = (String::new(), None);
+    for word in words {
+        match word.strip_prefix("back=") {
+            Some(span) => look_back_ms = Some(duration(span)),
+            None => timeout = word.to_owned(),
+        }
+    }
+    Ask::Event(Box::new(EventWait {
+        event,
+        // The runtime puts the values of the run's event in; conditions here have none.
+        condition: condition_for(condition.unwrap_or(""), &serde_json::Value::Null),
+        timeout,
+        look_back_ms,
+    }))
+}
+
+fn wait_for_signal(text: &str) -> Ask {
+    let mut words = text.split(' ');
+    Ask::Signal(Box::new(SignalWait {
+        signal: words.next().expect("a wait names a signal").to_owned(),
+        timeout: words.next().unwrap_or("").to_owned(),
+        replaces: words.next() == Some("replace"),
+    }))
+}
+
+fn invocation(text: &str) -> Ask {
+    let mut words = text.splitn(3, ' ');
+    Ask::Invoke(Box::new(Invocation {
+        function: words
+            .next()
+            .expect("an invocation names a function")
+            .to_owned(),
+        timeout: words.next().unwrap_or("").to_owned(),
+        payload: serde_json::from_str(words.next().unwrap_or("{}")).expect("a payload is JSON"),
+    }))
+}
+
+fn request(opcode: Opcode, url: &str) -> Ask {
+    let mut op = Op::new(opcode, StepId::parse("g"), "g");
+    let opts = serde_json::json!({"url": url, "method": "GET"});
+    op.opts = opts.as_object().cloned();
+    Ask::Request(Request::from_op(&op).map(Arc::new))
 }

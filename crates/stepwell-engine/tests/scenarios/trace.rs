@@ -1,13 +1,17 @@
 //! What a decision says, in words.
 
 use crate::world::{START, World};
-use stepwell_engine::{Answer, Call, Change, Decision, Effect, ItemKind, Timestamp};
+use stepwell_engine::{
+    Answer, Call, Cause, Change, Decision, Effect, ItemKind, NewEvent, Timestamp, Verdict, WaitFor,
+};
 use stepwell_protocol::{SharedJson, span};
 
 /// Values longer than this are told by their size.
 const VALUE_CHARS_MAX: usize = 300;
 /// More steps than this in one decision are told by their number.
 const STEPS_MAX: usize = 5;
+/// More queue items than this in one decision are told by their number.
+const ITEMS_MAX: usize = 20;
 
 /// What the decision does, line by line, and takes note of what it brings into the world.
 pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
@@ -17,7 +21,12 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
         .iter()
         .filter(|change| matches!(change, Change::StepPut(_)));
     let many = steps.count() > STEPS_MAX;
-    let mut counted = 0;
+    let items = decision
+        .changes
+        .iter()
+        .filter(|change| matches!(change, Change::ItemPut(_)));
+    let many_items = items.count() > ITEMS_MAX;
+    let (mut counted, mut counted_items) = (0, 0);
     let forgotten = decision
         .changes
         .iter()
@@ -28,7 +37,14 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
             counted += 1;
             continue;
         }
+        if let (true, Change::ItemPut(_)) = (many_items, change) {
+            counted_items += 1;
+            continue;
+        }
         told.extend(tell_change(world, change));
+    }
+    if counted_items > 0 {
+        told.push(format!("{counted_items} items queued"));
     }
     if counted > 0 {
         told.push(format!("{counted} steps recorded"));
@@ -52,6 +68,37 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
                     announcement.status
                 ));
             }
+            Effect::GiveUp { item, generation } => {
+                let calls = world.calls.iter();
+                let given_up = |call: &Call| call.item == item && call.generation == generation;
+                match calls.clone().position(given_up) {
+                    Some(call) => told.push(format!("call {} is given up", call + 1)),
+                    None => told.push("a request is given up".to_owned()),
+                }
+            }
+            Effect::Fetch(fetch) => {
+                let url = fetch.request.url.clone();
+                told.push(format!(
+                    "request {}: {}, {url}",
+                    world.fetches.len() + 1,
+                    run(world, fetch.run)
+                ));
+                world.fetches.push(*fetch);
+            }
+            Effect::LookBack(look) => {
+                told.push(format!(
+                    "question {}: {}, {} since {}",
+                    world.looks.len() + 1,
+                    run(world, look.run),
+                    look.name,
+                    before(look.since)
+                ));
+                world.looks.push(*look);
+            }
+            Effect::Deliver(row) => {
+                world.deliveries.push(row);
+                told.push(format!("delivery {} goes on", world.deliveries.len()));
+            }
         }
     }
     told.extend(decision.answer.and_then(|answer| match answer {
@@ -64,6 +111,16 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
         Answer::Checkpointed(Err(error)) => Some(format!("checkpoint refused: {error}")),
         Answer::Cancelled(Ok(())) => None,
         Answer::Cancelled(Err(error)) => Some(format!("not cancelled: {error}")),
+        Answer::Signalled(None) => Some("nobody waits for the signal".to_owned()),
+        Answer::Signalled(Some(resumed)) => Some(format!("{} resumed", run(world, resumed))),
+        Answer::Invoked(None) => Some("there is no such function".to_owned()),
+        Answer::Invoked(Some(verdict)) => {
+            Some(format!("invoked: {}", tell_verdict(world, &verdict)))
+        }
+        Answer::Repeated(None) => Some("not repeated".to_owned()),
+        Answer::Repeated(Some(repeated)) => Some(format!("{} repeats it", run(world, repeated))),
+        Answer::Paused(found) => (!found).then(|| "there is no such function".to_owned()),
+        Answer::Audited(violations) => Some(format!("{} violations", violations.len())),
     }));
     told
 }
@@ -78,24 +135,62 @@ fn tell_change(world: &mut World, change: &Change) -> Option<String> {
                 row.version
             ))
         }
+        Change::EventPut(row) => {
+            let known = world.events.contains_key(&row.id);
+            let event = NewEvent {
+                id: row.id,
+                name: row.name.as_str().into(),
+                external_id: Some(row.external_id.clone()),
+                ts_ms: row.ts_ms,
+                repeatable: false,
+                body: row.body.clone(),
+            };
+            world.events.insert(row.id, event);
+            (!known).then(|| format!("event {}: {}", row.name, tell_data(&row.body)))
+        }
         Change::RunPut(row) => {
             world.runs.push(row.id);
             world.run_functions.insert(row.id, row.function);
-            Some(format!("{} queued", run(world, row.id)))
+            world.run_events.insert(row.id, row.events[0]);
+            let many = match row.events.len() {
+                1 => String::new(),
+                events => format!(" for {events} events"),
+            };
+            Some(format!("{} queued{many}", run(world, row.id)))
         }
+        Change::VerdictPut(row) => Some(format!(
+            "{}: {}",
+            world.slugs[&row.function],
+            tell_verdict(world, &row.verdict)
+        )),
+        Change::DeferPut(row) => Some(format!(
+            "{}: {} is {}{}",
+            run(world, row.run),
+            row.step,
+            row.status.as_str(),
+            row.input.as_ref().map_or(String::new(), |input| format!(
+                ", {} with {}",
+                row.slug,
+                value(input)
+            ))
+        )),
         Change::RunEnd(end) => {
             let output = end
                 .output
                 .as_ref()
                 .map(|output| format!(": {}", value(output)));
+            let cause = end.cause.map(|cause| tell_cause(world, cause));
             Some(format!(
-                "{} {}{}",
+                "{} {}{}{}",
                 run(world, end.id),
                 end.status.as_str().to_lowercase(),
-                output.unwrap_or_default()
+                output.unwrap_or_default(),
+                cause.unwrap_or_default()
             ))
         }
         Change::StepPut(row) => {
+            let steps = world.steps.entry(row.run).or_default();
+            steps.push((**row).clone());
             let verb = if row.failed { "failed" } else { "is" };
             Some(format!(
                 "{}: {} {} {verb} {}",
@@ -124,11 +219,34 @@ fn tell_change(world: &mut World, change: &Change) -> Option<String> {
             ))
         }
         Change::ItemPut(row) if row.due > world.now => match &row.kind {
-            ItemKind::Sleep(step) | ItemKind::RacingSleep(step) => Some(format!(
+            ItemKind::Sleep(step) => Some(format!(
                 "{}: {step} sleeps until {}",
                 run(world, row.run),
                 moment(row.due)
             )),
+            ItemKind::WaitForEvent(step)
+            | ItemKind::WaitForSignal(step)
+            | ItemKind::Invoke(step) => {
+                let what = match row.wait.as_deref() {
+                    Some(WaitFor::Event {
+                        name, condition, ..
+                    }) => match condition {
+                        Some(condition) => format!("{name} if {condition}"),
+                        None => name.to_string(),
+                    },
+                    Some(WaitFor::Signal { name, holds }) => match holds {
+                        true => format!("signal {name}"),
+                        false => "nothing but its time".to_owned(),
+                    },
+                    Some(WaitFor::Invoke { function, .. }) => function.to_string(),
+                    _ => "nothing".to_owned(),
+                };
+                Some(format!(
+                    "{}: {step} waits for {what} until {}",
+                    run(world, row.run),
+                    moment(row.due)
+                ))
+            }
             // A retry says so itself.
             _ if row.attempt > 0 => None,
             kind => Some(format!(
@@ -140,6 +258,64 @@ fn tell_change(world: &mut World, change: &Change) -> Option<String> {
         },
         _ => None,
     }
+}
+
+fn tell_verdict(world: &World, verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Started { run: started } => run(world, *started),
+        Verdict::Filtered { part, values } => {
+            let values: Vec<String> = values
+                .iter()
+                .map(|(path, value)| format!("{path} is {value}"))
+                .collect();
+            format!("filtered by {part}, where {}", values.join(", "))
+        }
+        Verdict::Debounced { closes_ms } => {
+            format!("debounced until {}", moment(Timestamp::from_ms(*closes_ms)))
+        }
+        Verdict::Superseded { by_its_time: true } => "superseded by a later one".to_owned(),
+        Verdict::Superseded { by_its_time: false } => "superseded".to_owned(),
+        Verdict::Batched { closes_ms } => {
+            format!("batched until {}", moment(Timestamp::from_ms(*closes_ms)))
+        }
+        Verdict::BatchKeyInvalid => "the batch key fails".to_owned(),
+        Verdict::RateLimited { key } => format!("rate limited for '{key}'"),
+        Verdict::Duplicate { run: Some(of) } => format!("duplicate of {}", run(world, *of)),
+        Verdict::Duplicate { run: None } => "duplicate".to_owned(),
+        Verdict::Skipped {
+            run: skipped,
+            cause,
+        } => {
+            format!(
+                "{} skipped{}",
+                run(world, *skipped),
+                tell_cause(world, *cause)
+            )
+        }
+    }
+}
+
+fn tell_cause(world: &World, cause: Cause) -> String {
+    match cause {
+        Cause::Request => String::new(),
+        Cause::Event { event } => format!(" by {}", world.events[&event].name),
+        Cause::StartTimeout => ", not started in time".to_owned(),
+        Cause::FinishTimeout => ", not finished in time".to_owned(),
+        Cause::Replaced { .. } => ", replaced".to_owned(),
+        Cause::Singleton { run: holder } => format!(", {} has its place", run(world, holder)),
+        Cause::FunctionPaused => ", the function is paused".to_owned(),
+    }
+}
+
+/// An event's data, with ids left out that no one chose.
+fn tell_data(body: &SharedJson) -> String {
+    let mut event: serde_json::Value = serde_json::from_str(body.get()).expect("an event is JSON");
+    for secret in ["correlation_id"] {
+        if let Some(data) = event["data"]["_inngest"].as_object_mut() {
+            data.remove(secret);
+        }
+    }
+    event["data"].to_string()
 }
 
 fn tell_call(world: &World, number: usize, call: &Call) -> String {
@@ -163,6 +339,10 @@ fn tell_call(world: &World, number: usize, call: &Call) -> String {
     if call.force_plan {
         text.push_str(", planning");
     }
+    if !call.defers.is_empty() {
+        let open = call.defers.iter().filter(|(_, open)| *open).count();
+        text.push_str(&format!(", {open} of {} deferred", call.defers.len()));
+    }
     if !call.url.contains(".test") {
         text.push_str(&format!(", at {}", call.url));
     }
@@ -185,4 +365,12 @@ fn value(json: &SharedJson) -> String {
 /// A moment, from the start of the scenario.
 pub(crate) fn moment(at: Timestamp) -> String {
     format!("+{}", span::format_ms(at.ms_since(START)))
+}
+
+/// A moment that may lie before the start of the scenario.
+fn before(at: Timestamp) -> String {
+    match START.ms_since(at) {
+        0 => moment(at),
+        ms => format!("-{}", span::format_ms(ms)),
+    }
 }

@@ -5,12 +5,17 @@ use crate::trace;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use stepwell_engine::{
-    Announcement, AppRow, AppSync, Backoff, Call, Config, Decision, Engine, IdSource, Input,
-    NewEvent, ReportedOutcome, ReportedReply, RunStatus, Snapshot, Timestamp, function,
+    Announcement, AppRow, AppSync, Backoff, Call, CatchUp, Config, Decision, DeliveryRow, Engine,
+    Fetch, FetchFailure, IdSource, Input, KeptStep, LookBack, NewEvent, Repetition,
+    ReportedOutcome, ReportedReply, RunStatus, Snapshot, StepRow, Timestamp, function,
+    invocation_event,
 };
 use stepwell_protocol::event::{FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::Failure;
-use stepwell_protocol::{AppId, FunctionId, RunId, UserError, register, shared_json};
+use stepwell_protocol::{
+    AppId, EventId, FunctionId, RunId, SharedJson, StepId, UserError, register, shared_json,
+};
 
 /// 2026-01-01, midnight.
 pub(crate) const START: Timestamp = Timestamp::from_ms(1_767_225_600_000);
@@ -23,8 +28,14 @@ pub(crate) struct World {
     pub(crate) calls: Vec<Call>,
     pub(crate) runs: Vec<RunId>,
     pub(crate) announcements: Vec<Announcement>,
+    pub(crate) fetches: Vec<Fetch>,
+    pub(crate) looks: Vec<LookBack>,
+    pub(crate) deliveries: Vec<DeliveryRow>,
+    pub(crate) events: HashMap<EventId, NewEvent>,
+    pub(crate) steps: HashMap<RunId, Vec<StepRow>>,
     pub(crate) slugs: HashMap<FunctionId, String>,
     pub(crate) run_functions: HashMap<RunId, FunctionId>,
+    pub(crate) run_events: HashMap<RunId, EventId>,
 }
 
 impl World {
@@ -32,6 +43,7 @@ impl World {
         let config = Config {
             calls_max: 1_000,
             backoff: Backoff::Constant(10_000),
+            catch_up: CatchUp::One,
         };
         Self {
             engine: Engine::new(config.clone(), START),
@@ -41,8 +53,14 @@ impl World {
             calls: Vec::new(),
             runs: Vec::new(),
             announcements: Vec::new(),
+            fetches: Vec::new(),
+            looks: Vec::new(),
+            deliveries: Vec::new(),
+            events: HashMap::new(),
+            steps: HashMap::new(),
             slugs: HashMap::new(),
             run_functions: HashMap::new(),
+            run_events: HashMap::new(),
         }
     }
 
@@ -108,9 +126,51 @@ impl World {
                 })
             }
             Command::Announce(number) => self.announce(self.announcements[number - 1]),
+            Command::Signal { name, data } => {
+                let signal = name;
+                self.handle(Input::SignalSent { signal, data })
+            }
+            Command::Invoke { function, payload } => {
+                let event = invocation_event(&payload, None, self.now, &mut self.ids);
+                let event = Box::new(event);
+                self.handle(Input::FunctionInvoked { function, event })
+            }
+            Command::Fetched { fetch, result } => {
+                let fetch = &self.fetches[fetch - 1];
+                let result = result.map_err(|(message, retriable)| {
+                    Box::new(FetchFailure {
+                        error: UserError::new("GatewayError", message),
+                        retry_after: None,
+                        retriable,
+                    })
+                });
+                self.handle(Input::Fetched {
+                    item: fetch.item,
+                    generation: fetch.generation,
+                    result,
+                })
+            }
+            Command::LookedBack { look, event } => {
+                let item = self.looks[look - 1].item;
+                let event = event.map(|event| Box::new(self.event(event)));
+                self.handle(Input::LookedBack { item, event })
+            }
+            Command::Deliver(delivery) => {
+                let row = self.deliveries[delivery - 1];
+                let event = self.events.get(&row.event).cloned().map(Box::new);
+                self.handle(Input::Delivered { id: row.id, event })
+            }
+            Command::Pause { function, paused } => {
+                let slugs = self.slugs.iter();
+                let mut found = slugs.filter(|(_, slug)| **slug == function);
+                let function = *found.next().expect("the function is registered").0;
+                self.handle(Input::FunctionPaused { function, paused })
+            }
+            Command::Repeat { run, from } => self.repeat(self.runs[run - 1], from),
+            Command::Audit => self.handle(Input::Audit),
             Command::Cancel(run) => self.handle(Input::CancelRun(self.runs[run - 1])),
             Command::Advance(ms) => self.advance(ms),
-            Command::Reload => self.reload(),
+            Command::Down(ms) => self.restart(ms),
         };
         self.assert_sound();
         told
@@ -124,6 +184,10 @@ impl World {
             }
             Command::Cancel(run) => ("run", *run, self.runs.len()),
             Command::Announce(number) => ("announcement", *number, self.announcements.len()),
+            Command::Fetched { fetch, .. } => ("request", *fetch, self.fetches.len()),
+            Command::LookedBack { look, .. } => ("question", *look, self.looks.len()),
+            Command::Deliver(number) => ("delivery", *number, self.deliveries.len()),
+            Command::Repeat { run, .. } => ("run", *run, self.runs.len()),
             _ => return None,
         };
         (number == 0 || number > known).then(|| format!("{what} {number}"))
@@ -134,6 +198,7 @@ impl World {
             match (&*key, &*value) {
                 ("calls", calls) => self.config.calls_max = calls.parse().expect("calls=number"),
                 ("backoff", "table") => self.config.backoff = Backoff::Table,
+                ("catch-up", "skip") => self.config.catch_up = CatchUp::Skip,
                 _ => panic!("there is no setting {key}={value}"),
             }
         }
@@ -186,14 +251,55 @@ impl World {
         let data: Value = serde_json::from_str(&spec.data).expect("an event's data is JSON");
         let external_id = spec.id.clone().unwrap_or_else(|| id.to_string());
         let body = json!({"name": spec.name, "data": data, "id": external_id, "ts": ts_ms});
-        NewEvent {
+        let event = NewEvent {
             id,
             name: spec.name.into(),
             external_id: spec.id,
             ts_ms,
             repeatable: !spec.once,
             body: shared_json(body.to_string()).expect("serialised JSON is JSON"),
+        };
+        self.events.insert(id, event.clone());
+        event
+    }
+
+    /// Repeats a run as a program would that reads what to take over from the store.
+    fn repeat(
+        &mut self,
+        original: RunId,
+        from: Option<(String, Option<SharedJson>)>,
+    ) -> Vec<String> {
+        let event = self.run_events[&original];
+        let steps = self.steps.get(&original).cloned().unwrap_or_default();
+        let (mut kept, mut target, mut input) = (Vec::new(), None, None);
+        if let Some((step, new_input)) = from {
+            let step = StepId::parse(&step);
+            kept = steps
+                .into_iter()
+                .take_while(|row| row.step != step)
+                .map(|row| KeptStep {
+                    step: row.step,
+                    op: Opcode::parse(row.op).expect("rows name ops"),
+                    name: row.name,
+                    value: row.value,
+                    failed: row.failed,
+                })
+                .collect();
+            input = new_input.map(|input| (step.clone(), input));
+            target = Some(step);
         }
+        let event = &self.events[&event];
+        let repetition = Repetition {
+            original,
+            function: self.run_functions[&original],
+            event: event.id,
+            event_name: event.name.to_string(),
+            body: SharedJson::clone(&event.body),
+            steps: kept,
+            target,
+            input,
+        };
+        self.handle(Input::RunRepeated(Box::new(repetition)))
     }
 
     fn announce(&mut self, announcement: Announcement) -> Vec<String> {
@@ -234,12 +340,11 @@ impl World {
         told
     }
 
-    fn reload(&mut self) -> Vec<String> {
-        // A restart takes time, and dispatches of before must be told apart.
-        self.now = self.now.after_ms(1);
+    fn restart(&mut self, down_ms: u64) -> Vec<String> {
+        self.now = self.now.after_ms(down_ms);
         self.engine = self.loaded();
         let mut decision = Decision::default();
-        self.engine.resume(self.now, &mut decision);
+        self.engine.resume(self.now, &mut self.ids, &mut decision);
         trace::tell(self, decision)
     }
 
@@ -271,6 +376,7 @@ impl World {
 fn function_config(url: &str, pairs: &[(String, String)]) -> Value {
     let mut config = Map::new();
     let (mut triggers, mut concurrency, mut throttle) = (Vec::new(), Vec::new(), None);
+    let (mut cancel, mut runs, mut timeouts) = (Vec::new(), Vec::<Value>::new(), json!({}));
     for (key, value) in pairs {
         match &**key {
             "fn" => {
@@ -317,6 +423,38 @@ fn function_config(url: &str, pairs: &[(String, String)]) -> Value {
             "priority" => {
                 config.insert("priority".to_owned(), json!({"run": value}));
             }
+            "debounce" => {
+                let (period, key) = value.split_once(':').unwrap_or((value, ""));
+                config.insert("debounce".to_owned(), json!({"period": period, "key": key}));
+            }
+            "debounce-timeout" => config["debounce"]["timeout"] = json!(value),
+            "batch" => {
+                let (size, key) = value.split_once(':').unwrap_or((value, ""));
+                let (size, timeout) = size.split_once('/').expect("batch=size/timeout:key");
+                let size: u32 = size.parse().expect("batch=size/timeout:key");
+                let batch = json!({"maxSize": size, "timeout": timeout, "key": key});
+                config.insert("batchEvents".to_owned(), batch);
+            }
+            "batch-if" => config["batchEvents"]["if"] = json!(value),
+            "singleton" => {
+                let (mode, key) = value.split_once(':').unwrap_or((value, ""));
+                config.insert("singleton".to_owned(), json!({"mode": mode, "key": key}));
+            }
+            "cancel" => cancel.push(json!({"event": value})),
+            "cancel-if" => {
+                cancel.last_mut().expect("a condition has an event")["if"] = json!(value)
+            }
+            "cancel-timeout" => {
+                cancel.last_mut().expect("a timeout has an event")["timeout"] = json!(value);
+            }
+            "start" | "finish" => timeouts[key] = json!(value),
+            "runs" => {
+                let (limit, key) = value.split_once(':').unwrap_or((value, ""));
+                let limit: u32 = limit.parse().expect("runs=limit:key");
+                runs.push(json!({"limit": limit, "key": key}));
+            }
+            "cron" => triggers.push(json!({"cron": value})),
+            "jitter" => triggers.last_mut().expect("a jitter has a cron")["jitter"] = json!(value),
             "burst" => {
                 let burst: u32 = value.parse().expect("burst=number");
                 throttle.as_mut().expect("a burst has a throttle")["burst"] = json!(burst);
@@ -325,7 +463,13 @@ fn function_config(url: &str, pairs: &[(String, String)]) -> Value {
         }
     }
     config.insert("triggers".to_owned(), triggers.into());
-    config.insert("concurrency".to_owned(), concurrency.into());
+    let concurrency = match runs.is_empty() {
+        true => Value::from(concurrency),
+        false => json!({"fn": runs, "step": concurrency}),
+    };
+    config.insert("concurrency".to_owned(), concurrency);
+    config.insert("cancel".to_owned(), cancel.into());
+    config.insert("timeouts".to_owned(), timeouts);
     if let Some(throttle) = throttle {
         config.insert("throttle".to_owned(), throttle);
     }

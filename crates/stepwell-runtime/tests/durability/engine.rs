@@ -211,6 +211,7 @@ pub(crate) fn start_with(store: Store, app: &App, clock: Clock, calls_max: usize
         engine: Config {
             calls_max,
             backoff: Backoff::Constant(0),
+            ..Config::default()
         },
         clock,
         ..Options::default()

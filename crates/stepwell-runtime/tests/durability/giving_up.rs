@@ -112,7 +112,11 @@ async fn a_call_that_a_stop_waits_for_may_still_checkpoint() {
 
     let call = app.calls().remove(0);
     let item = ItemId(call.request.ctx.qi_id.parse().expect("it is an item's id"));
-    let step = report_op(Op::new(Opcode::StepRun, StepId::of("a", 0), "a"), false);
+    let step = report_op(
+        Op::new(Opcode::StepRun, StepId::of("a", 0), "a"),
+        false,
+        None,
+    );
     let recorded = handle.checkpoint(call.run, item, None, vec![step]).await;
     assert_eq!(recorded, Ok(Ok(())));
     go.add_permits(1);

@@ -43,7 +43,7 @@ pub(super) async fn checkpoint(
     let steps = checkpoint
         .steps
         .into_iter()
-        .map(|op| report_op(op, false))
+        .map(|op| report_op(op, false, None))
         .collect();
     shared
         .handle

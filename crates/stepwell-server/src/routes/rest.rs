@@ -97,14 +97,38 @@ pub(super) async fn cancel(
     found.map(|_| ()).ok_or_else(|| unknown_run(id))
 }
 
-fn unknown_run(id: RunId) -> ApiError {
+/// What is queued for a run: at most ten items.
+pub(super) async fn jobs(
+    State(shared): State<Shared>,
+    Path(run): Path<String>,
+) -> Result<Found<Vec<Value>>, ApiError> {
+    const JOBS_MAX: usize = 10;
+    let id = run_id(&run)?;
+    let items = shared.handle.read(move |reader| reader.items(id)).await?;
+    let jobs = items
+        .iter()
+        .take(JOBS_MAX)
+        .enumerate()
+        .map(|(position, item)| {
+            json!({
+                "JobID": item.id.to_string(),
+                "at": moment(item.due),
+                "position": position,
+                "kind": item.kind.as_str(),
+                "attempt": item.attempt,
+            })
+        });
+    Ok(Found(jobs.collect(), shared.handle.now().ms()))
+}
+
+pub(super) fn unknown_run(id: RunId) -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         format!("Unable to load function run: {id}"),
     )
 }
 
-fn event_id(text: &str) -> Result<EventId, ApiError> {
+pub(super) fn event_id(text: &str) -> Result<EventId, ApiError> {
     text.parse().map_err(|_| {
         ApiError::new(
             StatusCode::BAD_REQUEST,
@@ -113,12 +137,12 @@ fn event_id(text: &str) -> Result<EventId, ApiError> {
     })
 }
 
-fn run_id(text: &str) -> Result<RunId, ApiError> {
+pub(super) fn run_id(text: &str) -> Result<RunId, ApiError> {
     text.parse()
         .map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "The run ID specified is invalid"))
 }
 
-fn moment(at: Timestamp) -> String {
+pub(super) fn moment(at: Timestamp) -> String {
     span::format_moment_ms(i64::try_from(at.ms()).unwrap_or(i64::MAX))
 }
 
@@ -135,7 +159,8 @@ fn event_row(record: &EventRecord) -> Value {
 }
 
 fn run_row(record: &RunRecord) -> Value {
-    json!({
+    let origin = record.origin.clone().unwrap_or_default();
+    let mut row = json!({
         "run_id": record.id,
         "run_started_at": moment(record.started_at.unwrap_or(record.queued_at)),
         "function_id": record.function,
@@ -145,5 +170,18 @@ fn run_row(record: &RunRecord) -> Value {
         "status": record.status.as_str(),
         "ended_at": record.ended_at.map(moment),
         "output": record.output.as_ref().map(value),
-    })
+    });
+    if let Some(batch) = origin.batch {
+        row["batch_id"] = batch.to_string().into();
+    }
+    if let Some(original) = origin.original {
+        row["original_run_id"] = original.to_string().into();
+    }
+    if let Some(cron) = origin.cron {
+        row["cron"] = (*cron).into();
+    }
+    if let Some(cause) = record.cause {
+        row["cause"] = json!(cause);
+    }
+    row
 }

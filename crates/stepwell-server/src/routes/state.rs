@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use stepwell_protocol::call::MemoizedSteps;
 use stepwell_protocol::{RunId, SharedJson};
+use stepwell_runtime::memoised;
 use stepwell_store::RunState;
 
 pub(super) async fn batch(
@@ -20,7 +21,8 @@ pub(super) async fn actions(
     State(shared): State<Shared>,
     Path(run): Path<String>,
 ) -> Result<Json<MemoizedSteps>, ApiError> {
-    Ok(Json(MemoizedSteps(run_state(&shared, &run).await?.steps)))
+    let state = run_state(&shared, &run).await?;
+    Ok(Json(MemoizedSteps(memoised(state.steps, state.inputs))))
 }
 
 /// The state of an unfinished run.

@@ -289,7 +289,7 @@ async fn an_app_that_sleeps_nonsense() {
     let ended = run(&app).await;
     assert_eq!(
         (&ended["status"], &ended["output"]["name"]),
-        (&json!("Failed"), &json!("InvalidSleep"))
+        (&json!("Failed"), &json!("InvalidTimeout"))
     );
     assert_holds(&ended["output"], "message", "cannot sleep 'a while'");
 }

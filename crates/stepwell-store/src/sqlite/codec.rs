@@ -122,3 +122,22 @@ impl FromSql for Column<SmallVec<[EventId; 1]>> {
         Ok(Self(ids.collect()))
     }
 }
+
+/// A value that is stored as JSON text.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: serde::Serialize> ToSql for Json<&T> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        serde_json::to_string(self.0)
+            .map(ToSqlOutput::from)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+    }
+}
+
+impl<T: serde::de::DeserializeOwned> FromSql for Json<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?)
+            .map(Self)
+            .map_err(|error| FromSqlError::Other(Box::new(error)))
+    }
+}

@@ -1,12 +1,12 @@
 //! Reading the live rows at start-up, in one consistent view.
 
-use super::codec::Column;
+use super::codec::{Column, Json};
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::HashMap;
 use stepwell_engine::{
-    AppRow, FunctionRow, ItemId, ItemKind, ItemRow, RunProgress, RunRow, Snapshot, ThrottleRow,
-    Timestamp,
+    AppRow, BatchEventRow, BatchRow, CancelRow, DebounceRow, DeferStatus, DeliveryRow, FunctionRow,
+    ItemId, ItemKind, ItemRow, RunProgress, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp,
 };
 use stepwell_protocol::{RunId, StepId, limits};
 
@@ -17,7 +17,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
     let runs = rows(
         &transaction,
         "select id, function_id, function_version, event_ids, dedupe_key, announces, queued_at, keys, status, \
-         started_at, request_version, force_plan, pending from runs where ended_at is null",
+         started_at, request_version, force_plan, pending, origin from runs where ended_at is null",
         [],
         run,
     )?;
@@ -30,7 +30,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
         )?,
         functions: rows(
             &transaction,
-            "select id, app_id, slug, name, config, version, archived from functions",
+            "select id, app_id, slug, name, config, version, archived, paused from functions",
             [],
             function,
         )?,
@@ -43,7 +43,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
             .collect(),
         items: rows(
             &transaction,
-            "select id, run_id, kind, step_id, due, attempt from items",
+            "select id, run_id, kind, step_id, due, attempt, race, title, wait from items",
             [],
             item,
         )?,
@@ -54,13 +54,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
             [],
             |row| Ok((row.get::<_, Column<_>>(0)?.0, row.get::<_, Column<_>>(1)?.0)),
         )?,
-        recent_keys: rows(
-            &transaction,
-            // Run ids begin with their time, so this reads only the last day's.
-            "select dedupe_key, queued_at from runs where id >= ? and dedupe_key is not null and queued_at > ?",
-            params![Column(first_run_id(since_ms)), since_ms as i64],
-            |row| Ok((row.get::<_, Column<_>>(0)?.0, row.get::<_, Column<_>>(1)?.0)),
-        )?,
+        recent_keys: recent_keys(&transaction, since_ms)?,
         throttles: rows(
             &transaction,
             "select key, tat_us from throttles",
@@ -72,9 +66,160 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
                 })
             },
         )?,
+        cancels: rows(
+            &transaction,
+            "select id, run_id, event, condition, expires_at from cancels",
+            [],
+            cancel,
+        )?,
+        deliveries: rows(
+            &transaction,
+            "select id, event_id from deliveries",
+            [],
+            |row| {
+                Ok(DeliveryRow {
+                    id: item_id(row, 0)?,
+                    event: row.get::<_, Column<_>>(1)?.0,
+                })
+            },
+        )?,
+        debounces: rows(
+            &transaction,
+            "select key, function_id, opened_at, closes_at, ts, draft from debounces",
+            [],
+            debounce,
+        )?,
+        batches: batches(&transaction)?,
+        schedules: rows(
+            &transaction,
+            "select function_id, cron, after from schedules",
+            [],
+            |row| {
+                Ok(ScheduleRow {
+                    function: row.get::<_, Column<_>>(0)?.0,
+                    cron: row.get::<_, String>(1)?.into(),
+                    after: row.get::<_, Column<_>>(2)?.0,
+                })
+            },
+        )?,
+        defers: rows(
+            &transaction,
+            "select run_id, step_id, defers.status, coalesce(length(cast(input as blob)), 0) \
+             from defers join runs on runs.id = run_id where runs.ended_at is null",
+            [],
+            |row| {
+                Ok((
+                    row.get::<_, Column<_>>(0)?.0,
+                    row.get::<_, Column<_>>(1)?.0,
+                    defer_status(row, 2)?,
+                    row.get(3)?,
+                ))
+            },
+        )?,
     };
     snapshot.normalize();
     Ok(snapshot)
+}
+
+fn recent_keys(
+    transaction: &Transaction<'_>,
+    since_ms: u64,
+) -> rusqlite::Result<Vec<(u128, Option<RunId>, Timestamp)>> {
+    let mut keys = rows(
+        transaction,
+        // Run ids begin with their time, so this reads only the last day's.
+        "select dedupe_key, id, queued_at from runs \
+         where id >= ? and dedupe_key is not null and queued_at > ?",
+        params![Column(first_run_id(since_ms)), since_ms as i64],
+        |row| {
+            Ok((
+                row.get::<_, Column<_>>(0)?.0,
+                Some(row.get::<_, Column<_>>(1)?.0),
+                row.get::<_, Column<_>>(2)?.0,
+            ))
+        },
+    )?;
+    keys.extend(rows(
+        transaction,
+        "select key, at from recent_keys where at > ?",
+        params![since_ms as i64],
+        |row| {
+            let (key, at) = (row.get::<_, Column<_>>(0)?.0, row.get::<_, Column<_>>(1)?.0);
+            Ok((key, None, at))
+        },
+    )?);
+    Ok(keys)
+}
+
+fn batches(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<(BatchRow, Vec<BatchEventRow>)>> {
+    let batches = rows(
+        transaction,
+        "select id, key, function_id, closes_at, keys from batches",
+        [],
+        |row| {
+            Ok(BatchRow {
+                id: item_id(row, 0)?,
+                key: row.get::<_, Column<_>>(1)?.0,
+                function: row.get::<_, Column<_>>(2)?.0,
+                closes_at: row.get::<_, Column<_>>(3)?.0,
+                keys: row.get(4)?,
+            })
+        },
+    )?;
+    let events = rows(
+        transaction,
+        "select batch_id, position, event_id, bytes, reply_to from batch_events \
+         order by batch_id, position",
+        [],
+        |row| {
+            Ok(BatchEventRow {
+                batch: item_id(row, 0)?,
+                position: row.get(1)?,
+                event: row.get::<_, Column<_>>(2)?.0,
+                bytes: row.get::<_, i64>(3)? as u64,
+                reply_to: row.get::<_, Option<Json<_>>>(4)?.map(|json| json.0),
+            })
+        },
+    )?;
+    let mut of_batch: HashMap<ItemId, Vec<BatchEventRow>> = HashMap::new();
+    for event in events {
+        of_batch.entry(event.batch).or_default().push(event);
+    }
+    let with_events = batches.into_iter().map(|batch| {
+        let events = of_batch.remove(&batch.id).unwrap_or_default();
+        (batch, events)
+    });
+    Ok(with_events.collect())
+}
+
+fn cancel(row: &Row<'_>) -> rusqlite::Result<CancelRow> {
+    Ok(CancelRow {
+        id: item_id(row, 0)?,
+        run: row.get::<_, Column<_>>(1)?.0,
+        event: row.get::<_, String>(2)?.into(),
+        condition: row.get::<_, Option<String>>(3)?.map(Into::into),
+        expires_at: row.get::<_, Column<_>>(4)?.0,
+    })
+}
+
+fn debounce(row: &Row<'_>) -> rusqlite::Result<DebounceRow> {
+    Ok(DebounceRow {
+        key: row.get::<_, Column<_>>(0)?.0,
+        function: row.get::<_, Column<_>>(1)?.0,
+        opened_at: row.get::<_, Column<_>>(2)?.0,
+        closes_at: row.get::<_, Column<_>>(3)?.0,
+        ts_ms: row.get(4)?,
+        draft: row.get(5)?,
+    })
+}
+
+pub(super) fn item_id(row: &Row<'_>, index: usize) -> rusqlite::Result<ItemId> {
+    Ok(ItemId(row.get::<_, i64>(index)? as u64))
+}
+
+pub(super) fn defer_status(row: &Row<'_>, index: usize) -> rusqlite::Result<DeferStatus> {
+    let text: String = row.get(index)?;
+    DeferStatus::parse(&text).ok_or(FromSqlError::InvalidType.into())
 }
 
 fn first_run_id(ms: u64) -> RunId {
@@ -130,6 +275,7 @@ fn function(row: &Row<'_>) -> rusqlite::Result<FunctionRow> {
         config: row.get(4)?,
         version: row.get(5)?,
         archived: row.get(6)?,
+        paused: row.get(7)?,
     })
 }
 
@@ -154,6 +300,9 @@ fn run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
         announces: row.get(5)?,
         queued_at: row.get::<_, Column<_>>(6)?.0,
         keys: row.get(7)?,
+        origin: row
+            .get::<_, Option<Json<_>>>(13)?
+            .map(|json| Box::new(json.0)),
         progress: RunProgress {
             id,
             status: row.get::<_, Column<_>>(8)?.0,
@@ -165,17 +314,22 @@ fn run(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     })
 }
 
-fn item(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
+pub(super) fn item(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
     let kind: String = row.get(2)?;
     let step = row
         .get::<_, Option<Column<StepId>>>(3)?
         .map(|column| column.0);
     let kind = ItemKind::from_parts(&kind, step).ok_or(FromSqlError::InvalidType)?;
     Ok(ItemRow {
-        id: ItemId(row.get::<_, i64>(0)? as u64),
+        id: item_id(row, 0)?,
         run: row.get::<_, Column<_>>(1)?.0,
         kind,
         due: row.get::<_, Column<_>>(4)?.0,
         attempt: row.get(5)?,
+        race: row.get(6)?,
+        title: row.get::<_, Option<String>>(7)?.map(Into::into),
+        wait: row
+            .get::<_, Option<Json<_>>>(8)?
+            .map(|json| Box::new(json.0)),
     })
 }

@@ -1,21 +1,26 @@
 //! The reading side: a few connections, each used by one question at a time.
 
-use super::codec::Column;
-use super::doing;
+use super::codec::{Column, Json};
+use super::{doing, load};
 use crate::{
-    AttemptRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState, StepRecord, StoreError,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState,
+    StepRecord, StoreError,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use smallvec::SmallVec;
 use std::sync::{Condvar, Mutex, PoisonError};
+use stepwell_engine::{ItemRow, Timestamp, Verdict};
 use stepwell_protocol::{EventId, FunctionId, RunId, SharedJson};
 
 const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, runs.event_ids, runs.status, \
-     runs.queued_at, runs.started_at, runs.ended_at, runs.output";
-const SELECT_FUNCTIONS: &str = "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config \
+     runs.queued_at, runs.started_at, runs.ended_at, runs.output, runs.origin, runs.cause";
+const SELECT_FUNCTIONS: &str = "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config, \
+     functions.version, functions.paused \
      from functions left join apps on apps.id = app_id";
 const EVENT_COLUMNS: &str = "id, name, external_id, ts, received_at, body";
 const OF_A_NAME: &str = "and name = ?3";
+/// How long before its arrival an event's seed may have been made by which its id is told, in milliseconds.
+const SEED_AGE_MS: u64 = 60 * 60 * 1_000;
 
 #[derive(Debug)]
 pub(super) struct SqliteReader {
@@ -131,12 +136,72 @@ impl Reader for SqliteReader {
         })
     }
 
+    fn events_since(
+        &self,
+        name: &str,
+        since: Timestamp,
+        after: Option<EventId>,
+        limit: usize,
+    ) -> Result<Vec<EventRecord>, StoreError> {
+        self.with("reading events of the past", |connection| {
+            // Ids begin with the time at which they were made, which for a seeded one is its sender's.
+            let floor = first_event_id(since.ms().saturating_sub(SEED_AGE_MS));
+            let after = after.unwrap_or(floor).max(floor);
+            connection
+                .prepare_cached(&format!(
+                    "select {EVENT_COLUMNS} from events where name = ? and id > ? and received_at >= ? \
+                     order by id limit ?"
+                ))?
+                .query_map(params![name, Column(after), Column(since), limit], event)?
+                .collect()
+        })
+    }
+
+    fn verdicts(&self, event: EventId) -> Result<Vec<(FunctionId, Verdict)>, StoreError> {
+        self.with("reading an event's verdicts", |connection| {
+            connection
+                .prepare_cached("select function_id, verdict from verdicts where event_id = ?")?
+                .query_map([Column(event)], |row| {
+                    Ok((row.get::<_, Column<_>>(0)?.0, row.get::<_, Json<_>>(1)?.0))
+                })?
+                .collect()
+        })
+    }
+
+    fn defers(&self, run: RunId) -> Result<Vec<DeferRecord>, StoreError> {
+        self.with("reading a run's deferred runs", |connection| {
+            connection
+                .prepare_cached("select step_id, slug, input, status from defers where run_id = ?")?
+                .query_map([Column(run)], |row| {
+                    Ok(DeferRecord {
+                        step: row.get::<_, Column<_>>(0)?.0,
+                        slug: row.get(1)?,
+                        input: row.get::<_, Option<Column<_>>>(2)?.map(|column| column.0),
+                        status: load::defer_status(row, 3)?,
+                    })
+                })?
+                .collect()
+        })
+    }
+
+    fn items(&self, run: RunId) -> Result<Vec<ItemRow>, StoreError> {
+        self.with("reading a run's queue items", |connection| {
+            connection
+                .prepare_cached(
+                    "select id, run_id, kind, step_id, due, attempt, race, title, wait from items \
+                     where run_id = ? order by id",
+                )?
+                .query_map([Column(run)], load::item)?
+                .collect()
+        })
+    }
+
     fn steps(&self, run: RunId) -> Result<Vec<StepRecord>, StoreError> {
         self.with("reading a run's steps", |connection| {
             connection
                 .prepare_cached(
-                    "select step_id, op, name, value, failed, attempt, started_at, ended_at from steps \
-                     where run_id = ? order by position",
+                    "select step_id, op, name, value, failed, attempt, started_at, ended_at, queued_at, detail \
+                     from steps where run_id = ? order by position",
                 )?
                 .query_map([Column(run)], step)?
                 .collect()
@@ -185,7 +250,17 @@ impl Reader for SqliteReader {
                     Ok((row.get::<_, Column<_>>(0)?.0, row.get::<_, Column<_>>(1)?.0))
                 })?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
-            Ok(Some(RunState { events, steps }))
+            let inputs = view
+                .prepare_cached("select step_id, input from inputs where run_id = ?")?
+                .query_map([Column(run)], |row| {
+                    Ok((row.get::<_, Column<_>>(0)?.0, row.get::<_, Column<_>>(1)?.0))
+                })?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            Ok(Some(RunState {
+                events,
+                steps,
+                inputs,
+            }))
         })
     }
 
@@ -225,6 +300,8 @@ fn function(row: &Row<'_>) -> rusqlite::Result<FunctionRecord> {
         slug: row.get(3)?,
         name: row.get(4)?,
         config: row.get(5)?,
+        version: row.get(6)?,
+        paused: row.get(7)?,
     })
 }
 
@@ -239,6 +316,8 @@ fn run(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
         started_at: row.get::<_, Option<Column<_>>>(6)?.map(|column| column.0),
         ended_at: row.get::<_, Option<Column<_>>>(7)?.map(|column| column.0),
         output: row.get::<_, Option<Column<_>>>(8)?.map(|column| column.0),
+        origin: row.get::<_, Option<Json<_>>>(9)?.map(|json| json.0),
+        cause: row.get::<_, Option<Json<_>>>(10)?.map(|json| json.0),
     })
 }
 
@@ -263,7 +342,16 @@ fn step(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         attempt: row.get(5)?,
         started_at: row.get::<_, Column<_>>(6)?.0,
         ended_at: row.get::<_, Column<_>>(7)?.0,
+        queued_at: row.get::<_, Column<_>>(8)?.0,
+        detail: row.get::<_, Option<Json<_>>>(9)?.map(|json| json.0),
     })
+}
+
+/// The least id of an event of this moment.
+fn first_event_id(ms: u64) -> EventId {
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
+    EventId::from_bytes(bytes)
 }
 
 fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {

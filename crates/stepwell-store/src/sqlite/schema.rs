@@ -52,6 +52,52 @@ const STEPS: &[&str] = &[
     ",
     // 2: the newest events of a name, without reading all others.
     "create index events_name on events (name, id);",
+    // 3: waits, cancellations, windows, batches, schedules, deferred and repeated runs, verdicts.
+    "
+    alter table functions add column paused integer not null default 0;
+    alter table runs add column origin text;
+    alter table runs add column cause text;
+    alter table steps add column queued_at integer not null default 0;
+    alter table steps add column detail text;
+    update steps set queued_at = started_at;
+    alter table items add column race integer not null default 0;
+    alter table items add column title text;
+    alter table items add column wait text;
+    update items set race = 1, kind = 'sleep' where kind = 'racing-sleep';
+    create index items_run on items (run_id);
+    create table cancels (
+        id integer primary key, run_id blob not null, event text not null, condition text,
+        expires_at integer not null
+    ) strict;
+    create table deliveries (id integer primary key, event_id blob not null) strict;
+    create table debounces (
+        key blob not null primary key, function_id blob not null, opened_at integer not null,
+        closes_at integer not null, ts integer not null, draft text not null
+    ) strict, without rowid;
+    create table batches (
+        id integer primary key, key blob not null, function_id blob not null, closes_at integer not null,
+        keys text
+    ) strict;
+    create table batch_events (
+        batch_id integer not null, position integer not null, event_id blob not null, bytes integer not null,
+        reply_to text, primary key (batch_id, position)
+    ) strict, without rowid;
+    create table recent_keys (key blob not null primary key, at integer not null) strict, without rowid;
+    create table schedules (
+        function_id blob not null, cron text not null, after integer not null, primary key (function_id, cron)
+    ) strict, without rowid;
+    create table defers (
+        run_id blob not null, step_id any not null, slug text not null, input text, meta text,
+        status text not null, primary key (run_id, step_id)
+    ) strict, without rowid;
+    create table inputs (
+        run_id blob not null, step_id any not null, input text not null, primary key (run_id, step_id)
+    ) strict, without rowid;
+    create table verdicts (
+        event_id blob not null, function_id blob not null, verdict text not null,
+        primary key (event_id, function_id)
+    ) strict, without rowid;
+    ",
 ];
 
 /// Brings the file to the newest version, each step in a transaction of its own.

@@ -1,9 +1,10 @@
 //! The writing side: a batch of changes becomes one transaction.
 
-use super::codec::Column;
+use super::codec::{Column, Json};
 use super::lock::Lock;
 use super::{doing, load};
 use crate::{StoreError, Writer};
+use rusqlite::types::ToSql;
 use rusqlite::{CachedStatement, Connection, params};
 use stepwell_engine::{
     AppRow, AttemptRow, Change, EventRow, FunctionRow, ItemRow, RunEnd, RunProgress, RunRow,
@@ -82,7 +83,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             row,
         ),
         Change::FunctionPut(row) => put_function(
-            statement("insert or replace into functions values (?, ?, ?, ?, ?, ?, ?)")?,
+            statement("insert or replace into functions values (?, ?, ?, ?, ?, ?, ?, ?)")?,
             row,
         ),
         Change::EventPut(row) => put_event(
@@ -92,7 +93,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::RunPut(row) => {
             put_run(
                 statement(
-                    "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null)",
+                    "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null, ?, null)",
                 )?,
                 row,
             )?;
@@ -111,12 +112,12 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         ),
         Change::RunEnd(row) => end_run(
             statement(
-                "update runs set status = ?2, ended_at = ?3, output = ?4, pending = null where id = ?1",
+                "update runs set status = ?2, ended_at = ?3, output = ?4, cause = ?5, pending = null where id = ?1",
             )?,
             row,
         ),
         Change::StepPut(row) => put_step(
-            statement("insert into steps values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            statement("insert into steps values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             row,
         ),
         Change::AttemptPut(row) => put_attempt(
@@ -124,7 +125,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             row,
         ),
         Change::ItemPut(row) => put_item(
-            statement("insert or replace into items values (?, ?, ?, ?, ?, ?)")?,
+            statement("insert or replace into items values (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             row,
         ),
         Change::ItemDelete(id) => {
@@ -140,6 +141,115 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             statement("delete from throttles where key = ?")?.execute(params![Column(*key)])?;
             Ok(())
         }
+        other => write_rarer(connection, other),
+    }
+}
+
+/// Changes that most runs do without.
+fn write_rarer(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+    let execute = |sql, values: &[&dyn ToSql]| -> rusqlite::Result<()> {
+        connection.prepare_cached(sql)?.execute(values).map(|_| ())
+    };
+    match change {
+        Change::CancelPut(row) => execute(
+            "insert or replace into cancels values (?, ?, ?, ?, ?)",
+            &[
+                &(row.id.0 as i64),
+                &Column(row.run),
+                &&*row.event,
+                &row.condition.as_deref(),
+                &Column(row.expires_at),
+            ],
+        ),
+        Change::CancelDelete(id) => execute("delete from cancels where id = ?", &[&(id.0 as i64)]),
+        Change::DeliveryPut(row) => execute(
+            "insert or replace into deliveries values (?, ?)",
+            &[&(row.id.0 as i64), &Column(row.event)],
+        ),
+        Change::DeliveryDelete(id) => {
+            execute("delete from deliveries where id = ?", &[&(id.0 as i64)])
+        }
+        Change::DebouncePut(row) => execute(
+            "insert or replace into debounces values (?, ?, ?, ?, ?, ?)",
+            &[
+                &Column(row.key),
+                &Column(row.function),
+                &Column(row.opened_at),
+                &Column(row.closes_at),
+                &row.ts_ms,
+                &row.draft,
+            ],
+        ),
+        Change::DebounceDelete(key) => {
+            execute("delete from debounces where key = ?", &[&Column(*key)])
+        }
+        Change::BatchPut(row) => execute(
+            "insert or replace into batches values (?, ?, ?, ?, ?)",
+            &[
+                &(row.id.0 as i64),
+                &Column(row.key),
+                &Column(row.function),
+                &Column(row.closes_at),
+                &row.keys,
+            ],
+        ),
+        Change::BatchEventPut(row) => execute(
+            "insert or replace into batch_events values (?, ?, ?, ?, ?)",
+            &[
+                &(row.batch.0 as i64),
+                &row.position,
+                &Column(row.event),
+                &(row.bytes as i64),
+                &row.reply_to.as_ref().map(Json),
+            ],
+        ),
+        Change::BatchDelete(id) => {
+            execute(
+                "delete from batch_events where batch_id = ?",
+                &[&(id.0 as i64)],
+            )?;
+            execute("delete from batches where id = ?", &[&(id.0 as i64)])
+        }
+        Change::KeyPut(row) => execute(
+            "insert or replace into recent_keys values (?, ?)",
+            &[&Column(row.key), &Column(row.at)],
+        ),
+        Change::KeyDelete(key) => {
+            execute("delete from recent_keys where key = ?", &[&Column(*key)])
+        }
+        Change::SchedulePut(row) => execute(
+            "insert or replace into schedules values (?, ?, ?)",
+            &[&Column(row.function), &&*row.cron, &Column(row.after)],
+        ),
+        Change::ScheduleDelete(function, cron) => execute(
+            "delete from schedules where function_id = ? and cron = ?",
+            &[&Column(*function), &&**cron],
+        ),
+        Change::DeferPut(row) => execute(
+            "insert into defers values (?, ?, ?, ?, ?, ?) on conflict (run_id, step_id) do update set \
+             status = excluded.status, input = excluded.input, meta = excluded.meta",
+            &[
+                &Column(row.run),
+                &Column(&row.step),
+                &row.slug,
+                &row.input.as_ref().map(Column),
+                &row.meta.as_ref().map(Column),
+                &row.status.as_str(),
+            ],
+        ),
+        Change::InputPut(row) => execute(
+            "insert or replace into inputs values (?, ?, ?)",
+            &[&Column(row.run), &Column(&row.step), &Column(&row.input)],
+        ),
+        Change::VerdictPut(row) => execute(
+            "insert or replace into verdicts values (?, ?, ?)",
+            &[
+                &Column(row.event),
+                &Column(row.function),
+                &Json(&row.verdict),
+            ],
+        ),
+        other => unreachable!("{other:?} is not rare"),
     }
 }
 
@@ -164,7 +274,8 @@ fn put_function(mut statement: CachedStatement<'_>, row: &FunctionRow) -> rusqli
         row.name,
         row.config,
         row.version,
-        row.archived
+        row.archived,
+        row.paused
     ];
     statement.execute(values).map(|_| ())
 }
@@ -196,6 +307,7 @@ fn put_run(mut statement: CachedStatement<'_>, row: &RunRow) -> rusqlite::Result
         row.progress.request_version,
         row.progress.force_plan,
         pending_text(&row.progress.pending),
+        row.origin.as_deref().map(Json),
     ];
     statement.execute(values).map(|_| ())
 }
@@ -218,7 +330,8 @@ fn end_run(mut statement: CachedStatement<'_>, row: &RunEnd) -> rusqlite::Result
         Column(row.id),
         row.status.as_str(),
         Column(row.ended_at),
-        output
+        output,
+        row.cause.as_ref().map(Json)
     ];
     one_row(statement.execute(values)?)
 }
@@ -242,7 +355,9 @@ fn put_step(mut statement: CachedStatement<'_>, row: &StepRow) -> rusqlite::Resu
         row.failed,
         row.attempt,
         Column(row.started_at),
-        Column(row.ended_at)
+        Column(row.ended_at),
+        Column(row.queued_at),
+        row.detail
     ];
     statement.execute(values).map(|_| ())
 }
@@ -269,7 +384,10 @@ fn put_item(mut statement: CachedStatement<'_>, row: &ItemRow) -> rusqlite::Resu
         row.kind.as_str(),
         row.kind.step().map(Column),
         Column(row.due),
-        row.attempt
+        row.attempt,
+        row.race,
+        row.title.as_deref(),
+        row.wait.as_deref().map(Json)
     ];
     statement.execute(values).map(|_| ())
 }

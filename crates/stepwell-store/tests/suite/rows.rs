@@ -3,8 +3,10 @@
 use smallvec::smallvec;
 use stepwell_engine::flow::Keys;
 use stepwell_engine::{
-    AppRow, AttemptRow, Change, EventRow, FunctionRow, IdSource, ItemId, ItemKind, ItemRow, RunEnd,
-    RunProgress, RunRow, RunStatus, Snapshot, StepRow, ThrottleRow, Timestamp,
+    AppRow, AttemptRow, BatchEventRow, BatchRow, CancelRow, Change, DebounceRow, DeferRow,
+    DeferStatus, DeliveryRow, EventRow, FunctionRow, IdSource, ItemId, ItemKind, ItemRow, KeyRow,
+    Origin, ReplyTo, RunEnd, RunProgress, RunRow, RunStatus, ScheduleRow, Snapshot, StepRow,
+    ThrottleRow, Timestamp, WaitFor,
 };
 use stepwell_protocol::{AppId, FunctionId, SharedJson, StepId, shared_json};
 
@@ -56,6 +58,7 @@ impl Rows {
             config: format!("{{\"of\":\"{slug}\"}}"),
             version: 1,
             archived: false,
+            paused: false,
         }
     }
 
@@ -81,6 +84,7 @@ impl Rows {
             announces: true,
             queued_at: at(0),
             keys: None,
+            origin: None,
             progress: RunProgress {
                 id,
                 status: RunStatus::Scheduled,
@@ -100,6 +104,9 @@ impl Rows {
             kind,
             due: at(self.item_last),
             attempt: 0,
+            race: false,
+            title: None,
+            wait: None,
         }
     }
 
@@ -117,8 +124,10 @@ impl Rows {
             value: json(value),
             failed: value.contains("error"),
             attempt: 3,
+            queued_at: at(0),
             started_at: at(1),
             ended_at: at(2),
+            detail: None,
         }))
     }
 
@@ -147,6 +156,7 @@ impl Rows {
             status,
             ended_at: at(9),
             output: output.map(json),
+            cause: None,
         })
     }
 
@@ -155,11 +165,14 @@ impl Rows {
         let app = self.app("app");
         let mut function = self.function(&app, "f");
         function.version = 9;
+        function.paused = true;
         let event = self.event("x/y");
         let second = self.event("x/z");
         let keys = Keys {
-            concurrency: smallvec![(u64::MAX, u128::MAX), (1, 2)],
+            concurrency: vec![(u64::MAX, u128::MAX), (1, 2)],
+            runs: vec![(6, 7)],
             throttle: Some(3),
+            singleton: Some(8 << 100),
             priority_s: -5,
         };
         let queued = RunRow {
@@ -170,6 +183,15 @@ impl Rows {
         let mut running = RunRow {
             events: smallvec![event.id, second.id],
             announces: false,
+            origin: Some(Box::new(Origin {
+                replies_to: vec![ReplyTo {
+                    run: queued.id,
+                    step: StepId::of("i", 0),
+                }],
+                cron: Some("0 0 * * *".into()),
+                batch: Some(u64::MAX),
+                original: Some(queued.id),
+            })),
             ..self.run(&event)
         };
         let progress = RunProgress {
@@ -182,11 +204,93 @@ impl Rows {
         };
         let ended = self.run(&second);
         let (hash, text) = (StepId::of("a", 0), StepId::parse("twenty bytes of text"));
-        let items = vec![
+        let mut waiting = vec![
+            WaitFor::Event {
+                name: "x/z".into(),
+                condition: Some("async.data.n == 1".into()),
+                since_ms: Some(7),
+            },
+            WaitFor::Signal {
+                name: "go".into(),
+                holds: true,
+            },
+            WaitFor::Invoke {
+                function: "app-g".into(),
+                event: event.id,
+            },
+            WaitFor::Response { ai: true },
+        ];
+        let mut items = vec![
             self.item(&queued, ItemKind::Start),
             self.item(&running, ItemKind::Step(hash.clone())),
             self.item(&ended, ItemKind::Announce),
         ];
+        let step = StepId::of("w", 0);
+        let kinds = [
+            ItemKind::WaitForEvent(step.clone()),
+            ItemKind::WaitForSignal(step.clone()),
+            ItemKind::Invoke(step.clone()),
+            ItemKind::Gateway(step.clone()),
+        ];
+        for (kind, wait) in kinds.into_iter().zip(waiting.drain(..)) {
+            items.push(ItemRow {
+                race: true,
+                title: Some("a wait".into()),
+                wait: Some(Box::new(wait)),
+                ..self.item(&running, kind)
+            });
+        }
+        let cancel = CancelRow {
+            id: ItemId(1 << 60),
+            run: running.id,
+            event: "x/stop".into(),
+            condition: Some("true".into()),
+            expires_at: at(99),
+        };
+        let delivery = DeliveryRow {
+            id: ItemId(2 << 60),
+            event: event.id,
+        };
+        let debounce = DebounceRow {
+            key: 9 << 100,
+            function: function.id,
+            opened_at: at(1),
+            closes_at: at(2),
+            ts_ms: -5,
+            draft: "{}".to_owned(),
+        };
+        let batch = BatchRow {
+            id: ItemId(3),
+            key: 10 << 100,
+            function: function.id,
+            closes_at: at(3),
+            keys: keys.encode(),
+        };
+        let batch_events: Vec<BatchEventRow> = (0..2)
+            .map(|position| BatchEventRow {
+                batch: batch.id,
+                position,
+                event: event.id,
+                bytes: 7,
+                reply_to: (position == 1).then(|| ReplyTo {
+                    run: running.id,
+                    step: step.clone(),
+                }),
+            })
+            .collect();
+        let schedule = ScheduleRow {
+            function: function.id,
+            cron: "0 0 * * *".into(),
+            after: at(4),
+        };
+        let defer = DeferRow {
+            run: running.id,
+            step: step.clone(),
+            slug: "app-g".to_owned(),
+            input: Some(json("{\"ü\":1}")),
+            meta: None,
+            status: DeferStatus::AfterRun,
+        };
         let throttles = vec![Self::throttle(3, 4), Self::throttle(1 << 127, 5)];
         let mut changes = vec![
             Change::AppPut(app.clone()),
@@ -203,13 +307,32 @@ impl Rows {
             Self::attempt(&running, 0, Some(hash.clone()), None),
             Self::end(&ended, RunStatus::Completed, Some("1")),
         ];
-        changes.extend(items.iter().cloned().map(Change::ItemPut));
+        let put = |item: &ItemRow| Change::ItemPut(Box::new(item.clone()));
+        changes.extend(items.iter().map(put));
+        changes.extend([
+            Change::CancelPut(Box::new(cancel.clone())),
+            Change::DeliveryPut(delivery),
+            Change::DebouncePut(Box::new(debounce.clone())),
+            Change::BatchPut(Box::new(batch.clone())),
+            Change::KeyPut(KeyRow {
+                key: 11 << 100,
+                at: at(5),
+            }),
+            Change::SchedulePut(schedule.clone()),
+            Change::DeferPut(Box::new(defer.clone())),
+        ]);
+        let put = |row: &BatchEventRow| Change::BatchEventPut(Box::new(row.clone()));
+        changes.extend(batch_events.iter().map(put));
         changes.extend(throttles.iter().cloned().map(Change::ThrottlePut));
         running.progress = progress;
         let mut snapshot = Snapshot {
             apps: vec![app],
             functions: vec![function],
-            recent_keys: vec![(5 << 100, queued.queued_at)],
+            recent_keys: vec![
+                (5 << 100, Some(queued.id), queued.queued_at),
+                (11 << 100, None, at(5)),
+            ],
+            defers: vec![(running.id, step, DeferStatus::AfterRun, "{\"ü\":1}".len())],
             runs: vec![
                 (queued, Vec::new(), 0),
                 (
@@ -221,6 +344,11 @@ impl Rows {
             items,
             ended: vec![(ended.id, RunStatus::Completed)],
             throttles,
+            cancels: vec![cancel],
+            deliveries: vec![delivery],
+            debounces: vec![debounce],
+            batches: vec![(batch, batch_events)],
+            schedules: vec![schedule],
         };
         snapshot.normalize();
         (changes, snapshot)

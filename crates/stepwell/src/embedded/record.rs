@@ -50,6 +50,9 @@ pub enum OutputError {
     /// It was cancelled.
     #[error("the run was cancelled")]
     Cancelled,
+    /// It was skipped: its function was paused, or another run had its place.
+    #[error("the run was skipped")]
+    Skipped,
     /// It failed.
     #[error("the run failed: {}: {}", .0.name, .0.message)]
     Failed(Box<UserError>),
@@ -86,6 +89,7 @@ impl Run {
         match self.status {
             RunStatus::Scheduled | RunStatus::Running => Err(OutputError::NotEnded(self.status)),
             RunStatus::Cancelled => Err(OutputError::Cancelled),
+            RunStatus::Skipped => Err(OutputError::Skipped),
             RunStatus::Failed => Err(OutputError::Failed(Box::new(self.failure()))),
             RunStatus::Completed => {
                 let json = self.output_json().unwrap_or("null");

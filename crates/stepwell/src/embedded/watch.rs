@@ -29,7 +29,7 @@ pub enum Progress {
     StepEnded {
         /// The run.
         run: RunId,
-        /// The step's name; empty for a sleep.
+        /// The step's name.
         step: String,
         /// Whether it failed for good.
         failed: bool,

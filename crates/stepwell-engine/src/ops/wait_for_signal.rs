@@ -1,0 +1,82 @@
+//! WaitForSignal: a step that ends with a signal. A name goes to one wait at a time.
+
+use super::Asked;
+use crate::decision::Decision;
+use crate::engine::Engine;
+use crate::input::SignalWait;
+use crate::waits::WaitFor;
+use crate::{Change, ItemId, ItemKind, StepDetail, Timestamp};
+use serde_json::json;
+use std::sync::Arc;
+use stepwell_protocol::{RunId, SharedJson, StepId, shared_json};
+
+/// How long a step waits that does not say, in milliseconds: a year.
+pub(crate) const TIMEOUT_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
+
+impl Engine {
+    pub(crate) fn start_wait_for_signal(
+        &mut self,
+        asked: &Asked<'_>,
+        step: StepId,
+        wait: SignalWait,
+        out: &mut Decision,
+    ) {
+        let now = asked.now;
+        let name: Arc<str> = wait.signal.into();
+        let holder = self.waits.signals.get(&name).copied();
+        if holder.is_some() && !wait.replaces {
+            const CONFLICT: &str = "Signal conflict; signal wait already exists for another run";
+            return self.fail_for_limit(asked.run, "Error", CONFLICT, CONFLICT, now, out);
+        }
+        let until = if wait.timeout.is_empty() {
+            now.after_ms(TIMEOUT_MS)
+        } else {
+            match self.until(asked, "wait", &wait.timeout, out) {
+                Some(until) => until,
+                None => return,
+            }
+        };
+        if let Some(holder) = holder {
+            self.lose_signal(holder, out);
+        }
+        let wait = WaitFor::Signal { name, holds: true };
+        self.queue(asked, ItemKind::WaitForSignal(step), until, Some(wait), out);
+    }
+
+    /// A wait that has lost its name to another waits on for its timeout.
+    fn lose_signal(&mut self, id: ItemId, out: &mut Decision) {
+        self.forget_wait(id);
+        let item = self.items.get_mut(&id).expect("who holds a signal waits");
+        if let Some(WaitFor::Signal { holds, .. }) = item.row.wait.as_deref_mut() {
+            *holds = false;
+        }
+        out.changes
+            .push(Change::ItemPut(Box::new(item.row.clone())));
+    }
+
+    /// A signal comes: the run that it resumes, if one waits for it.
+    pub(crate) fn signal(
+        &mut self,
+        name: &str,
+        data: &SharedJson,
+        now: Timestamp,
+        out: &mut Decision,
+    ) -> Option<RunId> {
+        let id = self.waits.signals.get(name).copied()?;
+        let row = &self.items[&id].row;
+        let run = row.run;
+        let detail = StepDetail::WaitForSignal {
+            signal: Arc::from(name),
+            until_ms: row.due.ms(),
+            found: true,
+        };
+        let quoted = json!(name);
+        let value = format!(
+            "{{\"data\":{{\"signal\":{quoted},\"data\":{}}}}}",
+            data.get()
+        );
+        let value = shared_json(value).expect("JSON in an object is JSON");
+        self.end_waiting(id, value, false, Some(detail), now, out);
+        Some(run)
+    }
+}

@@ -1,0 +1,110 @@
+//! Functions: which there are, running one by hand, pausing one.
+
+use super::SMALL_BODY_BYTES_MAX;
+use crate::answer::ApiError;
+use crate::body::Body;
+use crate::state::Shared;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use stepwell_protocol::{event, limits};
+use stepwell_store::FunctionRecord;
+
+/// The functions of an app.
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Path(app): Path<String>,
+) -> Result<Json<Vec<Value>>, ApiError> {
+    let functions = shared.handle.read(|reader| reader.functions()).await?;
+    let of_app = functions
+        .into_iter()
+        .filter(|function| function.app_name == app);
+    Ok(Json(of_app.map(row).collect()))
+}
+
+fn row(function: FunctionRecord) -> Value {
+    let config: Value = serde_json::from_str(&function.config).unwrap_or_default();
+    json!({
+        "id": function.id,
+        "app_id": function.app,
+        "name": function.name,
+        "slug": function.slug,
+        "version": function.version,
+        "is_paused": function.paused,
+        "config": config,
+    })
+}
+
+/// Runs a function, whatever its triggers. The body is an event whose name does not matter.
+pub(super) async fn invoke(
+    State(shared): State<Shared>,
+    Path(function): Path<String>,
+    body: Body<SMALL_BODY_BYTES_MAX>,
+) -> Result<Json<Value>, ApiError> {
+    let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, message);
+    let text = std::str::from_utf8(&body.bytes)
+        .map_err(|_| bad("Unable to read post data request: it is not UTF-8".to_owned()))?;
+    if text.len() > limits::EVENT_BYTES_MAX || event::depth(text) > limits::EVENT_DEPTH_MAX {
+        let message = format!(
+            "Invalid invocation event: it has more than {} bytes or {} levels",
+            limits::EVENT_BYTES_MAX,
+            limits::EVENT_DEPTH_MAX
+        );
+        return Err(bad(message));
+    }
+    let payload: Value = match text.trim() {
+        "" => json!({}),
+        text => serde_json::from_str(text)
+            .map_err(|error| bad(format!("Invalid invocation event: {error}")))?,
+    };
+    if !payload.is_object() {
+        return Err(bad(
+            "Invalid invocation event: expected an object".to_owned()
+        ));
+    }
+    let (id, verdict) = shared.handle.invoke(function.clone(), &payload).await?;
+    match verdict {
+        None => {
+            let message = format!("could not find function with ID: {function}");
+            Err(ApiError::new(StatusCode::NOT_FOUND, message))
+        }
+        Some(verdict) => Ok(Json(json!({"id": id, "status": 200, "verdict": verdict}))),
+    }
+}
+
+/// Pauses a function: its new runs are skipped, and none of it is called.
+pub(super) async fn pause(
+    State(shared): State<Shared>,
+    Path((app, function)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    set_paused(&shared, &app, &function, true).await
+}
+
+/// Lets a paused function go on.
+pub(super) async fn unpause(
+    State(shared): State<Shared>,
+    Path((app, function)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    set_paused(&shared, &app, &function, false).await
+}
+
+async fn set_paused(
+    shared: &Shared,
+    app: &str,
+    name: &str,
+    paused: bool,
+) -> Result<Json<Value>, ApiError> {
+    let functions = shared.handle.read(|reader| reader.functions()).await?;
+    let of_app = functions.into_iter().filter(|known| known.app_name == app);
+    // By its public id, or by that without the app in front.
+    let slug = format!("{app}-{name}");
+    let mut found = of_app.filter(|known| known.slug == name || known.slug == slug);
+    if let Some(function) = found.next()
+        && shared.handle.pause(function.id, paused).await?
+    {
+        return Ok(Json(json!({"slug": function.slug, "is_paused": paused})));
+    }
+    let message = format!("the app '{app}' has no function '{name}'");
+    Err(ApiError::new(StatusCode::NOT_FOUND, message))
+}

@@ -1,0 +1,96 @@
+//! `POST /v2/runs/{run}/rerun`: a run is run again, whole or from a step on.
+
+use super::SMALL_BODY_BYTES_MAX;
+use super::rest::moment;
+use crate::body::Body;
+use crate::state::Shared;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use stepwell_protocol::{RunId, SharedJson};
+use stepwell_runtime::RepeatError;
+
+#[derive(Deserialize, Default)]
+struct Rerun {
+    #[serde(default, rename = "fromStep", alias = "from_step")]
+    from_step: Option<FromStep>,
+}
+
+#[derive(Deserialize)]
+struct FromStep {
+    #[serde(rename = "stepId", alias = "step_id")]
+    step_id: String,
+    #[serde(default)]
+    input: Option<Box<RawValue>>,
+}
+
+pub(super) async fn rerun(
+    State(shared): State<Shared>,
+    Path(run): Path<String>,
+    body: Body<SMALL_BODY_BYTES_MAX>,
+) -> Response {
+    let Ok(id) = run.parse::<RunId>() else {
+        return refusal(
+            StatusCode::BAD_REQUEST,
+            "invalid_field_format",
+            "The run ID specified is invalid",
+        );
+    };
+    let rerun = if body.bytes.iter().all(u8::is_ascii_whitespace) {
+        Rerun::default()
+    } else {
+        match stepwell_protocol::decode::from_slice::<Rerun>(&body.bytes) {
+            Ok(rerun) => rerun,
+            Err(error) => {
+                let status = StatusCode::BAD_REQUEST;
+                return refusal(status, "invalid_request", &error.to_string());
+            }
+        }
+    };
+    let from = rerun.from_step.map(|from| {
+        let input = from.input.map(SharedJson::from);
+        (from.step_id, input.filter(|input| input.get() != "null"))
+    });
+    if let Some((_, Some(input))) = &from
+        && !input.get().starts_with('[')
+    {
+        let message = "fromStep.input: expected an array of the step's arguments";
+        return refusal(StatusCode::BAD_REQUEST, "invalid_field_format", message);
+    }
+    match shared.handle.repeat(id, from).await {
+        Ok(run) => Json(json!({
+            "data": {"runId": run},
+            "metadata": {"fetchedAt": moment(shared.handle.now()), "cachedUntil": Value::Null},
+        }))
+        .into_response(),
+        Err(error) => {
+            let (status, code) = match &error {
+                RepeatError::NoRun(_) | RepeatError::NoFunction(_) | RepeatError::NoEvent(_) => {
+                    (StatusCode::NOT_FOUND, "not_found")
+                }
+                RepeatError::Cron(_) => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
+                RepeatError::NoStep | RepeatError::Ambiguous => {
+                    (StatusCode::BAD_REQUEST, "validation_error")
+                }
+                RepeatError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "internal_error"),
+                RepeatError::Store(error) => {
+                    tracing::error!(%error, "cannot read a run to repeat it");
+                    let message = "the server could not read its store; see its log";
+                    let status = StatusCode::INTERNAL_SERVER_ERROR;
+                    return refusal(status, "internal_error", message);
+                }
+            };
+            refusal(status, code, &error.to_string())
+        }
+    }
+}
+
+/// A refusal, in the envelope of the second API.
+fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = json!({"errors": [{"code": code, "message": message}]});
+    (status, Json(body)).into_response()
+}
