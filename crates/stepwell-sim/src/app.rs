@@ -10,7 +10,7 @@ use crate::plan::{Body, Function};
 pub(crate) use walk::Memo;
 use walk::{Stand, Wanted, What, walk};
 
-use stepwell_engine::{Call, ReportedOp, ReportedOutcome, ReportedReply};
+use stepwell_engine::{Ask, Call, ReportedOp, ReportedOutcome, ReportedReply};
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::Failure;
 use stepwell_protocol::{SharedJson, StepId, UserError, shared_json};
@@ -305,7 +305,7 @@ fn op(op: Opcode, step: StepId) -> ReportedOp {
         step,
         value: None,
         error: None,
-        sleep: String::new(),
+        ask: Ask::Nothing,
         race: false,
         started_at: None,
     }
@@ -320,7 +320,7 @@ fn failed_op(opcode: Opcode, step: StepId) -> ReportedOp {
 
 fn sleep_op(step: StepId, ms: u64, race: bool) -> ReportedOp {
     ReportedOp {
-        sleep: format!("{ms}ms"),
+        ask: Ask::Sleep(format!("{ms}ms")),
         race,
         ..op(Opcode::Sleep, step)
     }

@@ -3,6 +3,7 @@
 mod announcements;
 mod answers;
 mod arrivals;
+mod audit;
 mod concurrency;
 mod effects;
 mod ends;
@@ -61,8 +62,10 @@ impl Watch {
         &self,
         engine: &Engine,
         ledger: &Ledger<'_>,
+        decided: &Decided,
         stopping: bool,
     ) -> Result<(), Violation> {
+        audit::check(decided).map_err(broken("audit"))?;
         stalls::check(engine, ledger, stopping).map_err(broken("stalls"))
     }
 

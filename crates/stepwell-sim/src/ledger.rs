@@ -8,7 +8,7 @@ use stepwell_engine::{
     Announcement, Answer, Call, Change, Effect, ItemId, ItemKind, ItemRow, RunRow, RunStatus,
     StepRow, Timestamp,
 };
-use stepwell_protocol::event::RESERVED_PREFIX;
+use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 /// A decision together with what led to it.
@@ -50,6 +50,8 @@ pub(crate) enum Cause {
         events: Vec<Sent>,
     },
     Cancel(RunId),
+    /// The engine checks itself.
+    Audit,
     Timers,
     /// The first after a load.
     Resumed,
@@ -233,7 +235,11 @@ impl<'s> Ledger<'s> {
                     run.strain += 1;
                 }
             }
-            Cause::Checkpointed { .. } | Cause::Cancel(_) | Cause::Timers | Cause::Resumed => {}
+            Cause::Checkpointed { .. }
+            | Cause::Cancel(_)
+            | Cause::Audit
+            | Cause::Timers
+            | Cause::Resumed => {}
         }
     }
 
@@ -272,7 +278,7 @@ impl<'s> Ledger<'s> {
                     self.announcements.insert(row.id, row.run);
                 }
                 Change::ItemPut(row) => {
-                    self.items.insert(row.id, row.clone());
+                    self.items.insert(row.id, (**row).clone());
                 }
                 Change::ItemDelete(id) => {
                     self.items.remove(id);
@@ -362,7 +368,10 @@ fn gates(function: FunctionId, flow: &Flow, data: Data) -> Vec<(LimitId, Gate)> 
         .collect()
 }
 
-/// Whether an event of this name belongs to the server, so that the runs it starts are not announced.
-pub(crate) fn is_internal(name: &str) -> bool {
-    name.starts_with(RESERVED_PREFIX)
+/// Whether an event of this name tells of a run's end: the ends of the runs that it starts are not told again.
+pub(crate) fn tells_of_an_end(name: &str) -> bool {
+    matches!(
+        name,
+        FUNCTION_FINISHED | FUNCTION_FAILED | FUNCTION_CANCELLED
+    )
 }

@@ -60,6 +60,8 @@ pub(crate) enum Act {
     Register { app: usize, version: usize },
     /// Someone cancels a run: one of those there are.
     Cancel { which: u64 },
+    /// The engine checks itself.
+    Audit,
     /// The process is stopped and started again: it waits so long for calls in flight.
     Stop { patience_ms: u64 },
 }
@@ -151,6 +153,7 @@ fn act(dice: &mut Dice, apps: &[App], span_ms: u64) -> Act {
         16..=17 => Act::Stop {
             patience_ms: dice.below(span_ms / 4),
         },
+        18..=21 => Act::Audit,
         _ => {
             let events = if dice.chance(70) {
                 1

@@ -17,7 +17,7 @@ use crate::store::FaultyStore;
 use decider::Batch;
 use senders::Letter;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use stepwell_engine::{Announcement, Backoff, Call, Config, Engine, IdSource, ItemId, ReportedOp};
@@ -225,6 +225,8 @@ struct World<'s> {
     values: u64,
     letters: Vec<Letter>,
     visits: BTreeMap<u64, Visiting<'s>>,
+    /// Calls that were asked for, and are to be given up before they leave.
+    given_up: BTreeSet<(ItemId, u64)>,
     /// Whether a call of the engine at hand will never return.
     lost_calls: bool,
 }
@@ -239,6 +241,8 @@ struct Visiting<'s> {
     /// The checkpoint that it waits for.
     waits_for: Option<Report>,
     fault: Option<CallFault>,
+    /// Nobody waits for its answer any more.
+    given_up: bool,
 }
 
 impl<'s> World<'s> {
@@ -248,6 +252,7 @@ impl<'s> World<'s> {
             backoff: scenario
                 .backoff_ms
                 .map_or(Backoff::Table, Backoff::Constant),
+            ..Config::default()
         };
         let clock = Clock::new();
         Self {
@@ -275,6 +280,7 @@ impl<'s> World<'s> {
             values: 0,
             letters: Vec::new(),
             visits: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             lost_calls: false,
             scenario,
         }
@@ -295,6 +301,7 @@ impl<'s> World<'s> {
         self.at(calm_at + 1, Happening::Calm);
         for _ in 0..TURNS_MAX {
             if !self.turn()? {
+                self.audit()?;
                 return self
                     .watch
                     .at_rest(&self.ledger, &self.engine, self.store.reader());
@@ -378,6 +385,7 @@ impl<'s> World<'s> {
             }
             Act::Register { app, version } => self.register(*app, *version),
             Act::Cancel { which } => self.cancel(*which),
+            Act::Audit => self.audit(),
             Act::Stop { patience_ms } => {
                 self.stop(*patience_ms);
                 Ok(())

@@ -46,7 +46,7 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
         .iter()
         .filter_map(|effect| match effect {
             Effect::Announce(announcement) => Some(announcement.run),
-            Effect::Call(_) => None,
+            _ => None,
         })
         .collect();
     let pending: BTreeSet<RunId> = match decided.cause {

@@ -3,7 +3,7 @@
 //! A model of its own says which: triggers, 24 hours of duplicates, rate limits.
 
 use super::gcra::{Buckets, Verdict};
-use crate::ledger::{Cause, Decided, Ledger, Sent, is_internal};
+use crate::ledger::{Cause, Decided, Ledger, Sent, tells_of_an_end};
 use crate::plan::flow::{Flow, Key, KeyValue};
 use std::collections::HashMap;
 use stepwell_engine::{Change, ItemKind, RunRow, Timestamp};
@@ -182,7 +182,7 @@ fn check_row(decided: &Decided, event: &Sent, row: &RunRow) -> Result<(), String
             row.id, event.id
         ));
     }
-    if row.announces == is_internal(event.name) {
+    if row.announces == tells_of_an_end(event.name) {
         return Err(format!(
             "run {} of {} is announced: {}",
             row.id, event.name, row.announces

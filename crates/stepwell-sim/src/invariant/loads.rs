@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use stepwell_engine::{Config, Engine, Snapshot, Timestamp};
-use stepwell_protocol::limits;
+use stepwell_protocol::{RunId, limits};
 
 /// `latest` is the latest moment any engine has seen.
 pub(super) fn check(stored: &Snapshot, engine: &Snapshot, latest: Timestamp) -> Result<(), String> {
@@ -40,7 +40,9 @@ pub(super) fn check_load(
 /// then the clock goes back to when they had not.
 fn lasting(snapshot: &Snapshot, latest: Timestamp) -> Snapshot {
     let mut snapshot = snapshot.clone();
-    let lasts = |(_, at): &(u128, Timestamp)| at.after_ms(limits::IDEMPOTENCY_MS) > latest;
+    let lasts = |(_, _, at): &(u128, Option<RunId>, Timestamp)| {
+        at.after_ms(limits::IDEMPOTENCY_MS) > latest
+    };
     snapshot.recent_keys.retain(lasts);
     snapshot
 }
@@ -70,6 +72,12 @@ fn difference(stored: &Snapshot, engine: &Snapshot) -> String {
         .or_else(|| part("ended", &stored.ended, &engine.ended))
         .or_else(|| part("recent keys", &stored.recent_keys, &engine.recent_keys))
         .or_else(|| part("throttles", &stored.throttles, &engine.throttles))
+        .or_else(|| part("cancels", &stored.cancels, &engine.cancels))
+        .or_else(|| part("deliveries", &stored.deliveries, &engine.deliveries))
+        .or_else(|| part("debounces", &stored.debounces, &engine.debounces))
+        .or_else(|| part("batches", &stored.batches, &engine.batches))
+        .or_else(|| part("schedules", &stored.schedules, &engine.schedules))
+        .or_else(|| part("defers", &stored.defers, &engine.defers))
         .or_else(|| part("functions", &stored.functions, &engine.functions))
         .or_else(|| part("apps", &stored.apps, &engine.apps))
         .unwrap_or_else(|| "in a part that this report does not know".to_owned())

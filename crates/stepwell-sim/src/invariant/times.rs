@@ -64,5 +64,5 @@ pub(super) fn check_calls(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), 
 }
 
 fn is_sleep(kind: &ItemKind) -> bool {
-    matches!(kind, ItemKind::Sleep(_) | ItemKind::RacingSleep(_))
+    matches!(kind, ItemKind::Sleep(_))
 }

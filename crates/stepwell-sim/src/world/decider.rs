@@ -48,16 +48,23 @@ impl World<'_> {
         self.gather(decision, cause, asker)
     }
 
+    /// Has the engine check itself.
+    pub(super) fn audit(&mut self) -> Result<(), Violation> {
+        if self.phase != Phase::Up {
+            return Ok(());
+        }
+        self.decide(Input::Audit, Cause::Audit, Asker::Nobody)
+    }
+
     pub(super) fn resume(&mut self) -> Result<(), Violation> {
         let mut decision = Decision::default();
-        self.engine.resume(self.clock.wall(), &mut decision);
+        self.engine
+            .resume(self.clock.wall(), &mut self.ids, &mut decision);
         self.gather(decision, Cause::Resumed, Asker::Nobody)
     }
 
     fn gather(&mut self, decision: Decision, cause: Cause, asker: Asker) -> Result<(), Violation> {
         let now = self.clock.wall();
-        self.watch
-            .decided(&self.engine, &self.ledger, self.draining)?;
         let decided = Decided {
             cause,
             now,
@@ -66,6 +73,8 @@ impl World<'_> {
             effects: decision.effects,
             answer: decision.answer,
         };
+        self.watch
+            .decided(&self.engine, &self.ledger, &decided, self.draining)?;
         self.batch.decisions.push((decided, asker));
         Ok(())
     }
@@ -256,6 +265,11 @@ impl World<'_> {
                 match effect {
                     Effect::Call(call) => self.call(call, first + number as u64 + 1),
                     Effect::Announce(announcement) => self.announce(announcement),
+                    Effect::GiveUp { item, generation } => self.give_up(item, generation),
+                    other => {
+                        let what = format!("no function here asks for {other:?}");
+                        return Err(broken("effects")(what));
+                    }
                 }
             }
         }

@@ -70,6 +70,10 @@ impl World<'_> {
         if engine != self.engines || self.phase != Phase::Up {
             return Ok(());
         }
+        if self.given_up.remove(&(call.item, call.generation)) {
+            self.reply_after(0, &call, bare(ReportedOutcome::NotMade), false, engine);
+            return Ok(());
+        }
         let fault = self.call_fault(nth);
         let failed = ReportedOutcome::Failed(reply::unreachable("nobody answers"));
         match fault {
@@ -118,6 +122,7 @@ impl World<'_> {
             engine,
             waits_for: None,
             fault,
+            given_up: false,
         };
         self.visits.insert(nth, visiting);
         let ms = self.app_latency(nth, 0);
@@ -270,6 +275,9 @@ impl World<'_> {
         let Some(visiting) = self.visits.remove(&nth) else {
             return;
         };
+        if visiting.given_up {
+            return;
+        }
         let ms = self.latency("reply", &[nth]);
         let (call, engine) = (visiting.visit.call, visiting.engine);
         match visiting.fault {
@@ -284,6 +292,30 @@ impl World<'_> {
             self.tell(|| format!("call {} is answered: {what}", visiting.nth));
         }
         self.reply_after(ms, &call, answer, false, engine);
+    }
+
+    /// Nobody wants the answer to a call any more. The app goes on all the same.
+    pub(super) fn give_up(&mut self, item: ItemId, generation: u64) {
+        let engine = self.engines;
+        let waiting = self.agenda.values().any(|happening| match happening {
+            Happening::CallOut { call, .. } => (call.item, call.generation) == (item, generation),
+            _ => false,
+        });
+        if waiting {
+            self.given_up.insert((item, generation));
+            return;
+        }
+        let visiting = self.visits.values_mut().find(|visiting| {
+            let call = &visiting.visit.call;
+            visiting.engine == engine && (call.item, call.generation) == (item, generation)
+        });
+        let Some(visiting) = visiting.filter(|visiting| !visiting.given_up) else {
+            return;
+        };
+        visiting.given_up = true;
+        let call = visiting.visit.call.clone();
+        self.tell(|| "a call is given up".to_owned());
+        self.reply_after(0, &call, bare(ReportedOutcome::NotMade), false, engine);
     }
 
     fn reply_after(&mut self, ms: u64, call: &Call, answer: Answer, strained: bool, engine: u64) {
@@ -348,7 +380,10 @@ impl World<'_> {
         match announcement.status {
             RunStatus::Failed => names.push(FUNCTION_FAILED),
             RunStatus::Cancelled => names.push(FUNCTION_CANCELLED),
-            RunStatus::Scheduled | RunStatus::Running | RunStatus::Completed => {}
+            RunStatus::Scheduled
+            | RunStatus::Running
+            | RunStatus::Completed
+            | RunStatus::Skipped => {}
         }
         let data = self.ledger.runs.get(&announcement.run);
         let data = data.map(|run| run.data).unwrap_or_default();
