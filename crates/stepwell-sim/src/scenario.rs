@@ -185,6 +185,22 @@ fn sending(dice: &mut Dice, span_ms: u64) -> Sending {
     }
 }
 
+impl Sending {
+    fn describe(&self) -> String {
+        let Data { user, number } = self.data;
+        let mut text = format!("{} of user {user}, number {number}", self.name);
+        match self.identity {
+            Identity::None => {}
+            Identity::External(id) => text.push_str(&format!(", with the id k{id}")),
+            Identity::Seeded(seed) => text.push_str(&format!(", with the seed {seed}")),
+        }
+        if self.later_ms > 0 {
+            text.push_str(&format!(", for {} ms later", self.later_ms));
+        }
+        text
+    }
+}
+
 impl Scenario {
     /// Its plan, script and faults, for people.
     pub(crate) fn describe(&self) -> String {
@@ -192,11 +208,25 @@ impl Scenario {
             "{:?} store, calls at once: {}, backoff: {:?} ms, commits: 0..{} ms, latencies: 0..{} ms\n",
             self.store, self.calls_max, self.backoff_ms, self.commit_ms_max, self.latency_ms_max
         );
-        for app in &self.apps {
-            text.push_str(&app.describe());
+        for (number, app) in self.apps.iter().enumerate() {
+            let registers =
+                |entry: &Entry| matches!(entry.act, Act::Register { app, .. } if app == number);
+            if self.script.iter().any(registers) {
+                text.push_str(&app.describe());
+            }
         }
         for entry in &self.script {
-            text.push_str(&format!("at {} ms: {:?}\n", entry.at_ms, entry.act));
+            let act = match &entry.act {
+                Act::Send(events) => {
+                    let events: Vec<String> = events.iter().map(Sending::describe).collect();
+                    format!("send {}", events.join("; "))
+                }
+                Act::Register { app, version } => format!("app{app} registers version {version}"),
+                Act::Cancel { which } => format!("cancel one of the runs there are ({which})"),
+                Act::Audit => "audit".to_owned(),
+                Act::Stop { patience_ms } => format!("stop within {patience_ms} ms"),
+            };
+            text.push_str(&format!("at {} ms: {act}\n", entry.at_ms));
         }
         for fault in &self.faults {
             text.push_str(&format!("{fault:?}\n"));
