@@ -279,7 +279,9 @@ impl Engine {
             .runs
             .get_mut(&run_id)
             .expect("a call's run is unfinished");
-        if run.force_plan && run.pending.is_empty() && run.request_version >= 2 {
+        // A call in flight may plan a step that another one, if it were allowed to, would find and run at once.
+        let alone = run.items.len() <= 1;
+        if alone && run.force_plan && run.pending.is_empty() && run.request_version >= 2 {
             run.force_plan = false;
             out.changes
                 .push(Change::RunProgress(Box::new(run.progress(run_id))));
