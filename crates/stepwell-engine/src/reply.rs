@@ -338,10 +338,16 @@ impl Engine {
                 | Opcode::InvokeFunction
                 | Opcode::AiGateway
                 | Opcode::Gateway => {
+                    let step = op.step.clone();
+                    let had = self.runs[&run].steps.contains(&step);
                     invocations.extend(self.grant(run, op, now, ids, out));
                     // What takes no time is recorded at once, which may be one step too many.
-                    if !self.runs.contains_key(&run) {
+                    let Some(standing) = self.runs.get(&run) else {
                         return Verdict::Ended;
+                    };
+                    // What cannot be granted ends its step as if it had run.
+                    if !had && standing.steps.contains(&step) && !self.has_queued_discovery(run) {
+                        (ended, cause) = (true, Some(step));
                     }
                 }
             }
