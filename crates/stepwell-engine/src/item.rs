@@ -111,7 +111,8 @@ impl ItemKind {
     }
 
     /// The step that the item runs or waits for; nothing when it is still to be found out.
-    pub(crate) fn own_step(&self) -> Option<&StepId> {
+    #[must_use]
+    pub fn own_step(&self) -> Option<&StepId> {
         match self {
             Self::Discovery(_) => None,
             other => other.step(),

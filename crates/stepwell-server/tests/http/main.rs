@@ -12,3 +12,5 @@ mod retries;
 mod runs_api;
 mod server;
 mod trace_api;
+mod verdicts_api;
+mod waits_api;

@@ -3,6 +3,7 @@
 use super::attempts::{Failures, Series};
 use super::{OutputId, Skip, Span, SpanStatus, StepInfo, StepOp, hash};
 use crate::{AttemptRecord, History, StepOutline};
+use std::collections::HashSet;
 use stepwell_engine::{ItemId, ItemKind, ItemRow, RunStatus, StepDetail, Timestamp, UnderWay};
 use stepwell_protocol::StepId;
 
@@ -20,6 +21,7 @@ pub(super) fn root(history: &History, under_way: &[UnderWay]) -> Span {
         under_way,
         id: id(history, "run"),
         failures: Failures::new(&history.attempts),
+        told: HashSet::new(),
     };
     let run = &history.run;
     // What is tried right now first: its failures are nobody else's.
@@ -89,6 +91,8 @@ struct Tree<'a> {
     /// The root's.
     id: String,
     failures: Failures<'a>,
+    /// Steps that have a span.
+    told: HashSet<StepId>,
 }
 
 impl<'a> Tree<'a> {
@@ -119,13 +123,9 @@ impl<'a> Tree<'a> {
         self.span(&key, EXECUTE, SpanStatus::Running, queued_at)
     }
 
-    fn has_ended(&self, step: &StepId) -> bool {
-        self.history.steps.iter().any(|ended| ended.step == *step)
-    }
-
     /// A span of a step.
     fn step_span(
-        &self,
+        &mut self,
         step: &StepId,
         name: &str,
         op: StepOp,
@@ -141,6 +141,7 @@ impl<'a> Tree<'a> {
         let id = step.to_string();
         let name = if name.is_empty() { &*id } else { name };
         let queued_at = Timestamp::default();
+        self.told.insert(step.clone());
         Span {
             step: Some(step.clone()),
             op: Some(op),
@@ -206,46 +207,42 @@ impl<'a> Tree<'a> {
             .iter()
             .find(|call| call.item == item.id)
             .map(|call| call.since);
-        let begun = since.is_some() || open.is_some() || item.failures_of.is_some();
-        let title = item.title.as_deref().unwrap_or("");
-        let title = if title.is_empty() { EXECUTE } else { title };
-        let made_at = item.id.made_at();
-        let mut span = match &item.kind {
+        let op = match &item.kind {
             ItemKind::Announce => return None,
-            ItemKind::Start | ItemKind::Discovery(_) | ItemKind::Step(_) | ItemKind::Gateway(_)
-                if !begun =>
-            {
-                return None;
-            }
-            ItemKind::Start | ItemKind::Discovery(_) => {
-                self.call_span(item.id, self.number(item, open.as_ref()))
-            }
-            // Another call has recorded the step meanwhile.
-            ItemKind::Step(step) if self.has_ended(step) => {
-                self.call_span(item.id, self.number(item, open.as_ref()))
-            }
-            ItemKind::Step(step) => self.step_span(step, title, StepOp::Run, None, None),
-            ItemKind::Gateway(step) => self.step_span(step, title, StepOp::Gateway, None, None),
-            ItemKind::Sleep(step)
-            | ItemKind::WaitForEvent(step)
-            | ItemKind::WaitForSignal(step)
-            | ItemKind::Invoke(step) => {
-                let op = match &item.kind {
-                    ItemKind::Sleep(_) => StepOp::Sleep,
-                    ItemKind::WaitForEvent(_) => StepOp::WaitForEvent,
-                    ItemKind::WaitForSignal(_) => StepOp::WaitForSignal,
-                    _ => StepOp::Invoke,
-                };
-                let detail = StepDetail::of_item(item);
+            ItemKind::Start | ItemKind::Discovery(_) | ItemKind::Step(_) => StepOp::Run,
+            ItemKind::Gateway(_) => StepOp::Gateway,
+            ItemKind::Sleep(_) => StepOp::Sleep,
+            ItemKind::WaitForEvent(_) => StepOp::WaitForEvent,
+            ItemKind::WaitForSignal(_) => StepOp::WaitForSignal,
+            ItemKind::Invoke(_) => StepOp::Invoke,
+        };
+        let begun = since.is_some() || open.is_some() || item.failures_of.is_some();
+        if op.is_attempted() && !begun {
+            return None;
+        }
+        let made_at = item.id.made_at();
+        let step = item.kind.own_step();
+        let mut span = match step.filter(|step| !self.told.contains(*step)) {
+            Some(step) => {
                 let title = item.title.as_deref().unwrap_or("");
-                let mut span = self.step_span(step, title, op, detail, None);
-                if op != StepOp::Invoke {
-                    span.status = SpanStatus::Waiting;
-                }
-                span.started_at = Some(made_at);
-                span
+                let detail = StepDetail::of_item(item);
+                self.step_span(step, title, op, detail, None)
+            }
+            // What comes next is still to be found out, or something else has recorded the step meanwhile.
+            None => {
+                let number = match &open {
+                    Some(open) => open.number,
+                    None => self.failures.count(item.id),
+                };
+                self.call_span(item.id, number)
             }
         };
+        if !op.is_attempted() {
+            span.started_at = Some(made_at);
+            if op != StepOp::Invoke {
+                span.status = SpanStatus::Waiting;
+            }
+        }
         span.started_at = span.started_at.or(since);
         span.queued_at = span.started_at.map_or(item.due, |at| at.min(item.due));
         let asker = item.failures_of.zip(span.step.as_ref());
@@ -317,7 +314,7 @@ impl<'a> Tree<'a> {
                 let last = series.last();
                 let ended_at = Some(last.ended_at);
                 let mut span = match (&last.step, &last.op) {
-                    (Some(step), Some(op)) if !self.has_ended(step) => {
+                    (Some(step), Some(op)) if !self.told.contains(step) => {
                         let detail = last.detail.clone();
                         Span {
                             ended_at,
@@ -344,11 +341,6 @@ impl<'a> Tree<'a> {
             .collect()
     }
 
-    /// Which series of its item the attempt belongs to that the item is at.
-    fn number(&self, item: &ItemRow, open: Option<&Series<'a>>) -> usize {
-        open.map_or_else(|| self.failures.count(item.id), |open| open.number)
-    }
-
     /// What names the attempt after those that failed.
     fn next_key(&self, failed: &[Series<'a>], step: Option<&StepId>) -> String {
         match failed.last() {
@@ -362,7 +354,7 @@ impl<'a> Tree<'a> {
         let mut own = 0;
         let mut children = Vec::new();
         for series in failed {
-            let mut queued_at = None;
+            let mut queued_at: Option<Timestamp> = None;
             for (place, (index, attempt)) in series.attempts.iter().enumerate() {
                 let is_own = attempt.step == span.step;
                 own += usize::from(is_own);
@@ -372,7 +364,8 @@ impl<'a> Tree<'a> {
                     Some(_) => SpanStatus::Failed,
                     None => SpanStatus::Cancelled,
                 };
-                let due = attempt.queued_at.min(attempt.started_at);
+                let began = attempt.started_at;
+                let due = attempt.queued_at.min(began);
                 let (op, kind) = match (&attempt.step, is_own) {
                     (None, _) => (None, None),
                     (Some(_), true) => (span.op, span.kind.clone()),
@@ -382,10 +375,10 @@ impl<'a> Tree<'a> {
                     step: attempt.step.clone(),
                     op,
                     kind,
-                    started_at: Some(attempt.started_at),
+                    started_at: Some(began),
                     ended_at: Some(attempt.ended_at),
                     output: attempt.error.as_ref().map(|_| output),
-                    ..self.span(&key, "", status, queued_at.unwrap_or(due))
+                    ..self.span(&key, "", status, queued_at.map_or(due, |at| at.min(began)))
                 });
                 // The next one is queued when this one has failed.
                 queued_at = Some(attempt.ended_at);
