@@ -15,8 +15,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stepwell_engine::{
     AppRow, BatchEventRow, BatchRow, CancelRow, Change, DebounceRow, DeliveryRow, FunctionRow,
-    ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, StepDetail, ThrottleRow, Timestamp,
-    Verdict,
+    ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp, Verdict,
 };
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId, limits};
 
@@ -78,11 +77,6 @@ struct Run {
     attempts: Vec<AttemptRecord>,
     defers: Vec<DeferRecord>,
     inputs: Vec<(StepId, SharedJson)>,
-}
-
-/// What a row's detail says; text that says nothing is as good as none.
-fn detail(text: Option<&str>) -> Option<StepDetail> {
-    text.and_then(|text| serde_json::from_str(text).ok())
 }
 
 /// Whether a set has a pair that begins so, given the least of what comes second.
@@ -178,38 +172,8 @@ impl Tables {
                 self.run_mut(end.id)?.end = Some(end.clone());
                 self.finish(end.id);
             }
-            Change::StepPut(row) => {
-                let record = StepRecord {
-                    step: row.step.clone(),
-                    op: row.op.to_owned(),
-                    name: row.name.clone(),
-                    value: Arc::clone(&row.value),
-                    failed: row.failed,
-                    attempt: row.attempt,
-                    queued_at: row.queued_at,
-                    started_at: row.started_at,
-                    ended_at: row.ended_at,
-                    detail: detail(row.detail.as_deref()),
-                    failures_of: row.failures_of,
-                };
-                self.run_mut(row.run)?.steps.push(record);
-            }
-            Change::AttemptPut(row) => {
-                let record = AttemptRecord {
-                    item: row.item,
-                    attempt: row.attempt,
-                    step: row.step.clone(),
-                    name: row.name.clone(),
-                    error: row.error.clone(),
-                    queued_at: row.queued_at,
-                    started_at: row.started_at,
-                    ended_at: row.ended_at,
-                    retry_at: row.retry_at,
-                    op: row.op.map(str::to_owned),
-                    detail: detail(row.detail.as_deref()),
-                };
-                self.run_mut(row.run)?.attempts.push(record);
-            }
+            Change::StepPut(row) => self.run_mut(row.run)?.steps.push(past::step(row)),
+            Change::AttemptPut(row) => self.run_mut(row.run)?.attempts.push(past::attempt(row)),
             Change::ItemPut(row) => {
                 self.put_item(row);
             }
@@ -422,24 +386,6 @@ impl Tables {
             config: row.config.clone(),
             version: row.version,
             paused: row.paused,
-        }
-    }
-
-    fn record(run: &Run) -> RunRecord {
-        let end = run.end.as_ref();
-        RunRecord {
-            id: run.row.id,
-            function: run.row.function,
-            function_version: run.row.function_version,
-            events: run.row.events.to_vec(),
-            status: end.map_or(run.row.progress.status, |end| end.status),
-            queued_at: run.row.queued_at,
-            started_at: run.row.progress.started_at,
-            ended_at: end.map(|end| end.ended_at),
-            output: end.and_then(|end| end.output.clone()),
-            origin: run.row.origin.as_deref().cloned(),
-            cause: end.and_then(|end| end.cause),
-            last_call: end.and_then(|end| end.last_call),
         }
     }
 }

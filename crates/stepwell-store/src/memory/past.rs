@@ -1,8 +1,9 @@
-//! What the tables hold of a run's past.
+//! What the tables hold of a run's past, and how it comes in.
 
-use super::Tables;
-use crate::{History, StepOutline, StepRecord};
-use stepwell_engine::ItemId;
+use super::{Run, Tables};
+use crate::{AttemptRecord, History, RunRecord, StepOutline, StepRecord};
+use std::sync::Arc;
+use stepwell_engine::{AttemptRow, ItemId, StepDetail, StepRow};
 use stepwell_protocol::{EventId, RunId};
 
 impl Tables {
@@ -30,6 +31,24 @@ impl Tables {
         })
     }
 
+    pub(super) fn record(run: &Run) -> RunRecord {
+        let end = run.end.as_ref();
+        RunRecord {
+            id: run.row.id,
+            function: run.row.function,
+            function_version: run.row.function_version,
+            events: run.row.events.to_vec(),
+            status: end.map_or(run.row.progress.status, |end| end.status),
+            queued_at: run.row.queued_at,
+            started_at: run.row.progress.started_at,
+            ended_at: end.map(|end| end.ended_at),
+            output: end.and_then(|end| end.output.clone()),
+            origin: run.row.origin.as_deref().cloned(),
+            cause: end.and_then(|end| end.cause),
+            last_call: end.and_then(|end| end.last_call),
+        }
+    }
+
     fn first_run(&self, event: EventId) -> Option<RunId> {
         let mut runs = self.event_runs.range((event, RunId::from_bytes([0; 16]))..);
         let (of, run) = runs.next()?;
@@ -49,4 +68,43 @@ fn outline(step: &StepRecord) -> StepOutline {
         detail: step.detail.clone(),
         failures_of: step.failures_of,
     }
+}
+
+/// A step as it is read.
+pub(super) fn step(row: &StepRow) -> StepRecord {
+    StepRecord {
+        step: row.step.clone(),
+        op: row.op.to_owned(),
+        name: row.name.clone(),
+        value: Arc::clone(&row.value),
+        failed: row.failed,
+        attempt: row.attempt,
+        queued_at: row.queued_at,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        detail: detail(row.detail.as_deref()),
+        failures_of: row.failures_of,
+    }
+}
+
+/// An attempt as it is read.
+pub(super) fn attempt(row: &AttemptRow) -> AttemptRecord {
+    AttemptRecord {
+        item: row.item,
+        attempt: row.attempt,
+        step: row.step.clone(),
+        name: row.name.clone(),
+        error: row.error.clone(),
+        queued_at: row.queued_at,
+        started_at: row.started_at,
+        ended_at: row.ended_at,
+        retry_at: row.retry_at,
+        op: row.op.map(str::to_owned),
+        detail: detail(row.detail.as_deref()),
+    }
+}
+
+/// What a row's detail says; text that says nothing is as good as none.
+fn detail(text: Option<&str>) -> Option<StepDetail> {
+    text.and_then(|text| serde_json::from_str(text).ok())
 }
