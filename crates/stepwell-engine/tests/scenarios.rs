@@ -94,6 +94,7 @@ scenario_files! {
     debounce
     defers
     duplicates
+    endpoints
     fairness
     gateway
     invocations

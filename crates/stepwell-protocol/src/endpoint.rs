@@ -5,9 +5,9 @@
 //! ([`HttpRequest::url`], [`HttpRequest::body_bytes`]) when it moves the run on. The run's output is the handler's
 //! response ([`Response`]).
 
+use crate::RunId;
 use crate::decode::null_as_default;
 use crate::op::Op;
-use crate::{AppId, FunctionId, RunId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -22,7 +22,9 @@ const METHOD_BYTES_MAX: usize = 32;
 /// A path, and a query: what common servers take of a URL.
 const PATH_BYTES_MAX: usize = 16 * 1024;
 /// The name that an app gives an endpoint.
-pub const NAME_BYTES_MAX: usize = 512;
+const NAME_BYTES_MAX: usize = 512;
+/// The public id of the function of a domain's endpoints that have none of their own.
+pub const SHARED_SLUG: &str = "*";
 
 /// The first report of a run: `POST /v1/checkpoint`.
 #[derive(Debug, Clone, Deserialize)]
@@ -221,8 +223,8 @@ impl HttpRequest {
         decoded.unwrap_or_else(|| self.body.clone().into_bytes())
     }
 
-    /// The public id of the endpoint's function: the name that the app gives it, else method and path. A path that is
-    /// too long for that shares the function of all others: [`HttpRequest::shared_slug`].
+    /// The public id of the endpoint's function: the name that the app gives it, else method and path. One that would be
+    /// too long is [`SHARED_SLUG`].
     #[must_use]
     pub fn slug(&self) -> String {
         if !self.name.is_empty() {
@@ -230,22 +232,9 @@ impl HttpRequest {
         }
         let slug = format!("{} {}", self.method, self.path);
         if slug.len() > NAME_BYTES_MAX {
-            return self.shared_slug();
+            return SHARED_SLUG.to_owned();
         }
         slug
-    }
-
-    /// The public id of the function of the domain's endpoints that get none of their own.
-    #[must_use]
-    pub fn shared_slug(&self) -> String {
-        format!("{} *", self.method)
-    }
-
-    /// The ids of the app and of the function.
-    #[must_use]
-    pub fn ids(&self) -> (AppId, FunctionId) {
-        let app = AppId::of(&self.domain);
-        (app, FunctionId::of(app, &self.slug()))
     }
 }
 

@@ -120,12 +120,10 @@ fn a_body_is_text_or_base64_by_its_sdk() {
 fn endpoints_are_named_by_their_app_or_their_path() {
     let mut named = request();
     assert_eq!(named.slug(), "GET /a/b");
-    assert_eq!(named.ids(), request().ids());
     named.path = format!("/{}", "x".repeat(600));
-    assert_eq!(named.slug(), "GET *");
+    assert_eq!(named.slug(), SHARED_SLUG);
     named.name = "checkout".to_owned();
     assert_eq!(named.slug(), "checkout");
-    assert_ne!(named.ids().1, request().ids().1);
 }
 
 #[test]
