@@ -1,8 +1,8 @@
 //! Whatever happens, in whatever order: the engine stays what its store holds, no run is stuck or forgotten, no
 //! limit is passed, and no recorded step changes.
 //!
-//! Random histories of events, answers (also late, doubled, lost by a restart), checkpoints, cancellations,
-//! registrations, failed commits and passing time are played against the engine and the store in memory.
+//! Random histories of events, answers (also late, doubled, lost by a restart), checkpoints, endpoints and their
+//! reports, cancellations, registrations, failed commits and passing time are played against the engine and the store in memory.
 
 #[path = "interleavings/world.rs"]
 mod world;
@@ -41,10 +41,14 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (any::<usize>(), 0_u8..5, any::<bool>())
             .prop_map(|(which, step, says_generation)| Act::Checkpoint { which, step, says_generation }),
         1 => (any::<usize>(), 0_u8..5).prop_map(|(which, step)| Act::LateCheckpoint { which, step }),
+        2 => (0_u8..3, answered()).prop_map(|(path, answered)| Act::Endpoint { path, answered }),
+        4 => (any::<usize>(), answered()).prop_map(|(which, answered)| Act::Report { which, answered }),
+        1 => (any::<usize>(), 0_u8..3).prop_map(|(which, path)| Act::EndpointAgain { which, path }),
         1 => any::<usize>().prop_map(Act::Cancel),
         1 => (0..FUNCTION_SETS).prop_map(Act::Sync),
         2 => any::<usize>().prop_map(Act::Announce),
         3 => (0_u64..40_000).prop_map(Act::Advance),
+        1 => (0_u64..1_000_000).prop_map(Act::Advance),
         1 => Just(Act::Restart),
         1 => Just(Act::FailedCommit),
     ]

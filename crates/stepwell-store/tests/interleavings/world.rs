@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use stepwell_engine::function::Function;
 use stepwell_engine::{
-    Announcement, AppRow, AppSync, Ask, Backoff, Call, Change, Config, Decision, Effect, Engine,
-    IdSource, Input, NewEvent, ReportedOp, ReportedOutcome, ReportedReply, Timestamp, function,
+    Announcement, AppRow, AppSync, Ask, Backoff, Call, Change, Config, Decision, Effect,
+    EndpointStart, Engine, IdSource, Input, NewEvent, ReportedOp, ReportedOutcome, ReportedReply,
+    Timestamp, function,
 };
-use stepwell_protocol::event::FUNCTION_FINISHED;
+use stepwell_protocol::event::{FUNCTION_FINISHED, HTTP_REQUEST};
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::register::Registration;
 use stepwell_protocol::reply::Failure;
@@ -47,6 +49,21 @@ pub(crate) enum Act {
     LateCheckpoint {
         which: usize,
         step: u8,
+    },
+    /// An app reports a run of an endpoint.
+    Endpoint {
+        path: u8,
+        answered: Answered,
+    },
+    /// It reports one of before.
+    EndpointAgain {
+        which: usize,
+        path: u8,
+    },
+    /// It reports more of some run.
+    Report {
+        which: usize,
+        answered: Answered,
     },
     Cancel(usize),
     Sync(u8),
@@ -104,6 +121,7 @@ pub(crate) struct World {
     /// Registered functions that are not archived, and those that were.
     known: HashMap<FunctionId, Known>,
     archived: HashMap<FunctionId, Known>,
+    endpoints: BTreeSet<FunctionId>,
     in_flight: Vec<Call>,
     over: Vec<Call>,
     announcements: Vec<Announcement>,
@@ -133,6 +151,7 @@ impl World {
             now,
             known: HashMap::new(),
             archived: HashMap::new(),
+            endpoints: BTreeSet::new(),
             in_flight: Vec::new(),
             over: Vec::new(),
             announcements: Vec::new(),
@@ -195,6 +214,32 @@ impl World {
             Act::LateCheckpoint { which, step } => {
                 if let Some(call) = pick(&self.over, which).cloned() {
                     self.checkpoint(&call, step, true);
+                }
+            }
+            Act::Endpoint { path, answered } => {
+                let (run, steps) = (self.ids.run_id(self.now), self.ops(None, &answered));
+                self.endpoint(run, path, steps);
+            }
+            Act::EndpointAgain { which, path } => {
+                if let Some(run) = pick(&self.runs, which).copied()
+                    && self.endpoints.contains(&self.run_function[&run])
+                {
+                    let before = self.engine.snapshot(self.now);
+                    self.endpoint(run, path, Vec::new());
+                    assert_eq!(self.engine.snapshot(self.now), before, "a run began twice");
+                }
+            }
+            Act::Report { which, answered } => {
+                if let Some(run) = pick(&self.runs, which).copied() {
+                    let steps = self.ops(None, &answered);
+                    let own = self.endpoints.contains(&self.run_function[&run]);
+                    let was_over = self.ended.contains(&run);
+                    let before = self.engine.snapshot(self.now);
+                    self.handle(Input::EndpointReported { run, steps });
+                    if !own || was_over {
+                        let after = self.engine.snapshot(self.now);
+                        assert_eq!(after, before, "a report that is nobody's was taken");
+                    }
                 }
             }
             Act::Cancel(which) => {
@@ -316,6 +361,36 @@ impl World {
         }
     }
 
+    fn endpoint(&mut self, run: RunId, path: u8, steps: Vec<ReportedOp>) {
+        let domain = "http://api.test".to_owned();
+        let function = Function::of_endpoint(&domain, &format!("GET /{path}"), Some(1));
+        let function = function.expect("it compiles");
+        self.endpoints.insert(function.id);
+        let known = Known {
+            listens: &[],
+            own: None,
+            shared: None,
+        };
+        self.archived.insert(function.id, known);
+        let event = self.event(HTTP_REQUEST, 0, None, 0);
+        self.handle(Input::EndpointStarted(Box::new(EndpointStart {
+            run,
+            app: AppRow {
+                id: function.app,
+                name: domain.clone(),
+                url: domain,
+                sdk: String::new(),
+                framework: String::new(),
+                checksum: String::new(),
+                synced_at: self.now,
+            },
+            function,
+            event,
+            request_version: 1 + i32::from(path % 2),
+            steps,
+        })));
+    }
+
     fn send(&mut self, name: &str, user: u8, external_id: Option<String>, later_ms: u64) {
         let event = self.event(name, user, external_id, later_ms);
         let key = self.event_key[&event.id].0.clone();
@@ -347,7 +422,7 @@ impl World {
                 ReportedOutcome::Failed(Failure::of(UserError::new("Error", "boom")))
             }
             Answered::NotMade => ReportedOutcome::NotMade,
-            other => ReportedOutcome::Ops(self.ops(call, other)),
+            other => ReportedOutcome::Ops(self.ops(call.target.clone(), other)),
         };
         self.handle(Input::CallReturned {
             item: call.item,
@@ -362,7 +437,7 @@ impl World {
         });
     }
 
-    fn ops(&mut self, call: &Call, answered: &Answered) -> Vec<ReportedOp> {
+    fn ops(&mut self, target: Option<StepId>, answered: &Answered) -> Vec<ReportedOp> {
         // Each value differs from all others, so that a change of a recorded one shows.
         self.events_sent += 1;
         let value = format!("{{\"data\":{}}}", self.events_sent);
@@ -375,7 +450,7 @@ impl World {
             Answered::Complete => vec![op(Opcode::RunComplete, StepId::parse("end"))],
             Answered::Unsupported => vec![op(Opcode::WaitForEvent, StepId::parse("wait"))],
             Answered::Ran(number) => vec![ran(step(number))],
-            Answered::RanTarget => call.target.clone().map(ran).into_iter().collect(),
+            Answered::RanTarget => target.map(ran).into_iter().collect(),
             Answered::StepError(number) => vec![failed(Opcode::StepError, step(number))],
             Answered::StepFailed(number) => vec![failed(Opcode::StepFailed, step(number))],
             Answered::Sleep { step: number, ms } => vec![sleep(step(number), *ms, false)],
@@ -403,7 +478,7 @@ impl World {
     }
 
     fn checkpoint(&mut self, call: &Call, step: u8, says_generation: bool) {
-        let steps = self.ops(call, &Answered::Ran(step));
+        let steps = self.ops(None, &Answered::Ran(step));
         self.handle(Input::StepsCheckpointed {
             run: call.run,
             item: call.item,
