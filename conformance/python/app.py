@@ -32,7 +32,9 @@ LATER_DEADLINE_S = 3.0
 PATIENT_WAITS_MAX = 3
 POLL_S = 0.025
 LOG_LINES_MAX = 200
-ENDED = {"Completed", "Failed", "Cancelled"}
+ENDED = {"Completed", "Failed", "Cancelled", "Skipped"}
+# Kinds of queued items that call the app when their time comes, or are calling it.
+CALLS = {"start", "discovery", "step", "gateway", "edge", "edge-error"}
 
 Define = typing.Callable[[inngest.Inngest], list[inngest.Function]]
 
@@ -54,7 +56,13 @@ class App:
         self.app_url = app_url
         self.server = server
         self.calls = calls
+        # What stands before the app and may answer a call in its place.
+        self.in_the_way: typing.Callable[[Call], fastapi.Response | None] | None = None
+        self._http = httpx.Client(base_url=server.url, timeout=DEADLINE_S)
         self._deadlines_passed = 0
+
+    def close(self) -> None:
+        self._http.close()
 
     def register(self) -> dict[str, typing.Any]:
         """What a deployment does: has the app send its functions to the server."""
@@ -73,6 +81,41 @@ class App:
         [run] = self.ended(self.send(name, data, **rest))
         return run
 
+    def start(self, name: str, data: dict[str, typing.Any] | None = None, **rest: typing.Any) -> str:
+        """Sends one event and returns the id of the one run that it starts."""
+        return self.run_of(self.send(name, data, **rest))
+
+    def run_of(self, event_id: str) -> str:
+        """The id of the one run that an event starts."""
+        [row] = self.until(f"a run of event {event_id}", lambda: self.get(f"/v1/events/{event_id}/runs"))
+        return row["run_id"]
+
+    def end_of(self, run_id: str) -> dict[str, typing.Any]:
+        """Waits for a run's end; returns it with its output."""
+        return self.until(
+            f"the end of run {run_id}", lambda: self.get(f"/v1/runs/{run_id}"), lambda run: run.get("status") in ENDED
+        )
+
+    def parked(self, run_id: str) -> list[dict[str, typing.Any]]:
+        """Waits until an unfinished run calls nobody: it sleeps or waits. Returns what is queued for it."""
+        return self.until(
+            f"run {run_id} to sleep or wait",
+            lambda: self.get(f"/v1/runs/{run_id}/jobs"),
+            lambda jobs: jobs and all(job["kind"] not in CALLS for job in jobs),
+        )
+
+    def parked_at(self, name: str, data: dict[str, typing.Any] | None = None, **rest: typing.Any) -> str:
+        """Sends one event and waits until the one run that it starts sleeps or waits; returns the run's id."""
+        run_id = self.start(name, data, **rest)
+        self.parked(run_id)
+        return run_id
+
+    def verdict(self, event_id: str, function_id: str) -> dict[str, typing.Any]:
+        """What the server says became of an event and a function of this app."""
+        slug = f"{self.client.app_id}-{function_id}"
+        [row] = [row for row in self.get(f"/v1/events/{event_id}/verdicts") if row["function"] == slug]
+        return row
+
     def ended(self, event_id: str, count: int = 1) -> list[dict[str, typing.Any]]:
         """Waits until the event has started exactly `count` runs and all of them ended; returns them with their outputs."""
         rows = self.until(
@@ -84,19 +127,24 @@ class App:
 
     def get(self, path: str) -> typing.Any:
         """The `data` of a REST answer."""
-        response = httpx.get(self.server.url + path, timeout=DEADLINE_S)
+        response = self.ask("GET", path)
         if response.status_code != 200:
             return {"status": response.status_code, "body": response.text}
         return response.json()["data"]
+
+    def ask(self, method: str, path: str, body: typing.Any = None) -> httpx.Response:
+        """A request to the server."""
+        return self._http.request(method, path, json=body)
 
     def until(
         self,
         what: str,
         probe: typing.Callable[[], typing.Any],
         holds: typing.Callable[[typing.Any], object] = bool,
+        patience: float | None = None,
     ) -> typing.Any:
         """Asks `probe` again and again until `holds` of its answer; returns that answer."""
-        patience = DEADLINE_S if self._deadlines_passed < PATIENT_WAITS_MAX else LATER_DEADLINE_S
+        patience = patience or (DEADLINE_S if self._deadlines_passed < PATIENT_WAITS_MAX else LATER_DEADLINE_S)
         deadline = time.monotonic() + patience
         while True:
             seen = probe()
@@ -117,40 +165,63 @@ class App:
 
 
 @contextlib.contextmanager
-def start_app(app_id: str, define: Define, *, register: bool = True) -> typing.Iterator[App]:
+def start_app(app_id: str, define: Define, *, register: bool = True, **served: typing.Any) -> typing.Iterator[App]:
     """Starts an app and, if needed, its server.
 
     The app registers itself unless `register` is false: then the server has to find it at its `--sdk-url`.
     """
-    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
-        app_url = f"http://127.0.0.1:{listener.getsockname()[1]}/api/inngest"
-        with server_for(app_url) as server:
-            logger = logging.getLogger("inngest.silent")
-            logger.disabled = True
-            client = inngest.Inngest(
-                app_id=app_id, api_base_url=server.url, event_api_base_url=server.url, is_production=False, logger=logger
-            )
-            calls: list[Call] = []
-            with _served(listener, client, define(client), calls):
-                app = App(client, app_url, server, calls)
-                if register:
-                    app.register()
-                yield app
+    with listening() as listener, server_for(url_of(listener)) as server:
+        with join_app(server, app_id, define, listener=listener, register=register, **served) as app:
+            yield app
+
+
+@contextlib.contextmanager
+def join_app(
+    server: Server,
+    app_id: str,
+    define: Define,
+    *,
+    listener: socket.socket | None = None,
+    register: bool = True,
+    **served: typing.Any,
+) -> typing.Iterator[App]:
+    """Starts an app on a server that is there already. `served` goes to the SDK's `serve`."""
+    with contextlib.ExitStack() as stack:
+        listener = listener or stack.enter_context(listening())
+        logger = logging.getLogger("inngest.silent")
+        logger.disabled = True
+        client = inngest.Inngest(
+            app_id=app_id, api_base_url=server.url, event_api_base_url=server.url, is_production=False, logger=logger
+        )
+        app = stack.enter_context(contextlib.closing(App(client, url_of(listener), server, [])))
+        stack.enter_context(_served(listener, app, define(client), **served))
+        if register:
+            app.register()
+        yield app
+
+
+def listening() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=512)
+
+
+def url_of(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}/api/inngest"
 
 
 @contextlib.contextmanager
 def _served(
-    listener: socket.socket, client: inngest.Inngest, functions: list[inngest.Function], calls: list[Call]
+    listener: socket.socket, app: App, functions: list[inngest.Function], **served: typing.Any
 ) -> typing.Iterator[None]:
     web = fastapi.FastAPI()
 
     @web.middleware("http")
     async def note_call(request: fastapi.Request, call_next):
         query = request.query_params
-        calls.append(Call(request.method, query.get("fnId"), query.get("stepId"), dict(request.headers)))
-        return await call_next(request)
+        call = Call(request.method, query.get("fnId"), query.get("stepId"), dict(request.headers))
+        app.calls.append(call)
+        return (app.in_the_way and app.in_the_way(call)) or await call_next(request)
 
-    inngest.fast_api.serve(web, client, functions)
+    inngest.fast_api.serve(web, app.client, functions, **served)
     web_server = uvicorn.Server(uvicorn.Config(web, log_level="error", access_log=False, timeout_graceful_shutdown=1))
     thread = threading.Thread(target=web_server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -10,8 +10,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { Inngest } from "inngest";
-import { serve } from "inngest/node";
+import { newClient, serve } from "./sdk.mjs";
 
 const DEADLINE_MS = 30_000;
 /** The deadline once some have passed: a broken server need not cost the full time for each test. */
@@ -19,8 +18,18 @@ const LATER_DEADLINE_MS = 3_000;
 const PATIENT_WAITS_MAX = 3;
 const POLL_MS = 25;
 const LOG_LINES_MAX = 200;
-const ENDED = new Set(["Completed", "Failed", "Cancelled"]);
+const ENDED = new Set(["Completed", "Failed", "Cancelled", "Skipped"]);
+/** Kinds of the jobs that end a wait which nothing answered. */
+const WAITS = new Set(["pause", "wait-for-event", "wait-for-signal", "invoke"]);
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** Makes functions of one theme: each is started by the event `<theme>/<id>`, unless its options say otherwise. */
+export const definer = (client, theme, common = {}) => (id, handler, options = {}) =>
+  client.createFunction({ id, triggers: [{ event: `${theme}/${id}` }], ...common, ...options }, handler);
+
+/** A text of this execution, so that a server which keeps its state meets it for the first time. */
+export const fresh = (text = "key") => `${text}-${process.pid}-${Date.now()}-${(freshTexts += 1)}`;
+let freshTexts = 0;
 
 /**
  * Starts an app and, if needed, its server, and syncs the one with the other.
@@ -49,7 +58,7 @@ export async function startApp(id, define, { sync = "app", server: shared } = {}
     listener.close();
     throw error;
   });
-  const client = new Inngest({ id, baseUrl: server.url, isDev: true, logger: SILENT });
+  const client = newClient({ id, baseUrl: server.url, isDev: true, logger: SILENT });
   const functions = define(client);
   handler = serve({ client, functions });
   const app = new App({ client, calls, listener, server, appUrl });
@@ -84,6 +93,27 @@ class App {
     return run;
   }
 
+  /** The run that the event has started, as soon as there is one. */
+  async started(eventId) {
+    const [run] = await this.until(`a run of event ${eventId}`, () => this.get(`/v1/events/${eventId}/runs`), (runs) => runs?.length === 1);
+    return run.run_id;
+  }
+
+  /** Waits until the run has `count` waits registered: for events, signals or the ends of runs that it invoked. */
+  async parked(runId, count = 1) {
+    return this.until(
+      `${count} wait(s) of run ${runId}`,
+      () => this.get(`/v1/runs/${runId}/jobs`),
+      (jobs) => Array.isArray(jobs) && jobs.filter((job) => WAITS.has(job.kind)).length >= count,
+    );
+  }
+
+  /** What was decided about the event for one function of this app; nothing, if that function does not listen to its name. */
+  async verdict(eventId, functionId) {
+    const verdicts = await this.get(`/v1/events/${eventId}/verdicts`);
+    return verdicts.find((verdict) => verdict.function === `${this.client.id}-${functionId}`);
+  }
+
   /** Waits until the event has started exactly `count` runs and all of them ended; returns them with their outputs. */
   async ended(eventId, count = 1) {
     const rows = await this.until(
@@ -100,6 +130,18 @@ class App {
     const text = await response.text();
     if (!response.ok) return { status: response.status, body: text };
     return JSON.parse(text).data;
+  }
+
+  /** Any request to the server: its status and, read as JSON where it is, its body. */
+  async call(method, path, body) {
+    const request = body === undefined ? { method } : { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+    const response = await fetch(this.server.url + path, request);
+    const text = await response.text();
+    try {
+      return { status: response.status, body: JSON.parse(text) };
+    } catch {
+      return { status: response.status, body: text };
+    }
   }
 
   /** Asks `probe` again and again until `holds` of its answer; returns that answer. */

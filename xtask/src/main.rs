@@ -7,6 +7,7 @@ mod ci;
 mod console;
 mod process;
 mod setup;
+mod sim;
 mod test;
 mod tidy;
 mod workspace;
@@ -27,7 +28,7 @@ struct Arguments {
     command: Command,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
     /// Install what the tests need: npm packages and a Python environment. Does nothing twice
     Setup,
@@ -35,6 +36,8 @@ enum Command {
     Test,
     /// Everything that has to hold before a change is merged: format, arrows, tidy, clippy, tests
     Ci,
+    /// Play seeds of the simulation; the story of the first that breaks a promise is told
+    Sim(sim::Options),
     /// Show which crate depends on which, and check that arrows point down only
     Arrows,
     /// Check what no other tool checks: names, sizes, left-overs, paths, lock files
@@ -61,6 +64,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Test => test::run(&workspace)?,
         Command::Ci => ci::run(&workspace)?,
+        Command::Sim(options) => sim::run(&workspace, &options)?,
         Command::Arrows => arrows::run(&workspace)?,
         Command::Tidy => tidy::run(&workspace)?,
     };

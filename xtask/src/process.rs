@@ -18,6 +18,14 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs to the end with the terminal as it is; whether the exit code was 0.
+pub(crate) fn passes(command: &mut Command) -> Result<bool> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{}`", shown(command)))?;
+    Ok(status.success())
+}
+
 /// Runs to the end, shows each line of standard output as it comes and keeps it. The flag says whether the exit code was 0.
 pub(crate) fn run_and_keep(command: &mut Command) -> Result<(bool, String)> {
     let mut child = command

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { NonRetriableError, RetryAfterError, StepError } from "inngest";
-
 import { startApp } from "../app.mjs";
+import { NonRetriableError, RetryAfterError, StepError } from "../sdk.mjs";
 
 /** The attempts that each function saw, with their times, by event `data.key`. */
 const attempts = new Map();

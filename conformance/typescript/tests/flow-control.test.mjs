@@ -2,24 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { startApp } from "../app.mjs";
-
-/** Holds every execution that enters until the test lets it go, and counts them. */
-class Gate {
-  #held = [];
-  inside = 0;
-  most = 0;
-
-  async enter() {
-    this.inside += 1;
-    this.most = Math.max(this.most, this.inside);
-    await new Promise((release) => this.#held.push(release));
-    this.inside -= 1;
-  }
-
-  releaseOne() {
-    this.#held.shift()?.();
-  }
-}
+import { Gate } from "../gate.mjs";
 
 const limited = new Gate();
 const limitedSteps = new Gate();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { startApp } from "../app.mjs";
+import { CURRENT_DEFAULTS } from "../sdk.mjs";
 
 /** How often each step's body ran, by run and step. */
 const executions = new Map();
@@ -39,7 +40,7 @@ before(async () => {
   app = await startApp("ts-steps", (client) => {
     const define = (id, handler, options = {}) => client.createFunction({ id, triggers: [{ event: `steps/${id}` }], ...options }, handler);
     return [
-      define("sequence", sequence),
+      define("sequence", sequence, CURRENT_DEFAULTS),
       define("sequence-off", sequence, off),
       define("sequence-buffered", sequence, { checkpointing: { bufferedSteps: 2 } }),
       define("repeated", async ({ step }) => {
@@ -69,7 +70,7 @@ before(async () => {
       }),
       define("heard", ({ event }) => event.data.number * 10),
       define("fork", fork),
-      define("fork-off", fork, off),
+      define("fork-off", fork, { ...CURRENT_DEFAULTS, ...off }),
       define("fork-v1", fork, { optimizeParallelism: false }),
       define("fork-v1-off", fork, { optimizeParallelism: false, ...off }),
       define("fan", async ({ step, runId }) => {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod logging;
+mod retention;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

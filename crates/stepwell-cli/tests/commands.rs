@@ -96,6 +96,24 @@ async fn wrong_options_are_explained() {
         ),
         (&["dev", "--sync", "full"], "--db <FILE>"),
         (&["dev", "--retry-interval", "-1"], "'-1'"),
+        (
+            &["dev", "--retain", "a week"],
+            "'a week' is not a duration; write a number and a unit (ns, us, ms, s, m, h, d, w), e.g. 90s or 1d12h, or \
+             forever",
+        ),
+        (
+            &["dev", "--retain", "1h"],
+            "invalid value '1h' for '--retain <AGE>': the least is 24h: as long as duplicates are found",
+        ),
+        (
+            &["dev", "--db", "x.db", "--retain-size", "2"],
+            "invalid value '2' for '--retain-size <SIZE>': write a number and a unit",
+        ),
+        (
+            &["dev", "--db", "x.db", "--retain-size", "1MiB"],
+            "the least is 16MiB",
+        ),
+        (&["dev", "--retain-size", "2GiB"], "--db <FILE>"),
         (&["dev", "--in-memory"], "unexpected argument '--in-memory'"),
         (
             &["dev", "--log-format", "xml"],

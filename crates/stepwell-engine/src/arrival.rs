@@ -16,6 +16,9 @@ use std::sync::Arc;
 use stepwell_protocol::FunctionId;
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 
+/// Bytes of a key's value that a verdict keeps: enough to tell it by.
+const KEY_BYTES_MAX: usize = 200;
+
 /// An event on its way to the functions that it starts.
 pub(crate) struct Arriving<'e> {
     pub(crate) event: &'e NewEvent,
@@ -152,8 +155,9 @@ impl Engine {
         }
         if let Some(rate_limit) = &function.rate_limit {
             match rate_limit.take(function.id, arriving.parsed.get(), &self.throttles, now) {
-                Err(Limited { key }) => {
+                Err(Limited { mut key }) => {
                     self.refuse_caller(approach, "invoked function is rate limited");
+                    key.truncate(key.floor_char_boundary(KEY_BYTES_MAX));
                     return Verdict::RateLimited { key };
                 }
                 Ok(None) => {}

@@ -258,6 +258,8 @@ pub struct DebounceRow {
     pub key: u128,
     /// The function.
     pub function: FunctionId,
+    /// Its last event.
+    pub event: EventId,
     /// When its first event came.
     pub opened_at: Timestamp,
     /// When it closes if no other event comes.

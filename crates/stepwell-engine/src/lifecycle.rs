@@ -312,6 +312,15 @@ impl Engine {
         run.state_bytes = state_bytes;
         let position = u32::try_from(run.steps.len()).expect("a run has at most 1000 steps");
         run.steps.insert(end.step.clone());
+        // Another call may have planned it meanwhile: nobody is to be called for a step that has ended.
+        let planned = run.items.iter().copied().find(|id| {
+            let item = &self.items[id];
+            matches!(&item.row.kind, ItemKind::Step(step) if *step == end.step)
+                && !matches!(item.state, ItemState::InFlight { .. })
+        });
+        if let Some(planned) = planned {
+            self.remove_item(planned, out);
+        }
         out.changes.push(Change::StepPut(Box::new(StepRow {
             run: run_id,
             step: end.step,

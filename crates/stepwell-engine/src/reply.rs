@@ -279,7 +279,9 @@ impl Engine {
             .runs
             .get_mut(&run_id)
             .expect("a call's run is unfinished");
-        if run.force_plan && run.pending.is_empty() && run.request_version >= 2 {
+        // A call in flight may plan a step that another one, if it were allowed to, would find and run at once.
+        let alone = run.items.len() <= 1;
+        if alone && run.force_plan && run.pending.is_empty() && run.request_version >= 2 {
             run.force_plan = false;
             out.changes
                 .push(Change::RunProgress(Box::new(run.progress(run_id))));
@@ -335,10 +337,16 @@ impl Engine {
                 | Opcode::InvokeFunction
                 | Opcode::AiGateway
                 | Opcode::Gateway => {
+                    let step = op.step.clone();
+                    let had = self.runs[&run].steps.contains(&step);
                     invocations.extend(self.grant(run, op, now, ids, out));
                     // What takes no time is recorded at once, which may be one step too many.
-                    if !self.runs.contains_key(&run) {
+                    let Some(standing) = self.runs.get(&run) else {
                         return Verdict::Ended;
+                    };
+                    // What cannot be granted ends its step as if it had run.
+                    if !had && standing.steps.contains(&step) && !self.has_queued_discovery(run) {
+                        (ended, cause) = (true, Some(step));
                     }
                 }
             }

@@ -24,6 +24,7 @@ impl Window {
         DebounceRow {
             key,
             function: self.function,
+            event: self.draft.events[0],
             opened_at: self.opened_at,
             closes_at: self.closes_at,
             ts_ms: self.ts_ms,

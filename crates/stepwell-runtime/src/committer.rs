@@ -5,8 +5,9 @@ use crate::decider::Message;
 use crate::dispatcher::Dispatcher;
 use crate::handle::{Unavailable, Vitals};
 use crate::news::News;
+use crate::pruner::Pruner;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 use stepwell_engine::{Answer, Change, Effect};
 use stepwell_store::{StoreError, Writer};
@@ -55,6 +56,8 @@ pub(crate) enum Order {
     Commit(Batch),
     /// Wait until the store accepts writes, then load the live rows.
     Recover,
+    /// Something may be due: the clock was moved by hand.
+    ClockMoved,
 }
 
 pub(crate) struct Committer {
@@ -65,6 +68,7 @@ pub(crate) struct Committer {
     pub(crate) cache: Arc<Cache>,
     pub(crate) news: broadcast::Sender<Arc<News>>,
     pub(crate) dispatcher: Dispatcher,
+    pub(crate) pruner: Pruner,
     /// Bytes of the batch that was refused last.
     pub(crate) refused_bytes: usize,
     pub(crate) recovered_at: Option<Instant>,
@@ -74,16 +78,37 @@ pub(crate) struct Committer {
 impl Committer {
     /// Runs until the decider is gone.
     pub(crate) fn run(mut self) {
-        while let Ok(order) = self.orders.recv() {
+        while let Some(order) = self.next_order() {
             let told = match order {
                 Order::Commit(batch) => self.commit(batch),
                 Order::Recover => match self.recover() {
                     Some(recovered) => recovered,
                     None => return,
                 },
+                Order::ClockMoved => continue,
             };
             if self.decider.send(told).is_err() {
                 return;
+            }
+        }
+    }
+
+    /// Waits for an order, and prunes while none is there; `None` when the decider is gone.
+    fn next_order(&mut self) -> Option<Order> {
+        loop {
+            match self.orders.try_recv() {
+                Ok(order) => return Some(order),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            if self.pruner.is_due() {
+                self.pruner.work(&mut *self.writer);
+                continue;
+            }
+            match self.orders.recv_timeout(self.pruner.patience()) {
+                Ok(order) => return Some(order),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
     }
@@ -129,6 +154,7 @@ impl Committer {
             match self.orders.recv_timeout(self.wait) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
+                Ok(Order::ClockMoved) => continue,
                 Ok(order) => unreachable!("the decider waits for the recovery, yet sent {order:?}"),
             }
             // What was refused must fit, or it is refused again at once.

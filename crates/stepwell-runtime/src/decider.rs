@@ -156,9 +156,10 @@ impl Decider {
             Message::Committed => self.committing = false,
             Message::CommitFailed(error) => self.fail(&error),
             Message::Recovered(snapshot) => self.reload(*snapshot),
-            Message::ClockMoved => {}
             // Whoever asked may have stopped waiting.
             Message::Standing(run, answer) => drop(answer.send(self.engine.standing(run))),
+            // The committer is there as long as this loop.
+            Message::ClockMoved => drop(self.committer.send(Order::ClockMoved)),
             Message::Drain(drained) => {
                 self.engine.stop_calling();
                 self.drained = Some(drained);

@@ -9,6 +9,7 @@
 //! HTTP; a program that runs functions itself brings its own.
 //!
 //! Requests that functions have the server make go through a [`gateway::Gateway`].
+//! Between commits the *pruner* removes what is older than the [`Retention`] says, a small slice at a time.
 //!
 //! When a commit fails the engine and everything undecided is dropped, whoever waits is told so, and, once the
 //! store accepts writes again, the engine is loaded from what was committed.
@@ -28,6 +29,7 @@ mod in_flight;
 mod invoke;
 mod news;
 mod past;
+mod pruner;
 mod register;
 mod repeat;
 mod report;
@@ -40,6 +42,7 @@ pub use handle::{Handle, Unavailable};
 pub use invoke::http::{HttpInvoker, HttpOptions};
 pub use invoke::{CallError, Invocation, Invoker, Invokers};
 pub use news::News;
+pub use pruner::Retention;
 pub use register::{RegisterError, check_registration};
 pub use repeat::RepeatError;
 pub use report::report_op;

@@ -9,6 +9,7 @@ use crate::dispatcher::Dispatcher;
 use crate::gateway::{Gateway, PrivateAddresses};
 use crate::handle::{Handle, Vitals};
 use crate::invoke::Invokers;
+use crate::pruner::{Pruner, Retention};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -34,6 +35,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Whether functions may have the server make requests to private addresses.
     pub private_addresses: PrivateAddresses,
+    /// How long finished runs and events are kept.
+    pub retention: Retention,
 }
 
 /// The runtime did not start.
@@ -123,6 +126,7 @@ impl Runtime {
                 gateway: Gateway::new(options.private_addresses).map_err(StartError::Gateway)?,
                 in_flight: Arc::default(),
             },
+            pruner: Pruner::new(options.retention, options.clock.clone()),
             refused_bytes: 0,
             recovered_at: None,
             wait: Duration::ZERO,

@@ -8,11 +8,13 @@
 
 mod error;
 pub mod memory;
+mod prune;
 mod record;
 pub mod sqlite;
 mod store;
 
 pub use error::StoreError;
+pub use prune::{Mark, Pruned, Slice};
 pub use record::{
     AttemptRecord, DeferRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord,
 };

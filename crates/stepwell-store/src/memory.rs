@@ -1,10 +1,13 @@
 //! A store that keeps nothing past the process: for development and tests.
 //!
-//! It is bounded: of ended runs it keeps the newest, with their events and steps, and of other events the newest.
+//! It is bounded: of ended runs it keeps the newest, with their events and steps, and of other events the newest. What
+//! is old goes earlier, as in every store.
+
+mod prune;
 
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState,
-    StepRecord, Store, StoreError, Writer,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Pruned, Reader, RunRecord, RunState,
+    Slice, StepRecord, Store, StoreError, Writer,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -55,8 +58,12 @@ struct Tables {
     debounces: BTreeMap<u128, DebounceRow>,
     batches: BTreeMap<ItemId, (BatchRow, Vec<BatchEventRow>)>,
     recent_keys: BTreeMap<u128, Timestamp>,
+    /// Events of windows, batches and deliveries, and by how many of these they are held.
+    held: BTreeMap<EventId, usize>,
     schedules: BTreeMap<(FunctionId, Arc<str>), Timestamp>,
     verdicts: BTreeMap<(EventId, FunctionId), Verdict>,
+    /// The keys of runs that were pruned within their 24 hours, and when those were scheduled.
+    forgotten_keys: BTreeSet<(Timestamp, u128)>,
 }
 
 #[derive(Debug)]
@@ -215,16 +222,26 @@ impl Tables {
                 self.cancels.remove(id);
             }
             Change::DeliveryPut(row) => {
-                self.deliveries.insert(row.id, *row);
+                self.hold(row.event);
+                if let Some(replaced) = self.deliveries.insert(row.id, *row) {
+                    self.release(replaced.event);
+                }
             }
             Change::DeliveryDelete(id) => {
-                self.deliveries.remove(id);
+                if let Some(row) = self.deliveries.remove(id) {
+                    self.release(row.event);
+                }
             }
             Change::DebouncePut(row) => {
-                self.debounces.insert(row.key, (**row).clone());
+                self.hold(row.event);
+                if let Some(replaced) = self.debounces.insert(row.key, (**row).clone()) {
+                    self.release(replaced.event);
+                }
             }
             Change::DebounceDelete(key) => {
-                self.debounces.remove(key);
+                if let Some(row) = self.debounces.remove(key) {
+                    self.release(row.event);
+                }
             }
             Change::BatchPut(row) => {
                 self.batches.insert(row.id, ((**row).clone(), Vec::new()));
@@ -233,9 +250,17 @@ impl Tables {
                 let missing = || StoreError::Damaged(format!("batch {} is not there", row.batch));
                 let batch = self.batches.get_mut(&row.batch).ok_or_else(missing)?;
                 batch.1.push((**row).clone());
+                self.hold(row.event);
             }
             Change::BatchDelete(id) => {
-                self.batches.remove(id);
+                for row in self
+                    .batches
+                    .remove(id)
+                    .map(|(_, events)| events)
+                    .unwrap_or_default()
+                {
+                    self.release(row.event);
+                }
             }
             Change::KeyPut(row) => {
                 self.recent_keys.insert(row.key, row.at);
@@ -316,35 +341,62 @@ impl Tables {
                 }
                 continue;
             }
-            if let Some(run) = self.runs.remove(&id) {
-                for event in run.row.events {
-                    self.event_runs.remove(&(event, id));
-                    if self.events.contains_key(&event) && !self.needed(event) {
-                        self.unneeded.insert(event);
-                    }
-                }
-            }
+            self.forget(id);
         }
         while self.unneeded.len() > EVENTS_MAX {
             if let Some(oldest) = self.unneeded.pop_first() {
-                self.events.remove(&oldest);
-                let least = FunctionId::from_bytes([0; 16]);
-                let most = FunctionId::from_bytes([0xff; 16]);
-                let of_it: Vec<(EventId, FunctionId)> = self
-                    .verdicts
-                    .range((oldest, least)..=(oldest, most))
-                    .map(|(key, _)| *key)
-                    .collect();
-                for key in of_it {
-                    self.verdicts.remove(&key);
-                }
+                self.forget_event(oldest);
             }
         }
     }
 
-    /// Whether a kept run is of this event.
+    fn forget_event(&mut self, id: EventId) {
+        self.events.remove(&id);
+        let least = FunctionId::from_bytes([0; 16]);
+        let most = FunctionId::from_bytes([0xff; 16]);
+        let of_it: Vec<(EventId, FunctionId)> = self
+            .verdicts
+            .range((id, least)..=(id, most))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in of_it {
+            self.verdicts.remove(&key);
+        }
+    }
+
+    /// Removes a run; events that were only its own are nobody's then.
+    fn forget(&mut self, id: RunId) -> Option<Run> {
+        let run = self.runs.remove(&id)?;
+        for event in &run.row.events {
+            self.event_runs.remove(&(*event, id));
+            if self.events.contains_key(event) && !self.needed(*event) {
+                self.unneeded.insert(*event);
+            }
+        }
+        Some(run)
+    }
+
+    /// Whether a kept run is of this event, or something that waits to start one or to reach waits.
     fn needed(&self, event: EventId) -> bool {
-        has_second(&self.event_runs, event, RunId::from_bytes([0; 16]))
+        self.held.contains_key(&event)
+            || has_second(&self.event_runs, event, RunId::from_bytes([0; 16]))
+    }
+
+    fn hold(&mut self, event: EventId) {
+        *self.held.entry(event).or_default() += 1;
+        self.unneeded.remove(&event);
+    }
+
+    fn release(&mut self, event: EventId) {
+        if let Some(holds) = self.held.get_mut(&event) {
+            *holds -= 1;
+            if *holds == 0 {
+                self.held.remove(&event);
+            }
+        }
+        if self.events.contains_key(&event) && !self.needed(event) {
+            self.unneeded.insert(event);
+        }
     }
 
     fn function_record(&self, row: &FunctionRow) -> FunctionRecord {
@@ -421,18 +473,18 @@ impl Writer for MemoryWriter {
             recent_keys: tables
                 .runs
                 .values()
-                .filter(|run| run.row.queued_at > since)
                 .filter_map(|run| {
                     let key = run.row.dedupe_key?;
                     Some((key, Some(run.row.id), run.row.queued_at))
                 })
                 .chain(
                     tables
-                        .recent_keys
+                        .forgotten_keys
                         .iter()
-                        .filter(|(_, at)| **at > since)
-                        .map(|(key, at)| (*key, None, *at)),
+                        .map(|(at, key)| (*key, None, *at)),
                 )
+                .chain(tables.recent_keys.iter().map(|(key, at)| (*key, None, *at)))
+                .filter(|(_, _, at)| *at > since)
                 .collect(),
             throttles: tables
                 .throttles
@@ -469,6 +521,18 @@ impl Writer for MemoryWriter {
         };
         snapshot.normalize();
         Ok(snapshot)
+    }
+
+    fn prune(&mut self, slice: &Slice) -> Result<Pruned, StoreError> {
+        Ok(self.0.tables().prune_slice(slice))
+    }
+
+    fn bytes_used(&mut self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn give_back(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 }
 

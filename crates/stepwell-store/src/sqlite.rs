@@ -6,8 +6,10 @@
 mod codec;
 mod load;
 mod lock;
+mod prune;
 mod read;
 mod schema;
+mod upkeep;
 mod write;
 
 use crate::{Store, StoreError};
@@ -86,7 +88,11 @@ pub fn open(options: &Options) -> Result<Store, StoreError> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Store {
-        writer: Box::new(write::SqliteWriter::new(connection, lock)),
+        writer: Box::new(write::SqliteWriter::new(
+            connection,
+            options.durability,
+            lock,
+        )),
         reader: Arc::new(read::SqliteReader::new(readers)),
     })
 }
@@ -109,12 +115,10 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 }
 
 fn prepare_writer(connection: &Connection, options: &Options) -> Result<(), rusqlite::Error> {
+    // Heeded by a new file only, and only before anything else is written to it: lets it shrink in small steps.
+    connection.pragma_update(None, "auto_vacuum", "incremental")?;
     connection.pragma_update(None, "journal_mode", "wal")?;
-    let synchronous = match options.durability {
-        Durability::Full => "full",
-        Durability::Process => "normal",
-    };
-    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "synchronous", synchronous(options.durability))?;
     connection.pragma_update(None, "foreign_keys", "off")?;
     // 8 MiB of cache; the log is folded into the file every 16 MiB, off the usual commit.
     connection.pragma_update(None, "cache_size", -8_192)?;
@@ -129,6 +133,13 @@ fn prepare_writer(connection: &Connection, options: &Options) -> Result<(), rusq
         )?;
     }
     Ok(())
+}
+
+fn synchronous(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Full => "full",
+        Durability::Process => "normal",
+    }
 }
 
 fn doing(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {

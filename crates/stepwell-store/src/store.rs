@@ -1,8 +1,8 @@
 //! The contract of a store.
 
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord,
-    StoreError,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Pruned, RunRecord, RunState, Slice,
+    StepRecord, StoreError,
 };
 use std::sync::Arc;
 use stepwell_engine::{Change, ItemRow, Snapshot, Timestamp, Verdict};
@@ -40,6 +40,35 @@ pub trait Writer: Send + std::fmt::Debug {
     /// # Errors
     /// [`StoreError`] when the rows cannot be read or do not read back.
     fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError>;
+
+    /// Removes some of what is old: ended runs with all that was recorded of them and the events that no other run
+    /// refers to, and events that started nothing.
+    ///
+    /// Never goes: an unfinished run and anything of it, its events included; a run that a queue item belongs to; the
+    /// duplicate key of a run scheduled within 24 hours before `now`, even when the run goes. So nothing that
+    /// [`Writer::load`] gives changes.
+    ///
+    /// A slice is atomic and looks at a bounded number of rows; until the next commit a crash of the machine may undo
+    /// it. One that stops inside a large run has removed only the last of its steps and attempts; the next slice goes
+    /// on there. Walking with [`Pruned::next`] ends, and visits everything whose id is older than `before` once; an
+    /// event that came with an id of the future is visited when that has come.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing of the slice is gone then.
+    fn prune(&mut self, slice: &Slice) -> Result<Pruned, StoreError>;
+
+    /// The bytes of the file that hold something, without room that is free to be used again. 0 in memory.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that cannot be found out.
+    fn bytes_used(&mut self) -> Result<u64, StoreError>;
+
+    /// Gives a small part of the room that is free, beyond a reserve for what comes next, back to the file system;
+    /// whether more is to be given back.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing has changed then.
+    fn give_back(&mut self) -> Result<bool, StoreError>;
 }
 
 /// The reading side of a store. It sees what was committed before the question.

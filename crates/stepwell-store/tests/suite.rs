@@ -1,8 +1,19 @@
 //! What every store does: one suite, run on each.
 
+#[path = "suite/prune.rs"]
+mod prune;
 #[path = "suite/rows.rs"]
 mod rows;
 
+use prune::{
+    a_key_is_remembered_for_a_day_though_its_run_is_gone,
+    a_run_larger_than_a_slice_goes_all_the_same, a_walk_does_not_look_back,
+    a_walk_in_small_slices_gets_everywhere_once,
+    an_ended_run_with_work_left_stays_until_that_is_done,
+    an_event_that_started_nothing_goes_by_its_own_age, an_old_run_goes_with_all_that_is_of_it,
+    events_that_wait_to_start_a_run_stay, pruning_changes_nothing_that_is_loaded,
+    what_is_unfinished_stays_and_its_events,
+};
 use rows::{Rows, at, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,6 +98,16 @@ suite! {
     an_empty_batch_changes_nothing
     a_probe_changes_nothing
     readers_see_whole_batches_while_they_are_written
+    an_old_run_goes_with_all_that_is_of_it
+    an_event_that_started_nothing_goes_by_its_own_age
+    what_is_unfinished_stays_and_its_events
+    an_ended_run_with_work_left_stays_until_that_is_done
+    a_key_is_remembered_for_a_day_though_its_run_is_gone
+    pruning_changes_nothing_that_is_loaded
+    a_walk_in_small_slices_gets_everywhere_once
+    a_walk_does_not_look_back
+    events_that_wait_to_start_a_run_stay
+    a_run_larger_than_a_slice_goes_all_the_same
 }
 
 fn an_empty_store_is_empty(mut store: Opened) {

@@ -190,6 +190,29 @@ impl Builder {
         self
     }
 
+    /// How long finished runs are kept, with their steps and events; seven days if nothing is said. Less than 24 hours
+    /// counts as 24 hours: as long as duplicates are found. Unfinished runs are kept in any case.
+    #[must_use]
+    pub fn retain(mut self, age: Duration) -> Self {
+        self.options.retention.age = Some(age);
+        self
+    }
+
+    /// Keeps finished runs for ever.
+    #[must_use]
+    pub fn retain_forever(mut self) -> Self {
+        self.options.retention.age = None;
+        self
+    }
+
+    /// How much the SQLite file may hold: above, the oldest finished runs go, whatever their age. No limit if nothing
+    /// is said.
+    #[must_use]
+    pub fn retain_bytes(mut self, bytes_max: u64) -> Self {
+        self.options.retention.bytes_max = Some(bytes_max);
+        self
+    }
+
     /// Where the engine's time comes from; a [`ManualClock`] makes long sleeps short in tests.
     #[must_use]
     pub fn clock(mut self, clock: EngineClock) -> Self {

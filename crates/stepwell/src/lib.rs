@@ -74,7 +74,7 @@ pub use http_client::Reqwest;
 pub use http_client::{HttpClient, HttpError, NoHttp};
 pub use moment::{Clock, Delay, Moment, SystemClock};
 pub use schemars;
-pub use step::{RunStep, Sent, Sleep, Step};
+pub use step::{RunStep, Sent, Sleep, Step, WaitForEvent};
 pub use stepwell_macros::{Event, FromRef};
 pub use stepwell_protocol::{EventId, RunId, UserError};
 

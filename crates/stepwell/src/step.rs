@@ -1,5 +1,9 @@
 //! Steps: the parts of a function whose results are recorded.
 
+mod wait_for_event;
+
+pub use wait_for_event::WaitForEvent;
+
 use crate::error::StepError;
 use crate::event::OutgoingEvent;
 use crate::execution::{Execution, Slot, StepSpec, Turn, panic_error, timing};
@@ -196,6 +200,8 @@ macro_rules! step_options {
         }
     )*};
 }
+
+use step_options;
 
 step_options! {
     impl['a, T] RunStep<'a, T>;

@@ -297,3 +297,34 @@ async fn what_cannot_start_says_why() {
         assert!(error.starts_with(expected), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_finished_run_is_kept_as_long_as_was_said() {
+    async fn handler(_: Context) -> Result<(), Error> {
+        Ok(())
+    }
+    const DAY: u64 = 86_400;
+    let clock = ManualClock::new(Timestamp::from_ms(1_767_225_600_000));
+    let embedded = Embedded::builder()
+        .app(app(function(handler)))
+        .memory()
+        .retain(Duration::from_secs(2 * DAY))
+        .clock(EngineClock::Manual(Arc::clone(&clock)))
+        .start()
+        .await
+        .unwrap();
+    let first = embedded.send(event("app/go")).await.unwrap();
+    let first = embedded.finished_runs(first).await.unwrap()[0].id;
+    clock.advance_ms(DAY * 1_000);
+    let second = embedded.send(event("app/go")).await.unwrap();
+    let second = embedded.finished_runs(second).await.unwrap()[0].id;
+    clock.advance_ms((DAY + 1) * 1_000);
+    let gone = async {
+        while embedded.run(first).await.unwrap().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
+    gone.expect("the first one goes");
+    assert!(embedded.run(second).await.unwrap().is_some());
+}

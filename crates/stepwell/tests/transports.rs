@@ -154,6 +154,40 @@ async fn large(ctx: Context) -> Result<usize, Error> {
     Ok(bytes)
 }
 
+/// Waits for an event that nobody sends, and for one that it sends itself.
+async fn waits(ctx: Context) -> Result<Value, Error> {
+    let step = ctx.step();
+    let nobody = step
+        .wait_for_event_named::<Value>("nobody", "t/never")
+        .timeout(Duration::from_millis(1))
+        .await?;
+    let (heard, _) = futures::try_join!(
+        step.wait_for_event::<Typed>("answer")
+            .matching("data.number")
+            .when("size(async.data.lines) > 0"),
+        step.send_events("ask", [numbered(8, 1), numbered(7, 0), numbered(7, 1)]),
+    )?;
+    let heard = heard.map(|event| (event.name, event.data.number, event.data.lines.len()));
+    Ok(json!([nobody.is_none(), heard]))
+}
+
+/// Waits for an event that came before.
+async fn looks_back(ctx: Context) -> Result<Option<u32>, Error> {
+    let step = ctx.step();
+    step.send_event("tell", numbered(7, 0)).await?;
+    let heard = step
+        .wait_for_event::<Typed>("answer")
+        .matching("data.number")
+        .look_back(Duration::from_secs(60))
+        .await?;
+    Ok(heard.map(|event| event.data.number))
+}
+
+fn numbered(number: u32, lines: usize) -> OutgoingEvent {
+    let lines = (0..lines).map(|_| Line { count: 1 }).collect();
+    Typed { number, lines }.into()
+}
+
 fn app(client: Client, tally: &Tally) -> App {
     let function = |id: &str| Function::new(id).retries(2).state(tally.clone());
     let on = |id: &str| {
@@ -176,6 +210,8 @@ fn app(client: Client, tally: &Tally) -> App {
             .handler(typed),
         on("sends").handler(sends),
         on("large").handler(large),
+        on("waits").handler(waits),
+        on("looks-back").handler(looks_back),
         on("panics").handler(panics),
         function("only-invoked").on_invoke().handler(sequence),
     ])
@@ -339,6 +375,11 @@ fn without_stacks(json: &str) -> Value {
     fn strip(value: &mut Value) {
         if let Value::Object(fields) = value {
             fields.remove("stack");
+            // An event's own, which no two sides share.
+            if fields.contains_key("user") {
+                fields.remove("id");
+                fields.remove("ts");
+            }
             if let Some(ids) = fields.get_mut("ids") {
                 *ids = json!(format!("{} ids", ids.as_array().unwrap().len()));
             }
@@ -373,6 +414,8 @@ async fn runs_are_recorded_alike_whatever_the_transport() {
         ("t/sends", json!({})),
         ("t/large", json!({})),
         ("t/panics", json!({})),
+        ("t/waits", json!({"number": 7})),
+        ("t/looks-back", json!({"number": 7})),
     ];
     let mut told = Vec::new();
     for (name, data) in cases {
@@ -409,8 +452,8 @@ async fn runs_are_recorded_alike_whatever_the_transport() {
     }
     insta::assert_snapshot!(told.join("\n"), @r#"
     t/sequence {"number":40} → "t-sequence" "Completed" {"first":41,"second":42,"event":"t/sequence"}
-      ["Sleep","nap",false,0,null]
       ["StepRun","first",false,0,{"data":41}]
+      ["Sleep","nap",false,0,null]
       ["StepRun","second",false,0,{"data":42}]
     t/parallel {} → "t-parallel" "Completed" 10
       ["StepRun","branch-1",false,0,{"data":1}]
@@ -437,5 +480,12 @@ async fn runs_are_recorded_alike_whatever_the_transport() {
       ["StepRun","part-1",false,0,{"data":"long"}]
       ["StepRun","part-2",false,0,{"data":"long"}]
     t/panics {} → "t-panics" "Failed" {"name":"Panic","message":"out of cheese","__serialized":true}
+    t/waits {"number":7} → "t-waits" "Completed" [true,["t/typed",7,1]]
+      ["WaitForEvent","answer",false,0,{"data":{"number":7,"lines":[{"count":1}]},"user":{},"name":"t/typed"}]
+      ["StepRun","ask",false,0,{"data":{"ids":"3 ids"}}]
+      ["WaitForEvent","nobody",false,0,null]
+    t/looks-back {"number":7} → "t-looks-back" "Completed" 7
+      ["WaitForEvent","answer",false,0,{"data":{"number":7,"lines":[]},"user":{},"name":"t/typed"}]
+      ["StepRun","tell",false,0,{"data":{"ids":"1 ids"}}]
     "#);
 }

@@ -1,5 +1,6 @@
 //! `stepwell dev`: a server for development.
 
+use crate::retention::Retention;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
@@ -61,6 +62,8 @@ pub(crate) struct Arguments {
         value_name = "LEVEL"
     )]
     sync: Sync,
+    #[command(flatten)]
+    retention: Retention,
     /// An event key that senders must use; without one any is good. May be given several times.
     #[arg(
         long,
@@ -181,6 +184,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         Options {
             engine,
             private_addresses,
+            retention: (&arguments.retention).into(),
             ..Options::default()
         },
     )?;

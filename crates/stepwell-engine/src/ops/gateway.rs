@@ -48,6 +48,7 @@ impl Requests {
 }
 
 impl Engine {
+    /// Queues a request; one that cannot be made ends its step at once.
     pub(crate) fn start_gateway(
         &mut self,
         asked: &Asked<'_>,
@@ -74,7 +75,7 @@ impl Engine {
             Err(why) => {
                 let error = UserError::new(error_name(ai), why);
                 let end = StepEnd {
-                    step: step.clone(),
+                    step,
                     op: op_name(ai),
                     name: asked.title.to_owned(),
                     value: error_value(&error),
@@ -84,9 +85,7 @@ impl Engine {
                     started_at: now,
                     detail: None,
                 };
-                if self.record_step_or_fail(run, end, now, out) {
-                    self.add_discovery(run, Some(step), now, out);
-                }
+                self.record_step_or_fail(run, end, now, out);
             }
         }
     }

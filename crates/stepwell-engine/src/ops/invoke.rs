@@ -60,7 +60,8 @@ impl Engine {
         near.or_else(|| found.first()).copied()
     }
 
-    /// Queues the wait of an invoking step; the event that is to come in when the answer at hand is dealt with.
+    /// Queues the wait of an invoking step; the event that is to come in when the answer at hand is dealt with. A step that
+    /// names no function ends at once.
     pub(crate) fn start_invoke(
         &mut self,
         asked: &Asked<'_>,
@@ -119,7 +120,7 @@ impl Engine {
     ) {
         let (run, now) = (asked.run, asked.now);
         let end = StepEnd {
-            step: step.clone(),
+            step,
             op: "InvokeFunction",
             name: asked.title.to_owned(),
             value: error_value(&UserError::new("Error", message)),
@@ -129,9 +130,7 @@ impl Engine {
             started_at: now,
             detail: None,
         };
-        if self.record_step_or_fail(run, end, now, out) {
-            self.add_discovery(run, Some(step), now, out);
-        }
+        self.record_step_or_fail(run, end, now, out);
     }
 
     /// Runs a function for a payload from outside.

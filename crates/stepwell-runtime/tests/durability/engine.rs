@@ -14,7 +14,7 @@ use stepwell_protocol::{EventId, StepId};
 use stepwell_runtime::{
     CallError, Clock, Handle, Invocation, Invoker, Invokers, Options, Runtime, Unavailable,
 };
-use stepwell_store::{RunRecord, Store, StoreError, Writer};
+use stepwell_store::{Pruned, RunRecord, Slice, Store, StoreError, Writer};
 use tokio::sync::watch;
 
 /// How long anything may take. Only a test that fails meets it.
@@ -101,6 +101,18 @@ impl Writer for MoodyWriter {
 
     fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
         self.writer.load(now)
+    }
+
+    fn prune(&mut self, slice: &Slice) -> Result<Pruned, StoreError> {
+        self.writer.prune(slice)
+    }
+
+    fn bytes_used(&mut self) -> Result<u64, StoreError> {
+        self.writer.bytes_used()
+    }
+
+    fn give_back(&mut self) -> Result<bool, StoreError> {
+        self.writer.give_back()
     }
 }
 

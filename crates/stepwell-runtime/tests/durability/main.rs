@@ -5,3 +5,4 @@ mod engine;
 mod giving_up;
 mod outage;
 mod restart;
+mod retention;

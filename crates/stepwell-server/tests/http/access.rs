@@ -22,6 +22,16 @@ fn locked() -> Vec<(Method, String)> {
         (Method::GET, format!("/v1/runs/{RUN}")),
         (Method::DELETE, format!("/v1/runs/{RUN}")),
         (Method::POST, format!("/v1/checkpoint/{RUN}/async")),
+        (Method::GET, format!("/v1/events/{RUN}/verdicts")),
+        (Method::GET, format!("/v1/runs/{RUN}/jobs")),
+        (Method::GET, format!("/v1/runs/{RUN}/standing")),
+        (Method::GET, "/v1/apps/app/functions".to_owned()),
+        (Method::POST, "/v1/apps/app/functions/f/pause".to_owned()),
+        (Method::DELETE, "/v1/apps/app/functions/f/pause".to_owned()),
+        (Method::POST, "/v1/signals".to_owned()),
+        (Method::POST, format!("/v2/runs/{RUN}/rerun")),
+        (Method::POST, format!("/api/v2/runs/{RUN}/rerun")),
+        (Method::POST, "/invoke/app-f".to_owned()),
         (Method::GET, "/dev".to_owned()),
     ]
 }

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::mpsc;
 use stepwell_engine::{Change, Snapshot, Timestamp};
-use stepwell_store::{Store, StoreError, Writer, memory};
+use stepwell_store::{Pruned, Slice, Store, StoreError, Writer, memory};
 
 const SHAPE: &str = "Request body must contain an event object or an array of event objects";
 const EVENT_BYTES_MAX: usize = 3 * 1024 * 1024;
@@ -384,6 +384,18 @@ impl Writer for Gate {
 
     fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
         self.writer.load(now)
+    }
+
+    fn prune(&mut self, slice: &Slice) -> Result<Pruned, StoreError> {
+        self.writer.prune(slice)
+    }
+
+    fn bytes_used(&mut self) -> Result<u64, StoreError> {
+        self.writer.bytes_used()
+    }
+
+    fn give_back(&mut self) -> Result<bool, StoreError> {
+        self.writer.give_back()
     }
 }
 

@@ -12,3 +12,5 @@ mod registration;
 mod retries;
 mod runs_api;
 mod server;
+mod verdicts_api;
+mod waits_api;

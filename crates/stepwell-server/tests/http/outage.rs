@@ -7,7 +7,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use stepwell_engine::{Change, Snapshot, Timestamp};
-use stepwell_store::{Store, StoreError, Writer, memory};
+use stepwell_store::{Pruned, Slice, Store, StoreError, Writer, memory};
 
 const FULL: &str = "the disk that holds the database is full; make room and work goes on by itself";
 
@@ -40,6 +40,18 @@ impl Writer for Disk {
 
     fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
         self.writer.load(now)
+    }
+
+    fn prune(&mut self, slice: &Slice) -> Result<Pruned, StoreError> {
+        self.writer.prune(slice)
+    }
+
+    fn bytes_used(&mut self) -> Result<u64, StoreError> {
+        self.writer.bytes_used()
+    }
+
+    fn give_back(&mut self) -> Result<bool, StoreError> {
+        self.writer.give_back()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reading the live rows at start-up, in one consistent view.
 
 use super::codec::{Column, Json};
+use crate::prune::first_id;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use stepwell_protocol::{RunId, StepId, limits};
 
 pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite::Result<Snapshot> {
     let transaction = connection.transaction()?;
-    let since_ms = now.ms().saturating_sub(limits::IDEMPOTENCY_MS);
+    let since = Timestamp::from_ms(now.ms().saturating_sub(limits::IDEMPOTENCY_MS));
     let mut steps = steps_of_unfinished(&transaction)?;
     let runs = rows(
         &transaction,
@@ -54,7 +55,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
             [],
             |row| Ok((row.get::<_, Column<_>>(0)?.0, row.get::<_, Column<_>>(1)?.0)),
         )?,
-        recent_keys: recent_keys(&transaction, since_ms)?,
+        recent_keys: recent_keys(&transaction, since)?,
         throttles: rows(
             &transaction,
             "select key, tat_us from throttles",
@@ -85,7 +86,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
         )?,
         debounces: rows(
             &transaction,
-            "select key, function_id, opened_at, closes_at, ts, draft from debounces",
+            "select key, function_id, opened_at, closes_at, ts, draft, event_id from debounces",
             [],
             debounce,
         )?,
@@ -123,14 +124,14 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
 
 fn recent_keys(
     transaction: &Transaction<'_>,
-    since_ms: u64,
+    since: Timestamp,
 ) -> rusqlite::Result<Vec<(u128, Option<RunId>, Timestamp)>> {
     let mut keys = rows(
         transaction,
         // Run ids begin with their time, so this reads only the last day's.
         "select dedupe_key, id, queued_at from runs \
          where id >= ? and dedupe_key is not null and queued_at > ?",
-        params![Column(first_run_id(since_ms)), since_ms as i64],
+        params![Column(first_id(since)), Column(since)],
         |row| {
             Ok((
                 row.get::<_, Column<_>>(0)?.0,
@@ -141,8 +142,10 @@ fn recent_keys(
     )?;
     keys.extend(rows(
         transaction,
-        "select key, at from recent_keys where at > ?",
-        params![since_ms as i64],
+        // Those of runs that were pruned within their day, and of events that shared a run.
+        "select key, at from recent_keys where at > ?1 \
+         union all select key, queued_at from forgotten_keys where queued_at > ?1",
+        params![Column(since)],
         |row| {
             let (key, at) = (row.get::<_, Column<_>>(0)?.0, row.get::<_, Column<_>>(1)?.0);
             Ok((key, None, at))
@@ -210,6 +213,7 @@ fn debounce(row: &Row<'_>) -> rusqlite::Result<DebounceRow> {
         closes_at: row.get::<_, Column<_>>(3)?.0,
         ts_ms: row.get(4)?,
         draft: row.get(5)?,
+        event: row.get::<_, Column<_>>(6)?.0,
     })
 }
 
@@ -220,12 +224,6 @@ pub(super) fn item_id(row: &Row<'_>, index: usize) -> rusqlite::Result<ItemId> {
 pub(super) fn defer_status(row: &Row<'_>, index: usize) -> rusqlite::Result<DeferStatus> {
     let text: String = row.get(index)?;
     DeferStatus::parse(&text).ok_or(FromSqlError::InvalidType.into())
-}
-
-fn first_run_id(ms: u64) -> RunId {
-    let mut bytes = [0; 16];
-    bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
-    RunId::from_bytes(bytes)
 }
 
 fn steps_of_unfinished(

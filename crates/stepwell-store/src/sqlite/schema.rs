@@ -72,7 +72,7 @@ const STEPS: &[&str] = &[
     create table deliveries (id integer primary key, event_id blob not null) strict;
     create table debounces (
         key blob not null primary key, function_id blob not null, opened_at integer not null,
-        closes_at integer not null, ts integer not null, draft text not null
+        closes_at integer not null, ts integer not null, draft text not null, event_id blob not null
     ) strict, without rowid;
     create table batches (
         id integer primary key, key blob not null, function_id blob not null, closes_at integer not null,
@@ -96,6 +96,15 @@ const STEPS: &[&str] = &[
     create table verdicts (
         event_id blob not null, function_id blob not null, verdict text not null,
         primary key (event_id, function_id)
+    ) strict, without rowid;
+    create index deliveries_event on deliveries (event_id);
+    create index debounces_event on debounces (event_id);
+    create index batch_events_event on batch_events (event_id);
+    ",
+    // 4: the keys of runs that were pruned within their 24 hours.
+    "
+    create table forgotten_keys (
+        queued_at integer not null, key blob not null, primary key (queued_at, key)
     ) strict, without rowid;
     ",
 ];

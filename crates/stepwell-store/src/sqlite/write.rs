@@ -2,8 +2,9 @@
 
 use super::codec::{Column, Json};
 use super::lock::Lock;
-use super::{doing, load};
-use crate::{StoreError, Writer};
+use super::upkeep::{self, Upkeep};
+use super::{Durability, doing, load, prune, synchronous};
+use crate::{Pruned, Slice, StoreError, Writer};
 use rusqlite::types::ToSql;
 use rusqlite::{CachedStatement, Connection, params};
 use stepwell_engine::{
@@ -20,16 +21,47 @@ const PROBE_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct SqliteWriter {
     connection: Connection,
+    /// What a commit survives.
+    durability: Durability,
+    /// What a transaction survives as the connection is set now.
+    set_to: Durability,
+    upkeep: Upkeep,
     /// Held as long as the connection; other processes see it.
     _lock: Lock,
 }
 
 impl SqliteWriter {
-    pub(super) fn new(connection: Connection, lock: Lock) -> Self {
+    /// Of a connection that is set to this durability.
+    pub(super) fn new(connection: Connection, durability: Durability, lock: Lock) -> Self {
         Self {
             connection,
+            durability,
+            set_to: durability,
+            upkeep: Upkeep::default(),
             _lock: lock,
         }
+    }
+
+    /// Sets what transactions survive from now on.
+    fn survive(&mut self, durability: Durability) -> Result<(), StoreError> {
+        if self.set_to != durability {
+            self.connection
+                .pragma_update(None, "synchronous", synchronous(durability))
+                .map_err(doing("setting what a commit survives"))?;
+            self.set_to = durability;
+        }
+        Ok(())
+    }
+
+    /// Does a piece of upkeep. It need not be synced by itself: the next commit syncs it, too.
+    fn piece<T>(
+        &mut self,
+        what: &'static str,
+        piece: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.survive(Durability::Process)?;
+        let done = self.upkeep.piece(&mut self.connection, piece);
+        done.map_err(doing(what))
     }
 }
 
@@ -38,6 +70,7 @@ impl Writer for SqliteWriter {
         if changes.is_empty() {
             return Ok(());
         }
+        self.survive(self.durability)?;
         let written = self
             .connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
@@ -55,11 +88,26 @@ impl Writer for SqliteWriter {
         let bytes = bytes
             .saturating_add(bytes / 4)
             .clamp(PROBE_BYTES_MIN, PROBE_BYTES_MAX);
+        self.survive(self.durability)?;
         fill(&self.connection, bytes).map_err(doing("probing"))
     }
 
     fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
         load::snapshot(&mut self.connection, now).map_err(doing("loading the live rows"))
+    }
+
+    fn prune(&mut self, slice: &Slice) -> Result<Pruned, StoreError> {
+        self.piece("pruning", |connection| prune::slice(connection, slice))
+    }
+
+    fn bytes_used(&mut self) -> Result<u64, StoreError> {
+        upkeep::bytes_used(&self.connection).map_err(doing("asking for the file's size"))
+    }
+
+    fn give_back(&mut self) -> Result<bool, StoreError> {
+        self.piece("giving room back", |connection| {
+            upkeep::give_back(connection)
+        })
     }
 }
 
@@ -170,7 +218,7 @@ fn write_rarer(connection: &Connection, change: &Change) -> rusqlite::Result<()>
             execute("delete from deliveries where id = ?", &[&(id.0 as i64)])
         }
         Change::DebouncePut(row) => execute(
-            "insert or replace into debounces values (?, ?, ?, ?, ?, ?)",
+            "insert or replace into debounces values (?, ?, ?, ?, ?, ?, ?)",
             &[
                 &Column(row.key),
                 &Column(row.function),
@@ -178,6 +226,7 @@ fn write_rarer(connection: &Connection, change: &Change) -> rusqlite::Result<()>
                 &Column(row.closes_at),
                 &row.ts_ms,
                 &row.draft,
+                &Column(row.event),
             ],
         ),
         Change::DebounceDelete(key) => {
@@ -395,3 +444,6 @@ fn put_item(mut statement: CachedStatement<'_>, row: &ItemRow) -> rusqlite::Resu
 fn pending_text(pending: &[StepId]) -> Option<String> {
     (!pending.is_empty()).then(|| serde_json::to_string(pending).expect("step ids serialise"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -254,6 +254,7 @@ impl Rows {
         let debounce = DebounceRow {
             key: 9 << 100,
             function: function.id,
+            event: event.id,
             opened_at: at(1),
             closes_at: at(2),
             ts_ms: -5,

@@ -1,0 +1,2 @@
+import "../../sdk3.mjs";
+import "../flow-control.test.mjs";

@@ -1,0 +1,377 @@
+//! The ledger: what is true by the commits so far, kept apart from engine and store.
+
+use crate::plan::flow::{Data, Flow, Key, Scope};
+use crate::plan::{App, Body, Function, Variant};
+use indexmap::IndexMap;
+use std::collections::{BTreeMap, HashMap};
+use stepwell_engine::{
+    Announcement, Answer, Call, Change, Effect, ItemId, ItemKind, ItemRow, RunRow, RunStatus,
+    StepRow, Timestamp,
+};
+use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
+
+/// A decision together with what led to it.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) cause: Cause,
+    pub(crate) now: Timestamp,
+    /// The latest moment that any engine had seen by then; later than `now` when the clock has gone back.
+    pub(crate) latest: Timestamp,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) answer: Option<Answer>,
+}
+
+/// What a decision was made of.
+#[derive(Debug)]
+pub(crate) enum Cause {
+    Events(Vec<Sent>),
+    Registered {
+        app: usize,
+        version: usize,
+    },
+    Returned {
+        item: ItemId,
+        generation: u64,
+        run: RunId,
+        /// Whether the call came to nothing through no fault of the function, which costs an attempt all the same.
+        strained: bool,
+    },
+    Checkpointed {
+        run: RunId,
+        item: ItemId,
+        /// The dispatch, if it says so.
+        generation: Option<u64>,
+        steps: Vec<StepId>,
+    },
+    Announced {
+        announcement: Announcement,
+        events: Vec<Sent>,
+    },
+    Cancel(RunId),
+    /// The engine checks itself.
+    Audit,
+    Timers,
+    /// The first after a load.
+    Resumed,
+}
+
+/// An event as it reached the engine.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) id: EventId,
+    pub(crate) name: &'static str,
+    /// By what it is recognised when it comes again, if it can.
+    pub(crate) identity: Option<String>,
+    pub(crate) data: Data,
+    pub(crate) ts: Timestamp,
+}
+
+/// A concurrency limit, whatever its number is.
+pub(crate) type LimitId = (Scope, Key);
+
+/// Where calls are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gate {
+    Function(FunctionId, Key, String),
+    Environment(String),
+    Account(String),
+}
+
+/// What is known of a run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) number: usize,
+    pub(crate) function: FunctionId,
+    pub(crate) data: Data,
+    /// Where it stands in line, in milliseconds; lower goes first.
+    pub(crate) score: u64,
+    /// Whether its event asked for a later start.
+    pub(crate) delayed: bool,
+    pub(crate) announces: bool,
+    pub(crate) gates: Vec<(LimitId, Gate)>,
+    /// The value of the throttle's key, if there was a throttle when it was scheduled.
+    pub(crate) bucket: Option<String>,
+    pub(crate) started: bool,
+    pub(crate) steps: IndexMap<StepId, Recorded>,
+    pub(crate) ended: Option<RunStatus>,
+    /// Attempts that were used up by calls that came to nothing.
+    pub(crate) strain: u32,
+}
+
+/// A recorded step.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    /// The number of the decision that recorded it.
+    pub(crate) decision: u64,
+    pub(crate) value: String,
+}
+
+/// A call in flight, as the engine sees it.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) run: RunId,
+}
+
+/// A registered function.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known {
+    pub(crate) app: usize,
+    pub(crate) function: usize,
+    /// Its latest variant, also after it was archived.
+    pub(crate) variant: usize,
+    pub(crate) archived: bool,
+}
+
+/// What is committed.
+pub(crate) struct Ledger<'s> {
+    apps: &'s [App],
+    pub(crate) decisions: u64,
+    pub(crate) runs: IndexMap<RunId, Run>,
+    pub(crate) events: HashMap<EventId, Sent>,
+    pub(crate) functions: BTreeMap<FunctionId, Known>,
+    pub(crate) in_flight: IndexMap<(ItemId, u64), InFlight>,
+    pub(crate) items: BTreeMap<ItemId, ItemRow>,
+    /// Ends of runs that are to be announced.
+    pub(crate) announcements: BTreeMap<ItemId, RunId>,
+}
+
+impl<'s> Ledger<'s> {
+    pub(crate) fn new(apps: &'s [App]) -> Self {
+        Self {
+            apps,
+            decisions: 0,
+            runs: IndexMap::new(),
+            events: HashMap::new(),
+            functions: BTreeMap::new(),
+            in_flight: IndexMap::new(),
+            items: BTreeMap::new(),
+            announcements: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn function(&self, id: FunctionId) -> Option<&'s Function> {
+        let known = self.functions.get(&id)?;
+        Some(&self.apps[known.app].functions[known.function])
+    }
+
+    pub(crate) fn variant(&self, id: FunctionId) -> Option<&'s Variant> {
+        let known = self.functions.get(&id)?;
+        self.function(id)
+            .map(|function| &function.variants[known.variant])
+    }
+
+    pub(crate) fn flow(&self, id: FunctionId) -> Option<&'s Flow> {
+        self.variant(id).map(|variant| &variant.flow)
+    }
+
+    /// Whether a function answers by a program.
+    pub(crate) fn is_honest(&self, id: FunctionId) -> bool {
+        let function = self.function(id);
+        function.is_some_and(|function| matches!(function.body, Body::Program(_)))
+    }
+
+    /// How people call a run.
+    pub(crate) fn name_of(&self, run: RunId) -> String {
+        match self.runs.get(&run) {
+            Some(facts) => format!("run {} ({})", facts.number, self.title(facts.function)),
+            None => format!("an unknown run {run}"),
+        }
+    }
+
+    pub(crate) fn title(&self, function: FunctionId) -> String {
+        match self.functions.get(&function) {
+            Some(known) => {
+                let app = &self.apps[known.app];
+                format!("{}-{}", app.name, app.functions[known.function].slug)
+            }
+            None => format!("an unknown function {function}"),
+        }
+    }
+
+    /// The functions that an event of this name and data starts, by their triggers.
+    pub(crate) fn listeners(&self, name: &str, data: Data) -> Vec<FunctionId> {
+        let active = self.functions.iter().filter(|(_, known)| !known.archived);
+        active
+            .filter(|(id, _)| {
+                self.variant(**id).is_some_and(|variant| {
+                    variant
+                        .triggers
+                        .iter()
+                        .any(|trigger| trigger.starts(name, data))
+                })
+            })
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Whether a function has a trigger of this name, whatever its condition.
+    pub(crate) fn heard(&self, name: &str) -> bool {
+        let active = self.functions.iter().filter(|(_, known)| !known.archived);
+        active
+            .filter_map(|(id, _)| self.variant(*id))
+            .any(|variant| variant.triggers.iter().any(|trigger| trigger.covers(name)))
+    }
+
+    /// Takes in what was sent and registered, before what followed from it is looked at.
+    pub(crate) fn take_cause(&mut self, decided: &Decided) {
+        self.decisions += 1;
+        match &decided.cause {
+            Cause::Events(events) | Cause::Announced { events, .. } => {
+                for event in events {
+                    self.events.entry(event.id).or_insert_with(|| event.clone());
+                }
+            }
+            Cause::Registered { app, version } => self.register(*app, *version),
+            Cause::Returned {
+                item,
+                generation,
+                run,
+                strained,
+            } => {
+                let known = self.in_flight.shift_remove(&(*item, *generation));
+                if let (Some(_), true, Some(run)) = (known, *strained, self.runs.get_mut(run)) {
+                    run.strain += 1;
+                }
+            }
+            Cause::Checkpointed { .. }
+            | Cause::Cancel(_)
+            | Cause::Audit
+            | Cause::Timers
+            | Cause::Resumed => {}
+        }
+    }
+
+    fn register(&mut self, app: usize, version: usize) {
+        let plan = &self.apps[app];
+        let variants = &plan.versions[version].variants;
+        for (number, (function, variant)) in plan.functions.iter().zip(variants).enumerate() {
+            match (variant, self.functions.get_mut(&function.id)) {
+                (Some(variant), _) => {
+                    let known = Known {
+                        app,
+                        function: number,
+                        variant: *variant,
+                        archived: false,
+                    };
+                    self.functions.insert(function.id, known);
+                }
+                (None, Some(known)) => known.archived = true,
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Takes in what a decision changes.
+    pub(crate) fn apply(&mut self, decided: &Decided) {
+        for change in &decided.changes {
+            match change {
+                Change::RunPut(row) => self.put_run(row),
+                Change::StepPut(row) => self.put_step(row),
+                Change::RunEnd(end) => {
+                    if let Some(run) = self.runs.get_mut(&end.id) {
+                        run.ended = Some(end.status);
+                    }
+                }
+                Change::ItemPut(row) if row.kind == ItemKind::Announce => {
+                    self.announcements.insert(row.id, row.run);
+                }
+                Change::ItemPut(row) => {
+                    self.items.insert(row.id, (**row).clone());
+                }
+                Change::ItemDelete(id) => {
+                    self.items.remove(id);
+                    self.announcements.remove(id);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes in what a decision calls.
+    pub(crate) fn apply_calls(&mut self, decided: &Decided) {
+        for effect in &decided.effects {
+            if let Effect::Call(call) = effect {
+                self.call(call);
+            }
+        }
+    }
+
+    fn put_run(&mut self, row: &RunRow) {
+        let event = row.events[0];
+        let sent = self.events.get(&event);
+        let data = sent.map(|sent| sent.data).unwrap_or_default();
+        let flow = self.flow(row.function);
+        let gates = flow.map_or_else(Vec::new, |flow| gates(row.function, flow, data));
+        let bucket = flow
+            .and_then(|flow| flow.throttle)
+            .map(|throttle| throttle.key.text(data));
+        let head_start_s = flow
+            .and_then(|flow| flow.priority)
+            .map_or(0, |priority| priority.seconds(data));
+        let score = row
+            .queued_at
+            .ms()
+            .saturating_add_signed(-1_000 * head_start_s);
+        let run = Run {
+            number: self.runs.len() + 1,
+            function: row.function,
+            data,
+            score,
+            delayed: sent.is_some_and(|sent| sent.ts > row.queued_at),
+            announces: row.announces,
+            gates,
+            bucket,
+            started: false,
+            steps: IndexMap::new(),
+            ended: None,
+            strain: 0,
+        };
+        self.runs.insert(row.id, run);
+    }
+
+    fn put_step(&mut self, row: &StepRow) {
+        let decision = self.decisions;
+        if let Some(run) = self.runs.get_mut(&row.run) {
+            let value = row.value.get().to_owned();
+            run.steps
+                .insert(row.step.clone(), Recorded { decision, value });
+        }
+    }
+
+    fn call(&mut self, call: &Call) {
+        if let Some(run) = self.runs.get_mut(&call.run) {
+            run.started = true;
+        }
+        let in_flight = InFlight { run: call.run };
+        self.in_flight
+            .insert((call.item, call.generation), in_flight);
+    }
+
+    /// The engine is another one: it knows of no calls in flight.
+    pub(crate) fn forget_calls(&mut self) {
+        self.in_flight.clear();
+    }
+}
+
+/// Where a run of an event counts, by the limits that its function has when it is scheduled.
+fn gates(function: FunctionId, flow: &Flow, data: Data) -> Vec<(LimitId, Gate)> {
+    let gate = |scope, key: Key| match scope {
+        Scope::Function => Gate::Function(function, key, key.text(data)),
+        Scope::Environment => Gate::Environment(key.text(data)),
+        Scope::Account => Gate::Account(key.text(data)),
+    };
+    flow.concurrency
+        .iter()
+        .map(|limit| ((limit.scope, limit.key), gate(limit.scope, limit.key)))
+        .collect()
+}
+
+/// Whether an event of this name tells of a run's end: the ends of the runs that it starts are not told again.
+pub(crate) fn tells_of_an_end(name: &str) -> bool {
+    matches!(
+        name,
+        FUNCTION_FINISHED | FUNCTION_FAILED | FUNCTION_CANCELLED
+    )
+}
