@@ -333,12 +333,18 @@ impl Engine {
     ) -> Result<(), EndpointError> {
         let ends = |op: &ReportedOp| matches!(op.op, Opcode::RunComplete | Opcode::SyncRunComplete);
         let end = steps.iter().position(ends).map(|at| steps.remove(at));
+        let items = self.runs[&id].items.len();
         let recorded = self.record_reported(id, steps, now, now, out);
-        if let Some(end) = end
-            && self.runs.contains_key(&id)
-        {
+        let Some(run) = self.runs.get(&id) else {
+            return recorded;
+        };
+        if let Some(end) = end {
             let output = crate::reply::result_of(end);
             self.end_run(id, RunStatus::Completed, Some(output), now, out);
+        } else if run.items.len() < items && (run.pending.is_empty() || run.items.is_empty()) {
+            // A planned step has ended that a call would have gone on from.
+            self.allow_immediate(id, out);
+            self.add_discovery(id, None, now, out);
         }
         recorded
     }
