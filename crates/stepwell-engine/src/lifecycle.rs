@@ -145,6 +145,12 @@ impl Engine {
             self.timers.insert((item.row.due, Timer::Item(id)));
             return;
         }
+        if item.row.kind == ItemKind::Endpoint {
+            // Nothing has been heard of the app for too long: the run goes on from here.
+            item.row.kind = ItemKind::Discovery(None);
+            let row = item.row.clone();
+            out.changes.push(Change::ItemPut(Box::new(row)));
+        }
         if item.row.kind.ends_by_itself() {
             if let Some(WaitFor::Event {
                 since_ms: Some(_), ..
@@ -262,6 +268,7 @@ impl Engine {
             function: run.function,
             slug: Arc::clone(&function.slug),
             url: Arc::clone(&function.url),
+            endpoint: function.endpoint,
             target,
             stack_current: run.stack_current(cause),
             steps_ended: run.steps.len(),

@@ -11,7 +11,7 @@ use stepwell_protocol::RunId;
 pub enum Standing {
     /// For a time: that of a sleep, a retry, or its own start.
     Time(Timestamp),
-    /// For an event, a signal or another function, until a time at the latest.
+    /// For an event, a signal, another function, or the app that executes it by itself, until a time at the latest.
     Wait(Timestamp),
     /// For others to go first.
     Queue {
@@ -64,7 +64,8 @@ impl Engine {
                 ItemState::Later | ItemState::LookingBack => match item.row.kind {
                     ItemKind::WaitForEvent(_)
                     | ItemKind::WaitForSignal(_)
-                    | ItemKind::Invoke(_) => Standing::Wait(item.row.due),
+                    | ItemKind::Invoke(_)
+                    | ItemKind::Endpoint => Standing::Wait(item.row.due),
                     _ => Standing::Time(item.row.due),
                 },
             };

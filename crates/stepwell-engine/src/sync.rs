@@ -84,6 +84,10 @@ impl Engine {
 
     /// Lets a function be found by its public id.
     pub(crate) fn note_slug(&mut self, function: &Function) {
+        // An endpoint answers requests: there is nothing that it could be invoked with.
+        if function.endpoint {
+            return;
+        }
         let known = self.slugs.entry(Arc::clone(&function.slug)).or_default();
         if !known.contains(&function.id) {
             known.push(function.id);
