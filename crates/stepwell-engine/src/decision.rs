@@ -1,6 +1,8 @@
 //! What the engine decided.
 
-use crate::{CancelError, Change, CheckpointError, Effect, Verdict};
+use crate::{
+    CancelError, Change, CheckpointError, Effect, EndpointError, EndpointStarted, Verdict,
+};
 use stepwell_protocol::{AppId, RunId};
 
 /// Changes to write, effects to carry out afterwards, and what to answer whoever asked.
@@ -28,6 +30,10 @@ pub enum Answer {
     },
     /// What became of a checkpoint.
     Checkpointed(Result<(), CheckpointError>),
+    /// What became of an endpoint's first report.
+    EndpointStarted(Result<EndpointStarted, EndpointError>),
+    /// What became of a later one.
+    EndpointReported(Result<(), EndpointError>),
     /// What became of a wish to cancel.
     Cancelled(Result<(), CancelError>),
     /// The run that a signal resumed, if one waited for it.

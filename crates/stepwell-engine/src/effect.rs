@@ -71,6 +71,8 @@ pub struct Call {
     pub slug: Arc<str>,
     /// Where the function is called.
     pub url: Arc<str>,
+    /// Whether it is a durable endpoint, which is called with the request that started the run.
+    pub endpoint: bool,
     /// The one step to run, or nothing to discover what comes next.
     pub target: Option<StepId>,
     /// One past the position of the step whose end caused this call, else 0.

@@ -3,6 +3,7 @@
 use crate::batches::Batch;
 use crate::decision::{Answer, Decision};
 use crate::deliver::Delivery;
+use crate::endpoint::Endpoints;
 use crate::flow::throttle::Buckets;
 use crate::flow::{Keys, idempotency};
 use crate::function::Function;
@@ -68,6 +69,8 @@ pub struct Engine {
     pub(crate) apps: HashMap<AppId, AppRow>,
     pub(crate) functions: HashMap<FunctionId, Arc<Function>>,
     pub(crate) triggers: Index,
+    /// How many endpoints each app has.
+    pub(crate) endpoints: Endpoints,
     /// Boxed, like items: a map keeps much room free, which is better small.
     pub(crate) runs: HashMap<RunId, Box<Run>>,
     pub(crate) items: HashMap<ItemId, Box<Item>>,
@@ -107,6 +110,7 @@ impl Engine {
             apps: HashMap::new(),
             functions: HashMap::new(),
             triggers: Index::default(),
+            endpoints: Endpoints::default(),
             runs: HashMap::new(),
             items: HashMap::new(),
             announcements: BTreeMap::new(),
@@ -160,6 +164,14 @@ impl Engine {
             } => {
                 let result = self.checkpoint(run, item, generation, steps, now, out);
                 out.answer = Some(Answer::Checkpointed(result));
+            }
+            Input::EndpointStarted(start) => {
+                let result = self.start_endpoint(*start, now, ids, out);
+                out.answer = Some(Answer::EndpointStarted(result));
+            }
+            Input::EndpointReported { run, steps } => {
+                let result = self.report_endpoint(run, steps, now, ids, out);
+                out.answer = Some(Answer::EndpointReported(result));
             }
             Input::Announced { item, events } => self.announced(item, events, now, ids, out),
             Input::CancelRun(run) => {

@@ -1,6 +1,7 @@
 //! Functions: a registered configuration, checked and compiled.
 
 use crate::FunctionRow;
+use crate::endpoint::RUNTIME;
 use crate::flow::batch::Batch;
 use crate::flow::cancel_on::CancelOn;
 use crate::flow::concurrency::Limit;
@@ -30,6 +31,8 @@ pub struct Function {
     pub name: String,
     /// Where it is called.
     pub url: Arc<str>,
+    /// Whether it is a durable endpoint: an HTTP handler that its app executes by itself and reports.
+    pub endpoint: bool,
     /// Attempts of each step and of the function.
     pub attempts_max: u32,
     /// Which events start it.
@@ -97,6 +100,12 @@ pub fn compile_all(registration: &Registration) -> Result<Vec<Function>, Vec<Con
     let mut errors = Vec::new();
     for (index, config) in registration.functions.iter().enumerate() {
         match Function::compile(app, config, index) {
+            Ok(function) if function.endpoint => errors.push(ConfigError {
+                function: config.id.clone(),
+                place: "steps.step.runtime.type".to_owned(),
+                message: "an endpoint is not registered: it reports itself when it is requested"
+                    .to_owned(),
+            }),
             Ok(function) if functions.iter().any(|other| other.id == function.id) => {
                 errors.push(ConfigError {
                     function: config.id.clone(),
@@ -196,6 +205,7 @@ impl Function {
             },
             slug: slug.into(),
             url: url.into(),
+            endpoint: is_endpoint(config),
             attempts_max: retries.min(limits::RETRIES_MAX) + 1,
             triggers,
             schedules,
@@ -256,6 +266,12 @@ impl Function {
             paused: self.paused,
         }
     }
+}
+
+/// Whether the configuration is of a durable endpoint, as [`Function::of_endpoint`] writes it.
+fn is_endpoint(config: &FunctionConfig) -> bool {
+    let mut steps = config.steps.values();
+    steps.any(|step| step.runtime.kind == RUNTIME)
 }
 
 /// Collects what is wrong with one function.

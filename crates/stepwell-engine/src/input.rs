@@ -1,7 +1,7 @@
 //! Inputs: everything that can happen.
 
 use crate::function::Function;
-use crate::{AppRow, ItemId, Timestamp};
+use crate::{AppRow, EndpointStart, ItemId, Timestamp};
 use serde_json::Value;
 use std::sync::Arc;
 use stepwell_protocol::gateway::Request;
@@ -35,6 +35,15 @@ pub enum Input {
         generation: Option<u64>,
         /// The steps.
         steps: Vec<CheckpointedStep>,
+    },
+    /// An app executes an endpoint by itself, and reports its run for the first time.
+    EndpointStarted(Box<EndpointStart>),
+    /// It reports more.
+    EndpointReported {
+        /// The run.
+        run: RunId,
+        /// What was done since.
+        steps: Vec<ReportedOp>,
     },
     /// The events of a run's end were built.
     Announced {

@@ -57,6 +57,8 @@ pub enum ItemKind {
     Invoke(StepId),
     /// Makes the HTTP request that this step asked for.
     Gateway(StepId),
+    /// Waits for the app that executes the run by itself to report more; goes on without it when it does not.
+    Endpoint,
     /// Tells the world that the run has ended.
     Announce,
 }
@@ -74,6 +76,7 @@ impl ItemKind {
             Self::WaitForSignal(_) => "wait-for-signal",
             Self::Invoke(_) => "invoke",
             Self::Gateway(_) => "gateway",
+            Self::Endpoint => "endpoint",
             Self::Announce => "announce",
         }
     }
@@ -82,7 +85,7 @@ impl ItemKind {
     #[must_use]
     pub fn step(&self) -> Option<&StepId> {
         match self {
-            Self::Start | Self::Announce => None,
+            Self::Start | Self::Endpoint | Self::Announce => None,
             Self::Discovery(cause) => cause.as_ref(),
             Self::Step(step)
             | Self::Sleep(step)
@@ -99,6 +102,7 @@ impl ItemKind {
         match (name, step) {
             ("start", None) => Some(Self::Start),
             ("discovery", cause) => Some(Self::Discovery(cause)),
+            ("endpoint", None) => Some(Self::Endpoint),
             ("announce", None) => Some(Self::Announce),
             ("step", Some(step)) => Some(Self::Step(step)),
             ("sleep", Some(step)) => Some(Self::Sleep(step)),
@@ -135,7 +139,9 @@ impl ItemKind {
             Self::WaitForSignal(_) => "WaitForSignal",
             Self::Invoke(_) => "InvokeFunction",
             Self::Gateway(_) => "Gateway",
-            Self::Start | Self::Discovery(_) | Self::Step(_) | Self::Announce => "StepRun",
+            Self::Start | Self::Discovery(_) | Self::Step(_) | Self::Endpoint | Self::Announce => {
+                "StepRun"
+            }
         }
     }
 }
@@ -205,7 +211,9 @@ impl Item {
                 return None;
             }
             ItemState::InFlight { since, .. } => since,
-            _ if row.kind.ends_by_itself() => row.id.made_at().min(now),
+            _ if row.kind.ends_by_itself() || row.kind == ItemKind::Endpoint => {
+                row.id.made_at().min(now)
+            }
             _ if row.attempt > 0 => now,
             _ => return None,
         };

@@ -20,6 +20,7 @@ mod decision;
 mod deliver;
 mod detail;
 mod effect;
+mod endpoint;
 mod engine;
 pub mod flow;
 pub mod function;
@@ -56,6 +57,7 @@ pub use checkpoint::CheckpointError;
 pub use decision::{Answer, Decision};
 pub use detail::StepDetail;
 pub use effect::{Announcement, Call, Effect, Fetch, LookBack};
+pub use endpoint::{EndpointError, EndpointStart, EndpointStarted};
 pub use engine::{Config, Engine};
 pub use ids::IdSource;
 pub use input::{

@@ -166,6 +166,12 @@ impl Engine {
             self.timers.insert((item.row.due, Timer::Item(id)));
             return;
         }
+        if item.row.kind == ItemKind::Endpoint {
+            // Nothing has been heard of the app for too long: the run goes on from here.
+            item.row.kind = ItemKind::Discovery(None);
+            let row = item.row.clone();
+            out.changes.push(Change::ItemPut(Box::new(row)));
+        }
         if item.row.kind.ends_by_itself() {
             if let Some(WaitFor::Event {
                 since_ms: Some(_), ..
@@ -179,7 +185,7 @@ impl Engine {
         }
         item.state = ItemState::Ready;
         let run = &self.runs[&item.row.run];
-        let key = lane_key(run, &item.row.kind);
+        let key = lane_key(run);
         let hurdles = || Hurdles {
             gates: run.keys.concurrency.clone(),
             run_gates: if key.starts {
@@ -207,7 +213,7 @@ impl Engine {
             .expect("an item's run is unfinished");
         run.items.retain(|other| *other != id);
         if item.state == ItemState::Ready {
-            let (key, score) = (lane_key(run, &item.row.kind), run.score());
+            let (key, score) = (lane_key(run), run.score());
             self.queue.remove(key, score, id, &self.functions);
         }
     }
@@ -283,6 +289,7 @@ impl Engine {
             function: run.function,
             slug: Arc::clone(&function.slug),
             url: Arc::clone(&function.url),
+            endpoint: function.endpoint,
             target,
             stack_current: run.stack_current(cause),
             steps_ended: run.steps.len(),
@@ -520,8 +527,8 @@ impl Engine {
 }
 
 /// The lane of a run's item.
-pub(crate) fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
-    let starts = takes_a_start(run, kind);
+pub(crate) fn lane_key(run: &Run) -> LaneKey {
+    let starts = takes_a_start(run);
     let bucket = run.keys.throttle.filter(|_| starts);
     let run_gates: &[(u64, u128)] = if starts { &run.keys.runs } else { &[] };
     let gates = run.keys.concurrency.iter().chain(run_gates);
@@ -542,8 +549,8 @@ pub(crate) fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
     }
 }
 
-/// Whether a call of this item is the run's start, which the throttle counts: the first one, not one that is tried
-/// again.
-fn takes_a_start(run: &Run, kind: &ItemKind) -> bool {
-    *kind == ItemKind::Start && run.status == RunStatus::Scheduled
+/// Whether the next call is the run's start, which the throttle and limits on runs count: the first one, not one that is
+/// tried again. A repetition may begin with a step.
+fn takes_a_start(run: &Run) -> bool {
+    run.status == RunStatus::Scheduled
 }

@@ -62,6 +62,9 @@ impl Engine {
                 slug: row.slug.clone(),
                 reason,
             })?;
+            if function.endpoint {
+                engine.endpoints.count(function.app);
+            }
             if !function.archived {
                 engine.triggers.add(&function);
                 engine.note_slug(&function);

@@ -19,20 +19,20 @@ use stepwell_protocol::{FunctionId, RunId, SharedJson, StepId, UserError, limits
 const NOT_MADE_MS: u64 = 1_000;
 
 /// One returned call, while it is being dealt with.
-struct Returned {
-    item: ItemId,
-    run: RunId,
-    kind: ItemKind,
-    attempt: u32,
+pub(crate) struct Returned {
+    pub(crate) item: ItemId,
+    pub(crate) run: RunId,
+    pub(crate) kind: ItemKind,
+    pub(crate) attempt: u32,
     /// The item, if calls of it have failed before and nothing that the answer reports has been told so yet.
-    failures_of: Option<ItemId>,
+    pub(crate) failures_of: Option<ItemId>,
     /// When it was due.
-    queued_at: Timestamp,
-    since: Timestamp,
+    pub(crate) queued_at: Timestamp,
+    pub(crate) since: Timestamp,
     /// Steps whose values the call carried.
-    steps_ended: usize,
-    retry_after: Option<RetryAfter>,
-    no_retry: bool,
+    pub(crate) steps_ended: usize,
+    pub(crate) retry_after: Option<RetryAfter>,
+    pub(crate) no_retry: bool,
 }
 
 impl Returned {
@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// The function itself failed, or could not be reached.
-    fn attempt_failed(
+    pub(crate) fn attempt_failed(
         &mut self,
         returned: &Returned,
         failure: Failure,
@@ -193,7 +193,7 @@ impl Engine {
         self.schedule_item(returned.item, now, out);
     }
 
-    fn ops_reported(
+    pub(crate) fn ops_reported(
         &mut self,
         returned: &mut Returned,
         ops: Vec<ReportedOp>,
@@ -338,8 +338,7 @@ impl Engine {
             match op.op {
                 Opcode::None => {}
                 Opcode::DiscoveryRequest => (ended, asked) = (true, true),
-                Opcode::RunComplete => result = Some(op.value.unwrap_or_else(no_data)),
-                Opcode::SyncRunComplete => result = Some(answer_of(op.value)),
+                Opcode::RunComplete | Opcode::SyncRunComplete => result = Some(result_of(op)),
                 Opcode::StepPlanned => self.plan_step(returned, op, now, out),
                 Opcode::StepError if self.may_retry(returned) => retry = Some(op),
                 Opcode::StepRun | Opcode::Step | Opcode::StepError | Opcode::StepFailed => {
@@ -565,6 +564,14 @@ impl Engine {
 /// Whether an op asks for nothing that the run waits for.
 fn rides_along(op: &ReportedOp) -> bool {
     matches!(op.op, Opcode::None | Opcode::DeferAdd | Opcode::DeferAbort)
+}
+
+/// What the op that ends a run gives.
+pub(crate) fn result_of(op: ReportedOp) -> SharedJson {
+    match op.op {
+        Opcode::SyncRunComplete => answer_of(op.value),
+        _ => op.value.unwrap_or_else(no_data),
+    }
 }
 
 /// What a durable endpoint answered: `{"data": {status, headers, body, duration}}`.

@@ -171,7 +171,7 @@ impl Engine {
         }
     }
 
-    fn put_run(
+    pub(crate) fn put_run(
         &mut self,
         function: &Function,
         id: RunId,

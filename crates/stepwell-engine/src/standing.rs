@@ -20,7 +20,7 @@ pub struct UnderWay {
 pub enum Standing {
     /// For a time: that of a sleep, a retry, or its own start.
     Time(Timestamp),
-    /// For an event, a signal or another function, until a time at the latest.
+    /// For an event, a signal, another function, or the app that executes it by itself, until a time at the latest.
     Wait(Timestamp),
     /// For others to go first.
     Queue {
@@ -68,7 +68,7 @@ impl Engine {
                 ItemState::InFlight { .. } => Standing::Call,
                 ItemState::Ready => {
                     let function = self.functions.get(&run.function);
-                    let key = lane_key(run, &item.row.kind);
+                    let key = lane_key(run);
                     let standing = self.queue.standing(key, run.score(), item.row.id)?;
                     let limit = standing.gate.and_then(|gate| {
                         let function = function?;
@@ -87,7 +87,8 @@ impl Engine {
                 ItemState::Later | ItemState::LookingBack => match item.row.kind {
                     ItemKind::WaitForEvent(_)
                     | ItemKind::WaitForSignal(_)
-                    | ItemKind::Invoke(_) => Standing::Wait(item.row.due),
+                    | ItemKind::Invoke(_)
+                    | ItemKind::Endpoint => Standing::Wait(item.row.due),
                     _ => Standing::Time(item.row.due),
                 },
             };

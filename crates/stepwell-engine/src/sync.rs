@@ -68,7 +68,8 @@ impl Engine {
 
     /// Pauses a function, or lets it go on. Whether there is such a function.
     pub(crate) fn pause(&mut self, id: FunctionId, paused: bool, out: &mut Decision) -> bool {
-        let Some(known) = self.functions.get(&id).filter(|known| !known.archived) else {
+        // Also one that is no longer registered: runs of it may wait.
+        let Some(known) = self.functions.get(&id) else {
             return false;
         };
         if known.paused != paused {
@@ -83,6 +84,10 @@ impl Engine {
 
     /// Lets a function be found by its public id.
     pub(crate) fn note_slug(&mut self, function: &Function) {
+        // An endpoint answers requests: there is nothing that it could be invoked with.
+        if function.endpoint {
+            return;
+        }
         let known = self.slugs.entry(Arc::clone(&function.slug)).or_default();
         if !known.contains(&function.id) {
             known.push(function.id);

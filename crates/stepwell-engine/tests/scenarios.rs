@@ -101,6 +101,7 @@ scenario_files! {
     defers
     deliveries
     duplicates
+    endpoints
     evaluation_order
     fairness
     gateway

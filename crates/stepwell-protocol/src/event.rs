@@ -23,6 +23,8 @@ pub const FUNCTION_INVOKED: &str = "inngest/function.invoked";
 pub const SCHEDULED_TIMER: &str = "inngest/scheduled.timer";
 /// A deferred run's time has come.
 pub const DEFERRED_SCHEDULE: &str = "inngest/deferred.schedule";
+/// The request that a durable endpoint of an app answers.
+pub const HTTP_REQUEST: &str = "inngest/http.request";
 
 const TS_MIN_MS: i64 = 315_532_800_000;
 const TS_MAX_MS: i64 = 4_102_444_800_000;

@@ -32,3 +32,5 @@ pub const GENERATION_ID: &str = "x-inngest-generation-id";
 pub const JOB_ID: &str = "x-inngest-job-id";
 /// The id of one request.
 pub const REQUEST_ID: &str = "x-request-id";
+/// `true` when a re-entered endpoint is to plan steps rather than run them at once.
+pub const FORCE_STEP_PLAN: &str = "x-inngest-force-step-plan";

@@ -1,5 +1,9 @@
 //! What an SDK's answer to a call means.
 
+mod endpoint;
+
+pub use endpoint::interpret_endpoint;
+
 use crate::op::{Op, parse_ops};
 use crate::{SharedJson, UserError, headers, limits, span};
 
@@ -112,6 +116,10 @@ impl Failure {
 /// Finds out what an answer means, by the protocol's rules for status, headers and body.
 #[must_use]
 pub fn interpret(raw: RawReply) -> Reply {
+    reply_of(raw, outcome_of)
+}
+
+fn reply_of(raw: RawReply, outcome_of: impl FnOnce(&RawReply) -> Outcome) -> Reply {
     let raw = match unwrap_stream(raw) {
         Ok(raw) => raw,
         Err(failure) => {
@@ -164,10 +172,7 @@ fn outcome_of(raw: &RawReply) -> Outcome {
                 .into(),
             output: as_json(&raw.body).unwrap_or_else(|| json_string(&raw.body)),
         }),
-        _ if from_sdk => Outcome::Failed(Failure {
-            error: UserError::from_body(&raw.body).into(),
-            output: as_json(&raw.body).unwrap_or_else(|| json_string(&raw.body)),
-        }),
+        _ if from_sdk => failed_answer(raw),
         status => Outcome::Failed(Failure::of(UserError {
             stack: Some(excerpt(&raw.body)),
             ..UserError::new(
@@ -176,6 +181,14 @@ fn outcome_of(raw: &RawReply) -> Outcome {
             )
         })),
     }
+}
+
+/// What an SDK says with a status that is not of success.
+fn failed_answer(raw: &RawReply) -> Outcome {
+    Outcome::Failed(Failure {
+        error: UserError::from_body(&raw.body).into(),
+        output: as_json(&raw.body).unwrap_or_else(|| json_string(&raw.body)),
+    })
 }
 
 /// The failure of an answer over [`limits::REPLY_BYTES_MAX`].

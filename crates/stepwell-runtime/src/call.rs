@@ -44,6 +44,7 @@ pub(crate) async fn build(
         slug: Arc::clone(&call.slug),
         run: call.run,
         request: request(call, state, request_id)?,
+        endpoint: event.clone().filter(|_| call.endpoint),
     };
     Ok((invocation, event))
 }
@@ -65,8 +66,8 @@ fn request(call: &Call, state: RunState, request_id: String) -> Result<CallReque
         .iter()
         .map(|(_, value)| value.get().len() + 48)
         .sum();
-    let use_api =
-        event.get().len() + events_bytes + steps_bytes + ENVELOPE_BYTES > limits::CALL_BYTES_MAX;
+    let use_api = call.endpoint
+        || event.get().len() + events_bytes + steps_bytes + ENVELOPE_BYTES > limits::CALL_BYTES_MAX;
     let (events, steps) = if use_api {
         Default::default()
     } else {
@@ -94,7 +95,7 @@ fn request(call: &Call, state: RunState, request_id: String) -> Result<CallReque
             disable_immediate_execution: call.force_plan,
             use_api,
         },
-        event: if use_api && event.get().len() > limits::CALL_BYTES_MAX - ENVELOPE_BYTES {
+        event: if call.endpoint || event.get().len() > limits::CALL_BYTES_MAX - ENVELOPE_BYTES {
             shared_json("{}".to_owned()).expect("an empty object is JSON")
         } else {
             event

@@ -6,7 +6,7 @@ use crate::decider::Message;
 use crate::gateway::{Failure, Gateway};
 use crate::in_flight::InFlight;
 use crate::invoke::{CallError, Invocation, Invoker, Invokers};
-use crate::report::report_reply;
+use crate::report::{report_endpoint_reply, report_reply};
 use crate::{announcer, call, past};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
@@ -198,7 +198,11 @@ impl Dispatcher {
             }
         };
         self.in_flight.end(item, generation);
-        let reply = Box::new(report_reply(answer, event.as_ref()));
+        let reply = Box::new(if call.endpoint {
+            report_endpoint_reply(answer, event.as_ref())
+        } else {
+            report_reply(answer, event.as_ref())
+        });
         log_failure(&call, &reply);
         let input = Input::CallReturned {
             item,

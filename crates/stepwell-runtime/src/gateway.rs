@@ -9,23 +9,24 @@
 
 mod address;
 mod answer;
+mod guard;
 mod hop;
 mod problem;
 mod resolver;
 
+pub(crate) use self::guard::Guard;
+pub(crate) use self::resolver::Refused;
+
 use self::hop::Hop;
 use self::problem::Problem;
-use self::resolver::{Guarded, Lookup, Refused};
 use http::Method;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use reqwest::{Client, Response};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use stepwell_protocol::gateway::{Kind, Request};
 use stepwell_protocol::reply::RetryAfter;
 use stepwell_protocol::{SharedJson, UserError};
-use url::{Host, Url};
 
 /// How long a request may take from its first byte to its answer's last: as long as a call.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
@@ -54,12 +55,12 @@ pub enum PrivateAddresses {
 #[derive(Debug, Clone)]
 pub struct Gateway {
     client: Client,
-    rule: Rule,
+    guard: Guard,
     timeout: Duration,
 }
 
 /// What kind of address this is, if it is refused.
-type Rule = fn(IpAddr) -> Option<&'static str>;
+pub(crate) type Rule = fn(IpAddr) -> Option<&'static str>;
 
 /// A request that gave no result.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,35 +79,31 @@ impl Gateway {
     /// # Errors
     /// The client's error when TLS cannot be set up.
     pub fn new(private: PrivateAddresses) -> Result<Self, reqwest::Error> {
-        let rule = match private {
-            PrivateAddresses::Refuse => Some(address::not_public as Rule),
-            PrivateAddresses::Allow => None,
-        };
-        Self::build(rule, resolver::system, REQUEST_TIMEOUT)
+        Self::guarded_by(Guard::of(private), REQUEST_TIMEOUT)
     }
 
+    #[cfg(test)]
     fn build(
         rule: Option<Rule>,
-        lookup: Lookup,
+        lookup: resolver::Lookup,
         timeout: Duration,
     ) -> Result<Self, reqwest::Error> {
+        Self::guarded_by(Guard::new(rule, lookup), timeout)
+    }
+
+    fn guarded_by(guard: Guard, timeout: Duration) -> Result<Self, reqwest::Error> {
         // An error means that the program has chosen a provider already, which is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let mut builder = Client::builder()
+        let builder = Client::builder()
             .user_agent(concat!("Stepwell/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_MAX)
             .tcp_nodelay(true)
             .redirect(reqwest::redirect::Policy::none());
-        if let Some(rule) = rule {
-            builder = builder
-                .no_proxy()
-                .dns_resolver(Arc::new(Guarded { rule, lookup }));
-        }
         Ok(Self {
-            client: builder.build()?,
-            rule: rule.unwrap_or(|_| None),
+            client: guard.watch(builder).build()?,
+            guard,
             timeout,
         })
     }
@@ -150,7 +147,7 @@ impl Gateway {
     }
 
     async fn send(&self, hop: &Hop, request: &Request) -> Result<Response, Problem> {
-        self.check_literal(&hop.url)?;
+        self.guard.check(&hop.url).map_err(Problem::Refused)?;
         let (url, mut headers) = hop.with_auth(request.auth.as_ref());
         let mut builder = self.client.request(hop.method.clone(), url);
         if !hop.body.is_empty() {
@@ -161,22 +158,6 @@ impl Gateway {
         }
         let sent = builder.headers(headers).send().await;
         sent.map_err(|error| Problem::network(&hop.url, error))
-    }
-
-    /// Checks a host that is an address itself: such a host is not resolved.
-    fn check_literal(&self, url: &Url) -> Result<(), Problem> {
-        let address = match url.host() {
-            Some(Host::Ipv4(address)) => IpAddr::V4(address),
-            Some(Host::Ipv6(address)) => IpAddr::V6(address),
-            Some(Host::Domain(_)) | None => return Ok(()),
-        };
-        match (self.rule)(address) {
-            None => Ok(()),
-            Some(kind) => Err(Problem::Refused(Refused {
-                host: url.host_str().unwrap_or_default().to_owned(),
-                kind,
-            })),
-        }
     }
 }
 

@@ -354,7 +354,10 @@ impl Handle {
 
     pub(crate) async fn ask(&self, input: Input, bytes: usize) -> Result<Answer, Unavailable> {
         // A checkpoint is part of a call in flight, which gets its time to end.
-        let ends_a_call = matches!(input, Input::StepsCheckpointed { .. });
+        let ends_a_call = matches!(
+            input,
+            Input::StepsCheckpointed { .. } | Input::EndpointReported { .. }
+        );
         if self.vitals.stopping.load(Ordering::SeqCst) && !ends_a_call {
             return Err(Unavailable::Stopping);
         }

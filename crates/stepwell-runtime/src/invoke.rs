@@ -1,14 +1,15 @@
 //! How functions are called.
 
+mod endpoint;
 pub(crate) mod http;
 
 use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use stepwell_protocol::RunId;
 use stepwell_protocol::call::CallRequest;
 use stepwell_protocol::reply::RawReply;
+use stepwell_protocol::{RunId, SharedJson};
 
 /// A call on its way out.
 #[derive(Debug, Clone)]
@@ -21,6 +22,9 @@ pub struct Invocation {
     pub run: RunId,
     /// The body.
     pub request: CallRequest,
+    /// For a durable endpoint, the event of the request that started the run: that request is made again, and the body
+    /// carries neither events nor steps.
+    pub endpoint: Option<SharedJson>,
 }
 
 /// A call that got no answer.
@@ -35,6 +39,9 @@ pub enum CallError {
         stepwell_protocol::limits::REPLY_BYTES_MAX
     )]
     TooLarge,
+    /// The call cannot be made, now or later; counts as the last attempt.
+    #[error("{0}")]
+    Impossible(String),
     /// Nobody can take the call now; it does not count as an attempt.
     #[error("nobody can take the call now")]
     NotMade,

@@ -22,6 +22,7 @@ mod clock;
 mod committer;
 mod decider;
 mod dispatcher;
+mod endpoint;
 pub mod gateway;
 mod handle;
 mod in_flight;
@@ -36,6 +37,7 @@ mod runtime;
 
 pub use call::memoised;
 pub use clock::{Clock, ManualClock};
+pub use endpoint::EndpointRefused;
 pub use handle::{Handle, Unavailable};
 pub use invoke::http::{HttpInvoker, HttpOptions};
 pub use invoke::{CallError, Invocation, Invoker, Invokers};

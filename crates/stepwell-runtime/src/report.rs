@@ -10,7 +10,7 @@ use stepwell_engine::{
 };
 use stepwell_protocol::gateway::Request;
 use stepwell_protocol::op::{Op, Opcode};
-use stepwell_protocol::reply::{self, Outcome, RawReply};
+use stepwell_protocol::reply::{self, Outcome, RawReply, Reply};
 use stepwell_protocol::{SharedJson, StepId, UserError, shared_json, span};
 
 /// How far a wait may look back, in milliseconds: a day. A wish for more counts as this.
@@ -21,9 +21,30 @@ pub(crate) fn report_reply(
     answer: Result<RawReply, CallError>,
     event: Option<&SharedJson>,
 ) -> ReportedReply {
+    report(answer, reply::interpret, |op, no_retry| {
+        report_op(op, no_retry, event)
+    })
+}
+
+/// The same for the answer of a durable endpoint.
+pub(crate) fn report_endpoint_reply(
+    answer: Result<RawReply, CallError>,
+    event: Option<&SharedJson>,
+) -> ReportedReply {
+    report(answer, reply::interpret_endpoint, |op, no_retry| {
+        report_endpoint_op(op, no_retry, event)
+    })
+}
+
+fn report(
+    answer: Result<RawReply, CallError>,
+    interpret: fn(RawReply) -> Reply,
+    report_op: impl Fn(Op, bool) -> ReportedOp,
+) -> ReportedReply {
+    let mut no_retry = false;
     let outcome = match answer {
         Ok(raw) => {
-            let reply = reply::interpret(raw);
+            let reply = interpret(raw);
             return ReportedReply {
                 request_version: reply.request_version,
                 retry_after: reply.retry_after,
@@ -31,7 +52,7 @@ pub(crate) fn report_reply(
                 outcome: match reply.outcome {
                     Outcome::Ops(ops) => ReportedOutcome::Ops(
                         ops.into_iter()
-                            .map(|op| report_op(op, reply.no_retry, event))
+                            .map(|op| report_op(op, reply.no_retry))
                             .collect(),
                     ),
                     Outcome::Returned(output) => ReportedOutcome::Returned(output),
@@ -41,14 +62,27 @@ pub(crate) fn report_reply(
         }
         Err(CallError::NotMade) => ReportedOutcome::NotMade,
         Err(CallError::TooLarge) => ReportedOutcome::Failed(reply::output_too_large()),
+        Err(CallError::Impossible(reason)) => {
+            no_retry = true;
+            ReportedOutcome::Failed(reply::unreachable(&reason))
+        }
         Err(CallError::Unreachable(reason)) => ReportedOutcome::Failed(reply::unreachable(&reason)),
     };
     ReportedReply {
         request_version: None,
         retry_after: None,
-        no_retry: false,
+        no_retry,
         outcome,
     }
+}
+
+/// One op of a durable endpoint in the engine's terms: the data of its end may be wrapped.
+pub(crate) fn report_endpoint_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> ReportedOp {
+    let mut reported = report_op(op, no_retry, event);
+    if reported.op == Opcode::RunComplete {
+        reported.op = Opcode::SyncRunComplete;
+    }
+    reported
 }
 
 /// One op in the engine's terms; `no_retry` is what the answer's header said, which errors carry on.

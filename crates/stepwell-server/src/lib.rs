@@ -7,6 +7,7 @@
 mod access;
 mod answer;
 mod body;
+mod endings;
 mod poller;
 mod routes;
 mod state;

@@ -1,6 +1,7 @@
 //! The routes.
 
 mod checkpoint;
+mod endpoint;
 mod events;
 mod functions;
 mod meta;
@@ -14,7 +15,6 @@ mod trace;
 mod verdicts;
 
 use crate::access;
-use crate::body::Room;
 use crate::state::{ServerOptions, Shared};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -22,7 +22,6 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{any, get, post};
-use std::sync::Arc;
 use std::time::Duration;
 use stepwell_protocol::headers;
 use stepwell_runtime::Handle;
@@ -41,11 +40,7 @@ const SMALL_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// All routes of a server over this engine.
 pub fn router(handle: Handle, options: ServerOptions) -> Router {
-    let shared = Shared {
-        handle,
-        options: Arc::new(options),
-        room: Room::new(),
-    };
+    let shared = Shared::new(handle, options);
     let locked = Router::new()
         .route(
             "/fn/register",
@@ -72,6 +67,11 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
         .route("/api/v2/runs/{run}/trace", get(trace::trace))
         .route("/invoke/{function}", post(functions::invoke))
         .route("/v1/checkpoint/{run}/async", post(checkpoint::checkpoint))
+        .route("/v1/http/runs/{run}/async", post(checkpoint::checkpoint))
+        .route("/v1/checkpoint", post(endpoint::start))
+        .route("/v1/http/runs", post(endpoint::start))
+        .route("/v1/checkpoint/{run}/steps", post(endpoint::steps))
+        .route("/v1/http/runs/{run}/steps", post(endpoint::steps))
         .route("/dev", get(meta::dev))
         .route_layer(middleware::from_fn_with_state(
             shared.clone(),
@@ -83,6 +83,9 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
         .route("/e", any(events::no_key))
         .route("/e/", any(events::no_key))
         .route("/e/{key}", post(events::send))
+        // Opened by a token. A redirect keeps the method of some requests.
+        .route("/v1/checkpoint/{run}/output", any(endpoint::output))
+        .route("/v1/http/runs/{run}/output", any(endpoint::output))
         .merge(locked)
         .fallback(meta::not_found)
         .layer(cors())

@@ -2,8 +2,10 @@
 
 use crate::access::EventKeys;
 use crate::body::Room;
+use crate::endings::Endings;
 use std::sync::Arc;
 use stepwell_protocol::signing::SigningKey;
+use stepwell_protocol::token::TokenKey;
 use stepwell_runtime::Handle;
 
 /// How the server presents itself to SDKs.
@@ -55,4 +57,18 @@ pub(crate) struct Shared {
     pub(crate) handle: Handle,
     pub(crate) options: Arc<ServerOptions>,
     pub(crate) room: Room,
+    pub(crate) tokens: TokenKey,
+    pub(crate) endings: Endings,
+}
+
+impl Shared {
+    pub(crate) fn new(handle: Handle, options: ServerOptions) -> Self {
+        Self {
+            handle,
+            tokens: TokenKey::of(options.signing_key.as_ref()),
+            options: Arc::new(options),
+            room: Room::new(),
+            endings: Endings::default(),
+        }
+    }
 }

@@ -336,6 +336,32 @@ fn a_repeated_run() {
 }
 
 #[test]
+fn an_endpoint() {
+    let mut story = Story::new();
+    story.world.endpoint(vec![ran("a", "1")]);
+    story.note("executed by its app");
+    story.world.report(vec![sleep("nap", "1h")]);
+    story.note("handed over");
+    story.world.later(3_600_000);
+    story.world.reply(vec![ReportedOp {
+        value: Some(world::text("3")),
+        ..op(Opcode::RunComplete, "end")
+    }]);
+    story.note("over");
+    story.tell("an_endpoint");
+}
+
+#[test]
+fn an_endpoint_that_is_cancelled() {
+    let mut story = Story::new();
+    story.world.endpoint(vec![ran("a", "1")]);
+    story.world.later(1_000);
+    story.world.cancel(0);
+    story.note("cancelled");
+    story.tell("an_endpoint_that_is_cancelled");
+}
+
+#[test]
 fn what_an_app_s_clock_says_stays_within_its_call() {
     let mut story = started("go");
     let hour = 3_600_000;

@@ -372,6 +372,7 @@ fn queue_items_of_every_kind_are_replaced_and_deleted(mut store: Opened) {
         ItemKind::WaitForSignal(text.clone()),
         ItemKind::Invoke(text.clone()),
         ItemKind::Gateway(text),
+        ItemKind::Endpoint,
         ItemKind::Announce,
     ];
     let mut items: Vec<_> = kinds

@@ -93,7 +93,8 @@ pub(crate) struct Arguments {
         value_name = "WHICH"
     )]
     catch_up: Missed,
-    /// Whether functions may have the server make requests (step.fetch, step.ai.infer) to this machine and its network.
+    /// Whether functions may have the server make requests (step.fetch, step.ai.infer) to this machine and its network,
+    /// and durable endpoints be there.
     #[arg(long, env = "STEPWELL_ALLOW_PRIVATE_ADDRESSES", default_value_t = true,
           action = clap::ArgAction::Set, value_name = "BOOL")]
     allow_private_addresses: bool,
@@ -151,8 +152,14 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
             .context("the listener has no address")?,
     );
 
+    let private_addresses = if arguments.allow_private_addresses {
+        PrivateAddresses::Allow
+    } else {
+        PrivateAddresses::Refuse
+    };
     let http = HttpInvoker::new(HttpOptions {
         signing_key: signing_key.clone(),
+        private_addresses,
         ..HttpOptions::default()
     })
     .context("cannot set up the HTTP client")?;
@@ -176,11 +183,7 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         invokers,
         Options {
             engine,
-            private_addresses: if arguments.allow_private_addresses {
-                PrivateAddresses::Allow
-            } else {
-                PrivateAddresses::Refuse
-            },
+            private_addresses,
             retention: (&arguments.retention).into(),
             ..Options::default()
         },

@@ -48,7 +48,7 @@ impl Engine {
             && self
                 .functions
                 .get(&id)
-                .is_some_and(|function| !function.archived)
+                .is_some_and(|function| !function.archived && !function.endpoint)
         {
             return Some(id);
         }

@@ -11,6 +11,9 @@
 //!      [debounce=5s[:key]] [debounce-timeout=1m] [batch=3/10s[:key]] [batch-if=".."] [singleton=skip[:key]]
 //!      [cancel=x/z] [cancel-if=".."] [cancel-timeout=1h] [start=10s] [finish=1m] [runs=1[:key]] [cron="* * * * *"]
 //!      [jitter=10s]
+//! endpoint /path [fn=name] [domain=http://..] [retries=1] [again=1] [version=1] OP | OP ..
+//!                                                  an app reports the run of an endpoint (again: with run 1's id)
+//! report 1 OP | OP ..                              it reports more of run 1
 //! announce 1                                       the events of a run's end come back
 //! signal name JSON                                 a signal comes
 //! invoke app-fn JSON                               someone wants a function run with this payload
@@ -34,7 +37,8 @@
 //! `StepRun a 5`, `Sleep s 10s`, `StepError a boom`, `StepPlanned b`, `WaitForEvent w x/y 1h [if CONDITION]`,
 //! `WaitForSignal s name 1h [replace]`, `InvokeFunction i app-fn 1h [JSON]`, `Gateway g https://..`, `DeferAdd d slug
 //! [JSON] [meta JSON]`, `DeferAbort a d`; `race` at its end marks a race. `back=10m` lets a wait look back. A step
-//! `s[1..3]` stands for the same op of three steps; a value `bytes[9]` for a text of that size.
+//! `s[1..3]` stands for the same op of three steps, `@handler` for an endpoint's handler; a value `bytes[9]` for a
+//! text of that size.
 
 use std::sync::Arc;
 use stepwell_engine::waits::condition_for;
@@ -62,6 +66,15 @@ pub(crate) enum Command {
     Checkpoint {
         call: usize,
         generation: Generation,
+        steps: Vec<ReportedOp>,
+    },
+    Endpoint {
+        path: String,
+        options: Vec<(String, String)>,
+        steps: Vec<ReportedOp>,
+    },
+    Report {
+        run: usize,
         steps: Vec<ReportedOp>,
     },
     Announce(usize),
@@ -134,6 +147,14 @@ impl Command {
             "event" => Self::Events(rest.split(" ; ").map(event).collect()),
             "reply" => reply(rest),
             "checkpoint" => checkpoint(rest),
+            "endpoint" => endpoint(rest),
+            "report" => {
+                let (run, steps) = rest.split_once(' ').unwrap_or((rest, ""));
+                Self::Report {
+                    run: number(run),
+                    steps: ops(steps),
+                }
+            }
             "announce" => Self::Announce(number(rest)),
             "signal" => {
                 let (name, data) = rest.split_once(' ').unwrap_or((rest, "null"));
@@ -353,6 +374,25 @@ fn checkpoint(rest: &str) -> Command {
     }
 }
 
+fn endpoint(rest: &str) -> Command {
+    let (path, mut rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let mut options = Vec::new();
+    while let Some((key, after)) = rest.split_once('=') {
+        // Ops begin without a key.
+        if key.contains(' ') {
+            break;
+        }
+        let (value, left) = after.split_once(' ').unwrap_or((after, ""));
+        options.push((key.to_owned(), value.to_owned()));
+        rest = left;
+    }
+    Command::Endpoint {
+        path: path.to_owned(),
+        options,
+        steps: ops(rest),
+    }
+}
+
 fn ops(text: &str) -> Vec<ReportedOp> {
     text.split(" | ")
         .map(str::trim)
@@ -414,8 +454,12 @@ fn op(text: &str) -> Vec<ReportedOp> {
         .into_iter()
         .map(|step| ReportedOp {
             op: opcode,
-            step: StepId::parse(&step),
-            title: step,
+            step: step_id(&step),
+            title: if step == "@handler" {
+                String::new()
+            } else {
+                step
+            },
             value: value.clone(),
             error: error.clone(),
             ask: ask.clone(),
@@ -424,6 +468,14 @@ fn op(text: &str) -> Vec<ReportedOp> {
             started_at: None,
         })
         .collect()
+}
+
+/// An endpoint's handler itself reports under a step of its own, without a name.
+fn step_id(step: &str) -> StepId {
+    match step {
+        "@handler" => StepId::of("complete", 0),
+        step => StepId::parse(step),
+    }
 }
 
 fn wait_for_event(text: &str) -> Ask {

@@ -131,6 +131,13 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
         }
         Answer::Checkpointed(Ok(())) => Some("checkpoint accepted".to_owned()),
         Answer::Checkpointed(Err(error)) => Some(format!("checkpoint refused: {error}")),
+        Answer::EndpointStarted(Ok(started)) => {
+            let refused = started.steps.err();
+            refused.map(|error| format!("its steps are refused: {error}"))
+        }
+        Answer::EndpointStarted(Err(error)) => Some(format!("not started: {error}")),
+        Answer::EndpointReported(Ok(())) => None,
+        Answer::EndpointReported(Err(error)) => Some(format!("report refused: {error}")),
         Answer::Cancelled(Ok(())) => None,
         Answer::Cancelled(Err(error)) => Some(format!("not cancelled: {error}")),
         Answer::Signalled(None) => Some("nobody waits for the signal".to_owned()),
@@ -373,6 +380,9 @@ fn tell_data(body: &SharedJson) -> String {
 
 fn tell_call(world: &World, number: usize, call: &Call) -> String {
     let mut text = format!("call {number}: {}", run(world, call.run));
+    if call.endpoint {
+        text.push_str(", its request again");
+    }
     if let Some(step) = &call.target {
         text.push_str(&format!(", only {step}"));
     }

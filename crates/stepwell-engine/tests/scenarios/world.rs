@@ -4,13 +4,17 @@ use crate::command::{Command, EventSpec, Generation, Outcome};
 use crate::trace;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
+use stepwell_engine::function::Function;
 use stepwell_engine::{
-    Announcement, AppRow, AppSync, Backoff, Call, CatchUp, Config, Decision, DeliveryRow, Engine,
-    Fetch, FetchFailure, IdSource, Input, KeptStep, LookBack, NewEvent, Repetition,
-    ReportedOutcome, ReportedReply, RunStatus, Snapshot, StepRow, Timestamp, function,
-    invocation_event,
+    Announcement, AppRow, AppSync, Backoff, Call, CatchUp, Config, Decision, DeliveryRow,
+    EndpointStart, Engine, Fetch, FetchFailure, IdSource, Input, KeptStep, LookBack, NewEvent,
+    Repetition, ReportedOp, ReportedOutcome, ReportedReply, RunStatus, Snapshot, StepRow,
+    Timestamp, function, invocation_event,
 };
-use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::endpoint::SHARED_SLUG;
+use stepwell_protocol::event::{
+    FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, HTTP_REQUEST,
+};
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::Failure;
 use stepwell_protocol::{
@@ -125,6 +129,15 @@ impl World {
                     steps,
                 })
             }
+            Command::Endpoint {
+                path,
+                options,
+                steps,
+            } => self.endpoint(&path, &options, steps),
+            Command::Report { run, steps } => {
+                let run = self.runs[run - 1];
+                self.handle(Input::EndpointReported { run, steps })
+            }
             Command::Announce(number) => self.announce(self.announcements[number - 1]),
             Command::Signal { name, data } => {
                 let signal = name;
@@ -196,7 +209,9 @@ impl World {
             Command::Reply { call, .. } | Command::Checkpoint { call, .. } => {
                 ("call", *call, self.calls.len())
             }
-            Command::Cancel(run) | Command::Standing(run) => ("run", *run, self.runs.len()),
+            Command::Cancel(run) | Command::Standing(run) | Command::Report { run, .. } => {
+                ("run", *run, self.runs.len())
+            }
             Command::Announce(number) => ("announcement", *number, self.announcements.len()),
             Command::Fetched { fetch, .. } => ("request", *fetch, self.fetches.len()),
             Command::LookedBack { look, .. } => ("question", *look, self.looks.len()),
@@ -256,6 +271,56 @@ impl World {
                 synced_at: Timestamp::default(),
             },
             functions,
+        })))
+    }
+
+    /// An app reports a run of an endpoint for the first time.
+    fn endpoint(
+        &mut self,
+        path: &str,
+        options: &[(String, String)],
+        steps: Vec<ReportedOp>,
+    ) -> Vec<String> {
+        let (mut domain, mut slug) = ("http://api.test".to_owned(), format!("GET {path}"));
+        let (mut retries, mut version) = (3, 2);
+        let mut run = self.ids.run_id(self.now);
+        for (key, value) in options {
+            match &**key {
+                "domain" => domain.clone_from(value),
+                "fn" => slug.clone_from(value),
+                "retries" => retries = value.parse().expect("retries=number"),
+                "version" => version = value.parse().expect("version=number"),
+                "again" => run = self.runs[value.parse::<usize>().expect("again=run") - 1],
+                _ => panic!("an endpoint has no '{key}'"),
+            }
+        }
+        let function = Function::of_endpoint(&domain, &slug, Some(retries));
+        let function = function.expect("the domain is a URL");
+        let shared = FunctionId::of(function.app, SHARED_SLUG);
+        self.slugs.insert(function.id, slug);
+        self.slugs.insert(shared, SHARED_SLUG.to_owned());
+        let event = self.event(EventSpec {
+            name: HTTP_REQUEST.to_owned(),
+            id: None,
+            data: json!({"path": path}).to_string(),
+            later_ms: 0,
+            once: true,
+        });
+        self.handle(Input::EndpointStarted(Box::new(EndpointStart {
+            run,
+            app: AppRow {
+                id: function.app,
+                name: domain.clone(),
+                url: domain,
+                sdk: "test".to_owned(),
+                framework: String::new(),
+                checksum: String::new(),
+                synced_at: Timestamp::default(),
+            },
+            function,
+            event,
+            request_version: version,
+            steps,
         })))
     }
 

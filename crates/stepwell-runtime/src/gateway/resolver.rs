@@ -15,7 +15,7 @@ pub(super) type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketA
     "'{host}' is {kind}, and requests to private addresses are refused; start the server with \
      --allow-private-addresses to make them"
 )]
-pub(super) struct Refused {
+pub(crate) struct Refused {
     /// The host as the URL says it.
     pub(super) host: String,
     /// What its address is.

@@ -14,7 +14,7 @@ use http::Response as Answer;
 use serde_json::{Value, json};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use stepwell_protocol::StepId;
 use stepwell_protocol::op::{Op, Opcode};
 use tokio::net::TcpListener;

@@ -1,10 +1,12 @@
 //! Calls over HTTP.
 
 use super::{CallError, Invocation, Invoker};
+use crate::gateway::{Guard, PrivateAddresses, Refused};
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -31,6 +33,9 @@ pub struct HttpOptions {
     /// Idle connections kept for each app, for half a minute. As many as there may be calls in flight: fewer make a
     /// burst open and close connections all the time.
     pub idle_max: usize,
+    /// Whether durable endpoints may be at private addresses. Where an endpoint is comes with a request, from its Host
+    /// header perhaps, and not from a registration.
+    pub private_addresses: PrivateAddresses,
 }
 
 impl Default for HttpOptions {
@@ -40,6 +45,7 @@ impl Default for HttpOptions {
             timeout: Duration::from_secs(2 * 60 * 60),
             connect_timeout: Duration::from_secs(10),
             idle_max: 1_000,
+            private_addresses: PrivateAddresses::Refuse,
         }
     }
 }
@@ -49,6 +55,9 @@ impl Default for HttpOptions {
 pub struct HttpInvoker {
     client: Client,
     signing_key: Option<Arc<SigningKey>>,
+    /// For durable endpoints, which it keeps from addresses that they may not be at.
+    pub(super) endpoints: Client,
+    pub(super) guard: Guard,
 }
 
 impl HttpInvoker {
@@ -60,48 +69,109 @@ impl HttpInvoker {
         let tls = rustls::crypto::ring::default_provider();
         // Another part of the program may have chosen a provider already; that one is as good.
         drop(tls.install_default());
-        let client = Client::builder()
-            .timeout(options.timeout)
-            .connect_timeout(options.connect_timeout)
-            .pool_max_idle_per_host(options.idle_max)
-            .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let builder = || {
+            Client::builder()
+                .timeout(options.timeout)
+                .connect_timeout(options.connect_timeout)
+                .pool_max_idle_per_host(options.idle_max)
+                .pool_idle_timeout(IDLE)
+                .tcp_nodelay(true)
+                .redirect(reqwest::redirect::Policy::none())
+        };
+        let client = builder().build()?;
+        let guard = Guard::of(options.private_addresses);
+        let endpoints = if guard.lets_all_through() {
+            client.clone()
+        } else {
+            guard.watch(builder()).build()?
+        };
         Ok(Self {
             client,
             signing_key: options.signing_key.map(Arc::new),
+            endpoints,
+            guard,
         })
+    }
+
+    /// The same with another guard.
+    #[cfg(test)]
+    pub(super) fn guarded_by(self, guard: Guard) -> Self {
+        let client = guard
+            .watch(Client::builder().redirect(reqwest::redirect::Policy::none()))
+            .build();
+        Self {
+            endpoints: client.expect("the client can be set up"),
+            guard,
+            ..self
+        }
+    }
+
+    /// The signature of a body now. Without a key there is none, but an SDK that does not verify it still looks for the
+    /// header.
+    pub(super) fn signature(&self, body: &[u8]) -> String {
+        let now_s = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        match &self.signing_key {
+            Some(key) => key.sign(body, now_s),
+            None => format!("t={now_s}&s="),
+        }
     }
 
     async fn post(self, invocation: Invocation) -> Result<RawReply, CallError> {
         let mut body = invocation.request.to_json();
         let mut call_headers = headers_of(&invocation);
-        if let Some(key) = &self.signing_key {
+        if self.signing_key.is_some() {
             // What is signed is what is sent: receivers verify the bytes they got.
             body =
                 canonical_json(&body).map_err(|error| CallError::Unreachable(error.to_string()))?;
-            let now_s = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_secs();
             insert(
                 &mut call_headers,
                 headers::SIGNATURE,
-                &key.sign(&body, now_s),
+                &self.signature(&body),
             );
         }
-        let body = bytes::Bytes::from(body);
-        let mut url = call_url(&invocation)?;
+        let exchange = Exchange {
+            method: Method::POST,
+            url: call_url(&invocation)?,
+            headers: call_headers,
+            body: body.into(),
+        };
+        let anywhere = Guard::of(PrivateAddresses::Allow);
+        exchange.perform(&self.client, anywhere).await
+    }
+}
+
+/// A request to an app, and where the app sends it on to.
+pub(super) struct Exchange {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Exchange {
+    /// Sends the request with a client that the guard watches, and follows redirects with all of it.
+    pub(super) async fn perform(
+        self,
+        client: &Client,
+        guard: Guard,
+    ) -> Result<RawReply, CallError> {
+        let mut url = self.url;
+        let carries = !self.body.is_empty()
+            || [Method::POST, Method::PUT, Method::PATCH].contains(&self.method);
         for _ in 0..=REDIRECTS_MAX {
-            let sent = self
-                .client
-                .post(url.clone())
-                .headers(call_headers.clone())
-                .body(body.clone())
-                .send()
-                .await;
-            let response = sent.map_err(|error| CallError::Unreachable(describe(&error)))?;
+            guard
+                .check(&url)
+                .map_err(|refused| CallError::Impossible(refused.to_string()))?;
+            let mut request = client
+                .request(self.method.clone(), url.clone())
+                .headers(self.headers.clone());
+            if carries {
+                request = request.body(self.body.clone());
+            }
+            let response = request.send().await.map_err(|error| failure(&error))?;
             match redirect_target(&response, &url) {
                 Some(target) => url = target,
                 None => return read(response).await,
@@ -113,9 +183,27 @@ impl HttpInvoker {
     }
 }
 
+/// What a request that got no answer means.
+fn failure(error: &reqwest::Error) -> CallError {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(refused) = inner.downcast_ref::<Refused>() {
+            return CallError::Impossible(refused.to_string());
+        }
+        source = inner.source();
+    }
+    CallError::Unreachable(describe(error))
+}
+
 impl Invoker for HttpInvoker {
     fn call(&self, invocation: Invocation) -> BoxFuture<'static, Result<RawReply, CallError>> {
-        Box::pin(self.clone().post(invocation))
+        let invoker = self.clone();
+        Box::pin(async move {
+            match invocation.endpoint.clone() {
+                Some(event) => invoker.re_enter(&invocation, event.get()).await,
+                None => invoker.post(invocation).await,
+            }
+        })
     }
 }
 
@@ -159,7 +247,7 @@ fn headers_of(invocation: &Invocation) -> HeaderMap {
 }
 
 /// Adds a header, unless its value cannot be one: a step id is whatever the SDK chose.
-fn insert(call_headers: &mut HeaderMap, name: &'static str, value: &str) {
+pub(super) fn insert(call_headers: &mut HeaderMap, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         call_headers.insert(HeaderName::from_static(name), value);
     }

@@ -4,6 +4,7 @@
 mod access;
 mod app;
 mod bad_apps;
+mod endpoints;
 mod events_api;
 mod good_apps;
 mod outage;

@@ -209,12 +209,20 @@ impl<'a> Tree<'a> {
             .map(|call| call.since);
         let op = match &item.kind {
             ItemKind::Announce => return None,
-            ItemKind::Start | ItemKind::Discovery(_) | ItemKind::Step(_) => StepOp::Run,
+            ItemKind::Start | ItemKind::Discovery(_) | ItemKind::Step(_) | ItemKind::Endpoint => {
+                StepOp::Run
+            }
             ItemKind::Gateway(_) => StepOp::Gateway,
             ItemKind::Sleep(_) => StepOp::Sleep,
             ItemKind::WaitForEvent(_) => StepOp::WaitForEvent,
             ItemKind::WaitForSignal(_) => StepOp::WaitForSignal,
             ItemKind::Invoke(_) => StepOp::Invoke,
+        };
+        let last_step = self.history.steps.last().map(|step| step.ended_at);
+        let since = match item.kind {
+            // The app executes the function, and has told of its steps so far.
+            ItemKind::Endpoint => last_step.or(self.history.run.started_at),
+            _ => since,
         };
         let begun = since.is_some() || open.is_some() || item.failures_of.is_some();
         if op.is_attempted() && !begun {
