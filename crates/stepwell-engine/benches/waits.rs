@@ -105,6 +105,7 @@ fn engine_with(waits: u64) -> (Engine, IdSource) {
             error: None,
             ask: Ask::Event(Box::new(wait)),
             race: false,
+            kind: None,
             started_at: None,
         };
         let answer = Input::CallReturned {

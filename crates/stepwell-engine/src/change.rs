@@ -22,7 +22,7 @@ pub enum Change {
     RunEnd(RunEnd),
     /// Insert a step's result.
     StepPut(Box<StepRow>),
-    /// Record a failed attempt.
+    /// Record an attempt that failed or was cut short.
     AttemptPut(Box<AttemptRow>),
     /// Insert or replace a queue item.
     ItemPut(Box<ItemRow>),
@@ -179,6 +179,19 @@ pub struct RunEnd {
     pub output: Option<SharedJson>,
     /// Why it ended when its function did not end it.
     pub cause: Option<Cause>,
+    /// The call whose answer ended it, if one did.
+    pub last_call: Option<LastCall>,
+}
+
+/// The call whose answer ended a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastCall {
+    /// The queue item.
+    pub item: ItemId,
+    /// When it was due.
+    pub queued_at: Timestamp,
+    /// When it began.
+    pub started_at: Timestamp,
 }
 
 /// A step's result.
@@ -208,9 +221,11 @@ pub struct StepRow {
     pub ended_at: Timestamp,
     /// What else there is to say of it, in JSON: [`crate::StepDetail`].
     pub detail: Option<String>,
+    /// The queue item whose failed attempts led to it; nothing when none failed.
+    pub failures_of: Option<ItemId>,
 }
 
-/// A failed attempt of a step or of the function.
+/// An attempt of a step or of the function that failed, or that the run's end cut short.
 #[derive(Debug, Clone)]
 pub struct AttemptRow {
     /// The run.
@@ -223,14 +238,20 @@ pub struct AttemptRow {
     pub step: Option<StepId>,
     /// The step's name for people.
     pub name: String,
-    /// The error, in JSON.
-    pub error: String,
-    /// When the attempt began.
+    /// The error, in JSON; nothing when the run's end cut it short.
+    pub error: Option<String>,
+    /// When the attempt was due.
+    pub queued_at: Timestamp,
+    /// When it began.
     pub started_at: Timestamp,
-    /// When it failed.
+    /// When it failed, or was cut short.
     pub ended_at: Timestamp,
     /// When the next one is due; nothing when there is none.
     pub retry_at: Option<Timestamp>,
+    /// The op of a step that was cut short.
+    pub op: Option<&'static str>,
+    /// What else there is to say of such a step, in JSON: [`crate::StepDetail`].
+    pub detail: Option<String>,
 }
 
 /// A throttle's state.

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::input::Ask;
 use crate::item::ItemState;
 use crate::lifecycle::{Recorded, StepEnd};
-use crate::{Change, CheckpointedStep, ItemId, Timestamp};
+use crate::{Change, CheckpointedStep, ItemId, StepDetail, Timestamp};
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::{RunId, limits};
 
@@ -95,6 +95,12 @@ impl Engine {
                 }
                 _ => {}
             }
+            let started_at = step
+                .started_at
+                .unwrap_or(since)
+                .clamp(since, now.max(since));
+            // What follows a step that was recorded has failed no more: see below.
+            let retried = self.items[&item].row.attempt > 0 && !progress;
             let end = StepEnd {
                 step: step.step,
                 op: step.op.as_str(),
@@ -102,9 +108,10 @@ impl Engine {
                 value: step.value.unwrap_or_else(crate::reply::no_data),
                 failed: false,
                 attempt,
-                queued_at: step.started_at.unwrap_or(since),
-                started_at: step.started_at.unwrap_or(since),
-                detail: None,
+                queued_at: started_at,
+                started_at,
+                detail: StepDetail::of_run(step.kind).map(|detail| detail.encode()),
+                failures_of: retried.then_some(item),
             };
             match self.record_step(run, end, now, out) {
                 Recorded::First => progress = true,

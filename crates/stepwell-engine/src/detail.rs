@@ -9,6 +9,11 @@ use stepwell_protocol::{EventId, RunId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum StepDetail {
+    /// A step that ran and is not a plain one.
+    Run {
+        /// Its kind, e.g. `step.sendEvent`.
+        kind: String,
+    },
     /// A sleep.
     Sleep {
         /// When it was to end.
@@ -65,6 +70,11 @@ impl StepDetail {
             until_ms: due.ms(),
             found,
         }
+    }
+
+    /// What there is to say of a step that ran: nothing, unless the SDK says of what kind it is.
+    pub(crate) fn of_run(kind: Option<String>) -> Option<Self> {
+        kind.map(|kind| Self::Run { kind })
     }
 
     /// What there is to say of a step that has waited for nothing until its time came, or still waits.

@@ -298,6 +298,8 @@ impl Engine {
             run: id,
             kind: ItemKind::Discovery(None),
             attempt: 0,
+            failures_of: None,
+            queued_at: since,
             since,
             // Whatever has ended by now is news to the first call.
             steps_ended: 0,
@@ -305,7 +307,7 @@ impl Engine {
             no_retry: false,
         };
         let Some(at) = steps.iter().position(is_of_the_handler) else {
-            self.ops_reported(&returned, steps, now, ids, out);
+            self.ops_reported(&mut returned, steps, now, ids, out);
             return Ok(());
         };
         let failed = steps.remove(at);
@@ -388,6 +390,7 @@ impl Engine {
                 queued_at: started_at,
                 started_at,
                 detail: None,
+                failures_of: None,
             };
             match self.record_step(id, end, now, out) {
                 Recorded::First | Recorded::Repeated => {}

@@ -176,6 +176,8 @@ pub struct ReportedOp {
     pub ask: Ask,
     /// Whether one ended step of a parallel group is enough to go on.
     pub race: bool,
+    /// The kind of a step that ran, e.g. `step.sendEvent`; nothing for a plain one.
+    pub kind: Option<String>,
     /// When the SDK says the step began.
     pub started_at: Option<Timestamp>,
 }

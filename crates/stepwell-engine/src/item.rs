@@ -1,7 +1,7 @@
 //! Queue items: the work that a run waits for.
 
-use crate::Timestamp;
 use crate::waits::WaitFor;
+use crate::{AttemptRow, LastCall, RunStatus, StepDetail, Timestamp};
 use std::fmt;
 use std::sync::Arc;
 use stepwell_protocol::{RunId, StepId};
@@ -114,6 +114,14 @@ impl ItemKind {
         }
     }
 
+    /// The step that the item runs or waits for; nothing when it is still to be found out.
+    pub(crate) fn own_step(&self) -> Option<&StepId> {
+        match self {
+            Self::Discovery(_) => None,
+            other => other.step(),
+        }
+    }
+
     /// Whether its time ends the step by itself, without a call or a request.
     pub(crate) fn ends_by_itself(&self) -> bool {
         matches!(
@@ -156,6 +164,8 @@ pub struct ItemRow {
     pub title: Option<Arc<str>>,
     /// What a waiting item waits for besides its time.
     pub wait: Option<Box<WaitFor>>,
+    /// The item whose call asked for this one, if that had failed before.
+    pub failures_of: Option<ItemId>,
 }
 
 impl ItemRow {
@@ -170,6 +180,7 @@ impl ItemRow {
             race: false,
             title: None,
             wait: None,
+            failures_of: None,
         }
     }
 }
@@ -179,6 +190,46 @@ impl ItemRow {
 pub(crate) struct Item {
     pub(crate) row: ItemRow,
     pub(crate) state: ItemState,
+}
+
+impl Item {
+    /// What the end of its run cuts short here, if something has begun: a wait, a call, or the retry of a failed one.
+    pub(crate) fn cut_short(
+        &self,
+        status: RunStatus,
+        last_call: Option<LastCall>,
+        now: Timestamp,
+    ) -> Option<AttemptRow> {
+        let row = &self.row;
+        if last_call.is_some_and(|call| call.item == row.id) {
+            return None;
+        }
+        let started_at = match self.state {
+            // Unknown which call it was that ended the run: perhaps this one.
+            ItemState::InFlight { .. } if status == RunStatus::Failed && last_call.is_none() => {
+                return None;
+            }
+            ItemState::InFlight { since, .. } => since,
+            _ if row.kind.ends_by_itself() => row.id.made_at().min(now),
+            _ if row.attempt > 0 => now,
+            _ => return None,
+        };
+        let step = row.kind.own_step();
+        Some(AttemptRow {
+            run: row.run,
+            item: row.id,
+            attempt: row.attempt,
+            step: step.cloned(),
+            name: row.title.as_deref().unwrap_or("").to_owned(),
+            error: None,
+            queued_at: row.due.min(started_at),
+            started_at,
+            ended_at: now,
+            retry_at: None,
+            op: step.map(|_| row.kind.op()),
+            detail: StepDetail::of_item(row).map(|detail| detail.encode()),
+        })
+    }
 }
 
 /// Where an item is.

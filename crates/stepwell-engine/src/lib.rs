@@ -50,8 +50,8 @@ mod windows;
 
 pub use change::{
     AppRow, AttemptRow, BatchEventRow, BatchRow, Change, DebounceRow, DeferRow, DeliveryRow,
-    EventRow, FunctionRow, KeyRow, RunEnd, RunProgress, RunRow, ScheduleRow, StepInputRow, StepRow,
-    ThrottleRow, VerdictRow,
+    EventRow, FunctionRow, KeyRow, LastCall, RunEnd, RunProgress, RunRow, ScheduleRow,
+    StepInputRow, StepRow, ThrottleRow, VerdictRow,
 };
 pub use checkpoint::CheckpointError;
 pub use decision::{Answer, Decision};
@@ -72,7 +72,7 @@ pub use origin::{Origin, ReplyTo};
 pub use retry::Backoff;
 pub use run::CancelError;
 pub use snapshot::Snapshot;
-pub use standing::Standing;
+pub use standing::{Standing, UnderWay};
 pub use status::{Cause, IllegalTransition, RunStatus};
 pub use ticking::CatchUp;
 pub use timestamp::Timestamp;

@@ -8,8 +8,8 @@ use crate::queue::{Hurdles, LaneKey, Limits, Next};
 use crate::run::{CancelError, Run};
 use crate::waits::WaitFor;
 use crate::{
-    Announcement, Call, Cause, Change, DeferStatus, Effect, ItemId, ItemKind, ItemRow, RunEnd,
-    RunStatus, StepRow, Timestamp,
+    Announcement, Call, Cause, Change, DeferStatus, Effect, ItemId, ItemKind, ItemRow, LastCall,
+    RunEnd, RunStatus, StepRow, Timestamp,
 };
 use std::sync::Arc;
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
@@ -26,6 +26,27 @@ pub(crate) struct StepEnd {
     pub(crate) queued_at: Timestamp,
     pub(crate) started_at: Timestamp,
     pub(crate) detail: Option<String>,
+    pub(crate) failures_of: Option<ItemId>,
+}
+
+/// How a run ends.
+pub(crate) struct Ending {
+    pub(crate) status: RunStatus,
+    pub(crate) output: Option<SharedJson>,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) last_call: Option<LastCall>,
+}
+
+impl Ending {
+    /// An end in this status, without more to it.
+    pub(crate) fn of(status: RunStatus) -> Self {
+        Self {
+            status,
+            output: None,
+            cause: None,
+            last_call: None,
+        }
+    }
 }
 
 /// What became of recording a step's result.
@@ -334,6 +355,7 @@ impl Engine {
             started_at: end.started_at,
             ended_at: now,
             detail: end.detail,
+            failures_of: end.failures_of,
         })));
         Recorded::First
     }
@@ -402,8 +424,7 @@ impl Engine {
         self.end_run_for(id, status, output, None, now, out);
     }
 
-    /// Ends a run: its items go, its places are free, its status and output become visible together, and whoever waits
-    /// for its end is told.
+    /// Ends a run that no call has ended.
     pub(crate) fn end_run_for(
         &mut self,
         id: RunId,
@@ -413,12 +434,32 @@ impl Engine {
         now: Timestamp,
         out: &mut Decision,
     ) {
+        let end = Ending {
+            output,
+            cause,
+            ..Ending::of(status)
+        };
+        self.end(id, end, now, out);
+    }
+
+    /// Ends a run: its items go, its places are free, its status and output become visible together, and whoever waits
+    /// for its end is told.
+    pub(crate) fn end(&mut self, id: RunId, end: Ending, now: Timestamp, out: &mut Decision) {
+        let Ending {
+            status,
+            output,
+            cause,
+            last_call,
+        } = end;
         for item in self.runs[&id].items.clone() {
             if status == RunStatus::Cancelled
                 && let ItemState::InFlight { generation, .. } = self.items[&item].state
             {
                 out.effects.push(Effect::GiveUp { item, generation });
             }
+            let cut = self.items[&item].cut_short(status, last_call, now);
+            out.changes
+                .extend(cut.map(|row| Change::AttemptPut(Box::new(row))));
             self.remove_item(item, out);
         }
         let run = self.runs.remove(&id).expect("only unfinished runs end");
@@ -447,6 +488,7 @@ impl Engine {
             ended_at: now,
             output,
             cause,
+            last_call,
         }));
         let heard = |name| self.triggers.any(name) || self.waits.any(name);
         let announced = run.announces

@@ -9,6 +9,7 @@ pub(crate) mod wait_for_signal;
 
 use crate::decision::Decision;
 use crate::engine::Engine;
+use crate::item::ItemState;
 use crate::lifecycle::{Recorded, StepEnd};
 use crate::waits::WaitFor;
 use crate::{ItemId, ItemKind, ItemRow, StepDetail, Timestamp};
@@ -18,6 +19,8 @@ use stepwell_protocol::{RunId, SharedJson, limits, span};
 /// An op that asks for something.
 pub(crate) struct Asked<'a> {
     pub(crate) run: RunId,
+    /// The item whose call asks, if that has failed before.
+    pub(crate) failures_of: Option<ItemId>,
     pub(crate) title: &'a str,
     pub(crate) race: bool,
     pub(crate) now: Timestamp,
@@ -63,6 +66,7 @@ impl Engine {
             race: asked.race,
             title: (!asked.title.is_empty()).then(|| Arc::from(asked.title)),
             wait: wait.map(Box::new),
+            failures_of: asked.failures_of,
             ..ItemRow::new(self.next_item_id(asked.now), asked.run, kind, due)
         };
         let id = row.id;
@@ -103,8 +107,12 @@ impl Engine {
             failed,
             attempt: row.attempt,
             queued_at: id.made_at(),
-            started_at: id.made_at(),
+            started_at: match self.items[&id].state {
+                ItemState::InFlight { since, .. } => since,
+                _ => id.made_at(),
+            },
             detail: detail.map(|detail| detail.encode()),
+            failures_of: row.failures_of,
         };
         match self.record_step(run, end, now, out) {
             Recorded::First | Recorded::Repeated => {}

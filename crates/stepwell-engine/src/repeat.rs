@@ -69,6 +69,7 @@ impl Engine {
                 queued_at: now,
                 started_at: now,
                 detail: None,
+                failures_of: None,
             };
             if !self.record_step_or_fail(run, end, now, out) {
                 return Some(run);

@@ -5,11 +5,11 @@ use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::input::Ask;
 use crate::item::ItemState;
-use crate::lifecycle::{Recorded, StepEnd};
+use crate::lifecycle::{Ending, Recorded, StepEnd};
 use crate::ops::Asked;
 use crate::{
-    AttemptRow, Change, IdSource, ItemId, ItemKind, NewEvent, ReportedOp, ReportedOutcome,
-    ReportedReply, RunStatus, Timestamp,
+    AttemptRow, Change, IdSource, ItemId, ItemKind, LastCall, NewEvent, ReportedOp,
+    ReportedOutcome, ReportedReply, RunStatus, StepDetail, Timestamp,
 };
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::{Failure, RetryAfter};
@@ -24,11 +24,25 @@ pub(crate) struct Returned {
     pub(crate) run: RunId,
     pub(crate) kind: ItemKind,
     pub(crate) attempt: u32,
+    /// The item, if calls of it have failed before and nothing that the answer reports has been told so yet.
+    pub(crate) failures_of: Option<ItemId>,
+    /// When it was due.
+    pub(crate) queued_at: Timestamp,
     pub(crate) since: Timestamp,
     /// Steps whose values the call carried.
     pub(crate) steps_ended: usize,
     pub(crate) retry_after: Option<RetryAfter>,
     pub(crate) no_retry: bool,
+}
+
+impl Returned {
+    fn last_call(&self) -> LastCall {
+        LastCall {
+            item: self.item,
+            queued_at: self.queued_at,
+            started_at: self.since,
+        }
+    }
 }
 
 /// How the ops of one answer are dealt with when an op ends the run or the attempt early.
@@ -71,11 +85,13 @@ impl Engine {
             return;
         };
         let (run, attempt) = (item.row.run, item.row.attempt);
-        let returned = Returned {
+        let mut returned = Returned {
             item: item_id,
             run,
             kind: item.row.kind.clone(),
             attempt,
+            failures_of: (attempt > 0).then_some(item_id),
+            queued_at: item.row.due,
             since,
             steps_ended,
             retry_after: reply.retry_after,
@@ -87,12 +103,12 @@ impl Engine {
                 self.requeue(&returned, attempt, now.after_ms(NOT_MADE_MS), now, out)
             }
             ReportedOutcome::Returned(output) => {
-                self.end_run(run, RunStatus::Completed, Some(output), now, out)
+                self.end_returned(&returned, RunStatus::Completed, output, now, out);
             }
             ReportedOutcome::Failed(failure) => {
                 self.attempt_failed(&returned, failure, now, ids, out)
             }
-            ReportedOutcome::Ops(ops) => self.ops_reported(&returned, ops, now, ids, out),
+            ReportedOutcome::Ops(ops) => self.ops_reported(&mut returned, ops, now, ids, out),
         }
     }
 
@@ -137,14 +153,25 @@ impl Engine {
             self.requeue(returned, returned.attempt + 1, due, now, out);
         } else {
             record_attempt(returned, None, String::new(), error, None, now, out);
-            self.end_run(
-                returned.run,
-                RunStatus::Failed,
-                Some(failure.output),
-                now,
-                out,
-            );
+            self.end_returned(returned, RunStatus::Failed, failure.output, now, out);
         }
+    }
+
+    /// Ends the run by the answer of its call.
+    fn end_returned(
+        &mut self,
+        returned: &Returned,
+        status: RunStatus,
+        output: SharedJson,
+        now: Timestamp,
+        out: &mut Decision,
+    ) {
+        let end = Ending {
+            output: Some(output),
+            last_call: Some(returned.last_call()),
+            ..Ending::of(status)
+        };
+        self.end(returned.run, end, now, out);
     }
 
     fn requeue(
@@ -168,7 +195,7 @@ impl Engine {
 
     pub(crate) fn ops_reported(
         &mut self,
-        returned: &Returned,
+        returned: &mut Returned,
         ops: Vec<ReportedOp>,
         now: Timestamp,
         ids: &mut IdSource,
@@ -290,7 +317,7 @@ impl Engine {
 
     fn apply_ops(
         &mut self,
-        returned: &Returned,
+        returned: &mut Returned,
         ops: Vec<ReportedOp>,
         now: Timestamp,
         ids: &mut IdSource,
@@ -312,7 +339,7 @@ impl Engine {
                 Opcode::None => {}
                 Opcode::DiscoveryRequest => (ended, asked) = (true, true),
                 Opcode::RunComplete | Opcode::SyncRunComplete => result = Some(result_of(op)),
-                Opcode::StepPlanned => self.plan_step(run, op, now, out),
+                Opcode::StepPlanned => self.plan_step(returned, op, now, out),
                 Opcode::StepError if self.may_retry(returned) => retry = Some(op),
                 Opcode::StepRun | Opcode::Step | Opcode::StepError | Opcode::StepFailed => {
                     cause = Some(op.step.clone());
@@ -339,7 +366,7 @@ impl Engine {
                 | Opcode::Gateway => {
                     let step = op.step.clone();
                     let had = self.runs[&run].steps.contains(&step);
-                    invocations.extend(self.grant(run, op, now, ids, out));
+                    invocations.extend(self.grant(returned, op, now, ids, out));
                     // What takes no time is recorded at once, which may be one step too many.
                     let Some(standing) = self.runs.get(&run) else {
                         return Verdict::Ended;
@@ -362,7 +389,7 @@ impl Engine {
             (ended, asked) = (true, true);
         }
         if let Some(output) = result {
-            self.end_run(run, RunStatus::Completed, Some(output), now, out);
+            self.end_returned(returned, RunStatus::Completed, output, now, out);
             return Verdict::Ended;
         }
         if let Some(op) = retry {
@@ -396,13 +423,15 @@ impl Engine {
 
     fn end_step(
         &mut self,
-        returned: &Returned,
+        returned: &mut Returned,
         op: ReportedOp,
         now: Timestamp,
         out: &mut Decision,
     ) -> Recorded {
         let failed = matches!(op.op, Opcode::StepError | Opcode::StepFailed);
+        // By the app's clock, which may differ: never before the call, nor after its answer.
         let started_at = op.started_at.unwrap_or(returned.since);
+        let started_at = started_at.clamp(returned.since, now.max(returned.since));
         let value = if failed {
             let error = error_json(op.error);
             record_attempt(
@@ -419,6 +448,8 @@ impl Engine {
         } else {
             op.value.unwrap_or_else(no_data)
         };
+        // A step with an item of its own finds that item's failures by itself.
+        let asked_after = self.items[&returned.item].row.failures_of;
         let end = StepEnd {
             step: op.step,
             op: op.op.as_str(),
@@ -426,19 +457,31 @@ impl Engine {
             value,
             failed,
             attempt: returned.attempt,
-            queued_at: returned.item.made_at().min(started_at),
+            queued_at: match returned.attempt {
+                0 => returned.queued_at.min(started_at),
+                _ => returned.item.made_at().min(started_at),
+            },
             started_at,
-            detail: None,
+            detail: StepDetail::of_run(op.kind).map(|detail| detail.encode()),
+            failures_of: asked_after.or(returned.failures_of.take()),
         };
         self.record_step(returned.run, end, now, out)
     }
 
     /// Queues a planned step, unless it has ended or is queued.
-    fn plan_step(&mut self, run: RunId, op: ReportedOp, now: Timestamp, out: &mut Decision) {
+    fn plan_step(
+        &mut self,
+        returned: &mut Returned,
+        op: ReportedOp,
+        now: Timestamp,
+        out: &mut Decision,
+    ) {
+        let run = returned.run;
         let kind = ItemKind::Step(op.step);
         if !self.has_item(run, &kind) {
             let asked = Asked {
                 run,
+                failures_of: returned.failures_of.take(),
                 title: &op.title,
                 race: op.race,
                 now,
@@ -450,7 +493,7 @@ impl Engine {
     /// Does what an op asks for, unless that is done or under way already. An invocation's event is still to come in.
     fn grant(
         &mut self,
-        run: RunId,
+        returned: &mut Returned,
         op: ReportedOp,
         now: Timestamp,
         ids: &mut IdSource,
@@ -464,8 +507,15 @@ impl Engine {
             race,
             ..
         } = op;
+        let run = returned.run;
+        let is_known = self.has_step(run, &step);
         let asked = Asked {
             run,
+            failures_of: match ask {
+                Ask::Defer(_) | Ask::AbortDefer(_) => None,
+                _ if is_known => None,
+                _ => returned.failures_of.take(),
+            },
             title: &title,
             race,
             now,
@@ -473,7 +523,7 @@ impl Engine {
         match ask {
             Ask::Defer(deferral) => self.add_defer(run, step, *deferral, out),
             Ask::AbortDefer(target) => self.abort_defer(run, &target, out),
-            _ if self.has_step(run, &step) => {}
+            _ if is_known => {}
             Ask::Nothing => {
                 let message =
                     format!("the op {opcode} of step '{title}' does not say what it asks for");
@@ -557,10 +607,13 @@ fn record_attempt(
         attempt: returned.attempt,
         step,
         name,
-        error,
+        error: Some(error),
+        queued_at: returned.queued_at,
         started_at: returned.since,
         ended_at: now,
         retry_at,
+        op: None,
+        detail: None,
     })));
 }
 

@@ -149,6 +149,7 @@ impl Engine {
             ended_at: now,
             output: None,
             cause: Some(cause),
+            last_call: None,
         }));
         let why = match cause {
             Cause::Singleton { run } => format!("run {run} has its place"),

@@ -3,8 +3,17 @@
 use crate::engine::Engine;
 use crate::item::ItemState;
 use crate::lifecycle::lane_key;
-use crate::{ItemKind, Timestamp};
+use crate::{ItemId, ItemKind, Timestamp};
 use stepwell_protocol::RunId;
+
+/// A call or a request that is in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnderWay {
+    /// The queue item.
+    pub item: ItemId,
+    /// When it began.
+    pub since: Timestamp,
+}
 
 /// What an unfinished run waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +38,20 @@ pub enum Standing {
 }
 
 impl Engine {
+    /// The calls and requests of a run that are in flight.
+    #[must_use]
+    pub fn under_way(&self, id: RunId) -> Vec<UnderWay> {
+        let items = self.runs.get(&id).map(|run| run.items.iter());
+        let items = items.into_iter().flatten();
+        let states = items.filter_map(|item| Some((*item, self.items.get(item)?.state)));
+        states
+            .filter_map(|(item, state)| match state {
+                ItemState::InFlight { since, .. } => Some(UnderWay { item, since }),
+                ItemState::Later | ItemState::Ready | ItemState::LookingBack => None,
+            })
+            .collect()
+    }
+
     /// What an unfinished run waits for; nothing when there is no such run. Of several things, what is nearest to a call.
     #[must_use]
     pub fn standing(&self, id: RunId) -> Option<Standing> {

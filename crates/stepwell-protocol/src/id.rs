@@ -75,6 +75,18 @@ impl RunId {
 }
 
 impl EventId {
+    /// The event that tells of a run's end; the same however often it is told.
+    #[must_use]
+    pub fn of_end(run: RunId, ended_ms: u64) -> Self {
+        let mut hasher = Sha1::new();
+        hasher.update(b"end of ");
+        hasher.update(run.to_bytes());
+        let hash = hasher.finalize();
+        let mut random = [0; 16];
+        random[6..].copy_from_slice(&hash[..10]);
+        Self(Ulid::from_parts(ended_ms, u128::from_be_bytes(random)))
+    }
+
     /// When the id was made, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn timestamp_ms(self) -> u64 {

@@ -255,6 +255,7 @@ fn fill(path: &Path) {
                     started_at: at,
                     ended_at: at,
                     detail: None,
+                    failures_of: None,
                 })));
             }
             changes.push(Change::RunEnd(RunEnd {
@@ -263,6 +264,7 @@ fn fill(path: &Path) {
                 ended_at: at,
                 output: Some(Arc::clone(&value)),
                 cause: None,
+                last_call: None,
             }));
         }
         store.writer.commit(&changes).expect("there is room");

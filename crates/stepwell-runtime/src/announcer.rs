@@ -31,8 +31,8 @@ pub(crate) fn events(
         run.output.as_ref(),
     );
     let ts_ms = i64::try_from(now.ms()).unwrap_or(i64::MAX);
-    let mut make = |name: &str, external_id: Option<String>| {
-        let id = event_id();
+    let finished = EventId::of_end(run.id, run.ended_at.unwrap_or(now).ms());
+    let make = |name: &str, id: EventId, external_id: Option<String>| {
         let external_id = external_id.unwrap_or_else(|| id.to_string());
         let event =
             AcceptedEvent::internal(name, external_id.clone(), ts_ms, SharedJson::clone(&data));
@@ -45,13 +45,19 @@ pub(crate) fn events(
             body: event.render(id),
         }
     };
-    let mut made = vec![make(FUNCTION_FINISHED, None)];
+    let mut made = vec![make(FUNCTION_FINISHED, finished, None)];
     // These take the run's id, so that whoever hears one twice can tell.
     match announcement.status {
-        RunStatus::Failed => made.push(make(FUNCTION_FAILED, Some(announcement.run.to_string()))),
-        RunStatus::Cancelled => {
-            made.push(make(FUNCTION_CANCELLED, Some(announcement.run.to_string())))
-        }
+        RunStatus::Failed => made.push(make(
+            FUNCTION_FAILED,
+            event_id(),
+            Some(announcement.run.to_string()),
+        )),
+        RunStatus::Cancelled => made.push(make(
+            FUNCTION_CANCELLED,
+            event_id(),
+            Some(announcement.run.to_string()),
+        )),
         RunStatus::Scheduled | RunStatus::Running | RunStatus::Completed | RunStatus::Skipped => {}
     }
     let function = function.as_ref();

@@ -178,7 +178,7 @@ fn weight(changes: &[Change]) -> usize {
         Change::EventPut(row) => row.body.get().len(),
         Change::StepPut(row) => row.value.get().len(),
         Change::RunEnd(row) => row.output.as_ref().map_or(0, |output| output.get().len()),
-        Change::AttemptPut(row) => row.error.len(),
+        Change::AttemptPut(row) => row.error.as_ref().map_or(0, String::len),
         Change::FunctionPut(row) => row.config.len(),
         _ => 0,
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use stepwell_engine::{
-    Answer, Config, Decision, Engine, IdSource, Input, LoadError, Snapshot, Standing,
+    Answer, Config, Decision, Engine, IdSource, Input, LoadError, Snapshot, Standing, UnderWay,
 };
 use stepwell_protocol::RunId;
 use stepwell_store::StoreError;
@@ -37,6 +37,8 @@ pub(crate) enum Message {
     ClockMoved,
     /// Say what a run waits for.
     Standing(RunId, oneshot::Sender<Option<Standing>>),
+    /// Say which calls of a run are in flight.
+    UnderWay(RunId, oneshot::Sender<Vec<UnderWay>>),
     /// Make no new calls; say when the last one has returned and everything is written.
     Drain(oneshot::Sender<()>),
     /// End now.
@@ -160,6 +162,7 @@ impl Decider {
             Message::Standing(run, answer) => drop(answer.send(self.engine.standing(run))),
             // The committer is there as long as this loop.
             Message::ClockMoved => drop(self.committer.send(Order::ClockMoved)),
+            Message::UnderWay(run, answer) => drop(answer.send(self.engine.under_way(run))),
             Message::Drain(drained) => {
                 self.engine.stop_calling();
                 self.drained = Some(drained);

@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use stepwell_engine::{
     Answer, AppSync, CancelError, CheckpointError, CheckpointedStep, Engine, IdSource, Input,
-    ItemId, NewEvent, Standing, Timestamp, Verdict, invocation_event,
+    ItemId, NewEvent, Standing, Timestamp, UnderWay, Verdict, invocation_event,
 };
 use stepwell_protocol::event::{self, EventError, IdSeed};
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson};
@@ -281,6 +281,18 @@ impl Handle {
         let (asker, answer) = oneshot::channel();
         self.decider
             .send(Message::Standing(run, asker))
+            .map_err(|_| Unavailable::Stopping)?;
+        answer.await.map_err(|_| Unavailable::Stopping)
+    }
+
+    /// The calls and requests of a run that are in flight.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn under_way(&self, run: RunId) -> Result<Vec<UnderWay>, Unavailable> {
+        let (asker, answer) = oneshot::channel();
+        self.decider
+            .send(Message::UnderWay(run, asker))
             .map_err(|_| Unavailable::Stopping)?;
         answer.await.map_err(|_| Unavailable::Stopping)
     }

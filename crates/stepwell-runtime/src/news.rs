@@ -90,7 +90,8 @@ impl News {
                 run: row.run,
                 name: row.name.clone(),
                 attempt: row.attempt,
-                error: row.error.clone(),
+                // One that was cut short did not fail.
+                error: row.error.clone()?,
                 retry_at: row.retry_at,
             }),
             Change::RunEnd(row) => Some(Self::Ended {

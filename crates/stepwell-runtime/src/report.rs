@@ -90,6 +90,7 @@ pub(crate) fn report_endpoint_op(op: Op, no_retry: bool, event: Option<&SharedJs
 pub fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> ReportedOp {
     let title = op.title().to_owned();
     let ask = ask_of(&op, event);
+    let kind = op.option("type").map(str::to_owned);
     let race = op
         .option("parallelMode")
         .is_some_and(|mode| mode.eq_ignore_ascii_case("race"));
@@ -125,6 +126,7 @@ pub fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> Reported
         error,
         ask,
         race,
+        kind,
         started_at,
     }
 }

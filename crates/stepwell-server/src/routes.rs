@@ -8,8 +8,10 @@ mod meta;
 mod register;
 mod repeat;
 mod rest;
+mod second;
 mod signals;
 mod state;
+mod trace;
 mod verdicts;
 
 use crate::access;
@@ -61,6 +63,8 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
         .route("/v1/signals", post(signals::send))
         .route("/v2/runs/{run}/rerun", post(repeat::rerun))
         .route("/api/v2/runs/{run}/rerun", post(repeat::rerun))
+        .route("/v2/runs/{run}/trace", get(trace::trace))
+        .route("/api/v2/runs/{run}/trace", get(trace::trace))
         .route("/invoke/{function}", post(functions::invoke))
         .route("/v1/checkpoint/{run}/async", post(checkpoint::checkpoint))
         .route("/v1/http/runs/{run}/async", post(checkpoint::checkpoint))

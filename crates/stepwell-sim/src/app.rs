@@ -307,6 +307,7 @@ fn op(op: Opcode, step: StepId) -> ReportedOp {
         error: None,
         ask: Ask::Nothing,
         race: false,
+        kind: None,
         started_at: None,
     }
 }

@@ -699,6 +699,7 @@ fn reported(
         error: failed.then(|| UserError::new("Error", "no")),
         ask,
         race,
+        kind: None,
         started_at: None,
     }
 }

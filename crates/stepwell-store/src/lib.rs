@@ -5,8 +5,10 @@
 //! runs, events, steps. Both are blocking; who calls them from async code moves them off its threads.
 //!
 //! [`sqlite`] keeps a file, [`memory`] keeps nothing past the process. Every store passes the same suite.
+//! [`history`] makes a tree of spans of what a store holds of a run.
 
 mod error;
+pub mod history;
 pub mod memory;
 mod prune;
 mod record;
@@ -16,6 +18,7 @@ mod store;
 pub use error::StoreError;
 pub use prune::{Mark, Pruned, Slice};
 pub use record::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, RunRecord, RunState, StepRecord,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, RunRecord, RunState,
+    StepOutline, StepRecord,
 };
 pub use store::{Reader, Store, Writer};

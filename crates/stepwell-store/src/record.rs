@@ -1,6 +1,8 @@
 //! What a store answers: rows as people and calls read them.
 
-use stepwell_engine::{Cause, DeferStatus, Origin, RunStatus, StepDetail, Timestamp};
+use stepwell_engine::{
+    Cause, DeferStatus, ItemId, ItemRow, LastCall, Origin, RunStatus, StepDetail, Timestamp,
+};
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
 
 /// A run.
@@ -28,6 +30,8 @@ pub struct RunRecord {
     pub origin: Option<Origin>,
     /// Why it ended when its function did not end it.
     pub cause: Option<Cause>,
+    /// The call whose answer ended it, if one did.
+    pub last_call: Option<LastCall>,
 }
 
 /// An event.
@@ -70,25 +74,90 @@ pub struct StepRecord {
     pub ended_at: Timestamp,
     /// What else there is to say of it.
     pub detail: Option<StepDetail>,
+    /// The queue item whose failed attempts led to it; nothing when none failed.
+    pub failures_of: Option<ItemId>,
 }
 
-/// A failed attempt.
+/// An ended step without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepOutline {
+    /// The step.
+    pub step: StepId,
+    /// The op that reported it.
+    pub op: String,
+    /// Its name for people.
+    pub name: String,
+    /// Whether it failed for good.
+    pub failed: bool,
+    /// When it was first asked for.
+    pub queued_at: Timestamp,
+    /// When the last attempt began.
+    pub started_at: Timestamp,
+    /// When its end was recorded.
+    pub ended_at: Timestamp,
+    /// What else there is to say of it.
+    pub detail: Option<StepDetail>,
+    /// The queue item whose failed attempts led to it; nothing when none failed.
+    pub failures_of: Option<ItemId>,
+}
+
+/// What there is to tell of a run, all of one moment.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The run.
+    pub run: RunRecord,
+    /// Its function.
+    pub function: Option<FunctionRecord>,
+    /// Its ended steps, in the order of their ends.
+    pub steps: Vec<StepOutline>,
+    /// Its attempts that failed or were cut short, in order.
+    pub attempts: Vec<AttemptRecord>,
+    /// Its queue items.
+    pub items: Vec<ItemRow>,
+    /// The runs of the functions that its steps wait for, by the invocation's event.
+    pub invoked: Vec<(EventId, RunId)>,
+}
+
+impl History {
+    /// The invocations that have no answer.
+    pub(crate) fn invocations(items: &[ItemRow], attempts: &[AttemptRecord]) -> Vec<EventId> {
+        let waiting = items.iter().filter_map(StepDetail::of_item);
+        let cut_short = attempts.iter().filter_map(|attempt| attempt.detail.clone());
+        let details = waiting.chain(cut_short);
+        details
+            .filter_map(|detail| match detail {
+                StepDetail::Invoke { event, .. } => Some(event),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+/// An attempt that failed, or that the run's end cut short.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRecord {
+    /// The queue item.
+    pub item: ItemId,
     /// Which attempt, from 0.
     pub attempt: u32,
     /// The step, if one failed rather than the function.
     pub step: Option<StepId>,
     /// The step's name for people.
     pub name: String,
-    /// The error, in JSON.
-    pub error: String,
+    /// The error, in JSON; nothing when it was cut short.
+    pub error: Option<String>,
+    /// When it was due.
+    pub queued_at: Timestamp,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it failed.
+    /// When it failed, or was cut short.
     pub ended_at: Timestamp,
     /// When the next one was due.
     pub retry_at: Option<Timestamp>,
+    /// The op of a step that was cut short.
+    pub op: Option<String>,
+    /// What else there is to say of such a step.
+    pub detail: Option<StepDetail>,
 }
 
 /// A registered function.

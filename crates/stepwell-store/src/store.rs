@@ -1,12 +1,12 @@
 //! The contract of a store.
 
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Pruned, RunRecord, RunState, Slice,
-    StepRecord, StoreError,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, Pruned, RunRecord, RunState,
+    Slice, StepRecord, StoreError,
 };
 use std::sync::Arc;
 use stepwell_engine::{Change, ItemRow, Snapshot, Timestamp, Verdict};
-use stepwell_protocol::{EventId, FunctionId, RunId};
+use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 /// An opened store: its writing side, which one owner holds, and its reading side, which is shared.
 #[derive(Debug)]
@@ -114,8 +114,14 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
     /// The ended steps of a run, in order.
     fn steps(&self, run: RunId) -> Result<Vec<StepRecord>, StoreError>;
 
-    /// The failed attempts of a run, in order.
+    /// An ended step of a run.
+    fn step(&self, run: RunId, step: &StepId) -> Result<Option<StepRecord>, StoreError>;
+
+    /// The attempts of a run that failed or were cut short, in order.
     fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError>;
+
+    /// What there is to tell of a run, all of one moment; `None` when there is no such run.
+    fn history(&self, run: RunId) -> Result<Option<History>, StoreError>;
 
     /// What a call of a run carries; `None` when there is no such run.
     fn run_state(&self, run: RunId) -> Result<Option<RunState>, StoreError>;

@@ -412,6 +412,7 @@ fn op(op: Opcode, step: StepId) -> ReportedOp {
         error: failed.then(|| UserError::new("Error", "boom")),
         ask: Ask::Nothing,
         race: false,
+        kind: None,
         started_at: None,
     }
 }

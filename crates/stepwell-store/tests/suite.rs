@@ -345,7 +345,7 @@ fn attempts_come_back_in_order(mut store: Opened) {
     assert_eq!(attempts[0].step, Some(StepId::of("a", 0)));
     assert_eq!(attempts[0].retry_at, Some(at(7)));
     assert_eq!(attempts[0].name, "a step");
-    assert_eq!(attempts[0].error, r#"{"name":"Error"}"#);
+    assert_eq!(attempts[0].error.as_deref(), Some(r#"{"name":"Error"}"#));
     assert_eq!(
         (attempts[0].started_at, attempts[0].ended_at),
         (at(1), at(2))

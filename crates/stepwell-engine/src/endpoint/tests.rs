@@ -29,6 +29,7 @@ impl World {
             error: None,
             ask: Ask::Nothing,
             race: false,
+            kind: None,
             started_at: None,
         };
         let start = EndpointStart {

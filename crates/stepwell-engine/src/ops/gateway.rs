@@ -67,6 +67,7 @@ impl Engine {
                     race: asked.race,
                     title: (!asked.title.is_empty()).then(|| Arc::from(asked.title)),
                     wait: Some(Box::new(wait)),
+                    failures_of: asked.failures_of,
                     ..ItemRow::new(self.next_item_id(now), run, kind, due)
                 };
                 self.requests.insert(row.id, request);
@@ -84,6 +85,7 @@ impl Engine {
                     queued_at: now,
                     started_at: now,
                     detail: None,
+                    failures_of: asked.failures_of,
                 };
                 self.record_step_or_fail(run, end, now, out);
             }
@@ -149,10 +151,13 @@ impl Engine {
             attempt,
             step: item.row.kind.step().cloned(),
             name: item.row.title.as_deref().unwrap_or("").to_owned(),
-            error: serde_json::to_string(&failure.error).expect("an error serialises"),
+            error: Some(serde_json::to_string(&failure.error).expect("an error serialises")),
+            queued_at: item.row.due,
             started_at: since,
             ended_at: now,
             retry_at,
+            op: None,
+            detail: None,
         })));
         match retry_at {
             Some(due) => {

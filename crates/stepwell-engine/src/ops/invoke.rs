@@ -129,6 +129,7 @@ impl Engine {
             queued_at: now,
             started_at: now,
             detail: None,
+            failures_of: asked.failures_of,
         };
         self.record_step_or_fail(run, end, now, out);
     }

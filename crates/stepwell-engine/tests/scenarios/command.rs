@@ -464,6 +464,7 @@ fn op(text: &str) -> Vec<ReportedOp> {
             error: error.clone(),
             ask: ask.clone(),
             race,
+            kind: None,
             started_at: None,
         })
         .collect()

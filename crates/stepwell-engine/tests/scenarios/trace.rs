@@ -238,8 +238,9 @@ fn tell_change(world: &mut World, change: &Change) -> Option<String> {
                 Some(at) => format!("again at {}", moment(at)),
                 None => "not again".to_owned(),
             };
-            let error: serde_json::Value =
-                serde_json::from_str(&row.error).expect("an error is JSON");
+            // What the run's end cuts short is told with the run's end.
+            let error = row.error.as_ref()?;
+            let error: serde_json::Value = serde_json::from_str(error).expect("an error is JSON");
             Some(format!(
                 "{}: attempt {}{of} failed, {again}: {}",
                 run(world, row.run),

@@ -1,17 +1,16 @@
 //! `POST /v2/runs/{run}/rerun`: a run is run again, whole or from a step on.
 
 use super::SMALL_BODY_BYTES_MAX;
-use super::rest::moment;
+use super::second::{found, malformed, refusal, run_id, unreadable};
 use crate::body::Body;
 use crate::state::Shared;
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
-use stepwell_protocol::{RunId, SharedJson};
+use stepwell_protocol::SharedJson;
 use stepwell_runtime::RepeatError;
 
 #[derive(Deserialize, Default)]
@@ -33,12 +32,9 @@ pub(super) async fn rerun(
     Path(run): Path<String>,
     body: Body<SMALL_BODY_BYTES_MAX>,
 ) -> Response {
-    let Ok(id) = run.parse::<RunId>() else {
-        return refusal(
-            StatusCode::BAD_REQUEST,
-            "invalid_field_format",
-            "The run ID specified is invalid",
-        );
+    let id = match run_id(&run) {
+        Ok(id) => id,
+        Err(refusal) => return refusal,
     };
     let rerun = if body.bytes.iter().all(u8::is_ascii_whitespace) {
         Rerun::default()
@@ -59,14 +55,10 @@ pub(super) async fn rerun(
         && !input.get().starts_with('[')
     {
         let message = "fromStep.input: expected an array of the step's arguments";
-        return refusal(StatusCode::BAD_REQUEST, "invalid_field_format", message);
+        return malformed(message);
     }
     match shared.handle.repeat(id, from).await {
-        Ok(run) => Json(json!({
-            "data": {"runId": run},
-            "metadata": {"fetchedAt": moment(shared.handle.now()), "cachedUntil": Value::Null},
-        }))
-        .into_response(),
+        Ok(run) => found(&shared, json!({"runId": run})),
         Err(error) => {
             let (status, code) = match &error {
                 RepeatError::NoRun(_) | RepeatError::NoFunction(_) | RepeatError::NoEvent(_) => {
@@ -77,20 +69,9 @@ pub(super) async fn rerun(
                     (StatusCode::BAD_REQUEST, "validation_error")
                 }
                 RepeatError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "internal_error"),
-                RepeatError::Store(error) => {
-                    tracing::error!(%error, "cannot read a run to repeat it");
-                    let message = "the server could not read its store; see its log";
-                    let status = StatusCode::INTERNAL_SERVER_ERROR;
-                    return refusal(status, "internal_error", message);
-                }
+                RepeatError::Store(error) => return unreadable(error),
             };
             refusal(status, code, &error.to_string())
         }
     }
-}
-
-/// A refusal, in the envelope of the second API.
-fn refusal(status: StatusCode, code: &str, message: &str) -> Response {
-    let body = json!({"errors": [{"code": code, "message": message}]});
-    (status, Json(body)).into_response()
 }

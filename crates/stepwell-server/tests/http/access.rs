@@ -21,6 +21,8 @@ fn locked() -> Vec<(Method, String)> {
         (Method::GET, format!("/v1/events/{RUN}/runs")),
         (Method::GET, format!("/v1/runs/{RUN}")),
         (Method::DELETE, format!("/v1/runs/{RUN}")),
+        (Method::GET, format!("/v2/runs/{RUN}/trace")),
+        (Method::GET, format!("/api/v2/runs/{RUN}/trace")),
         (Method::POST, format!("/v1/checkpoint/{RUN}/async")),
         (Method::GET, format!("/v1/events/{RUN}/verdicts")),
         (Method::GET, format!("/v1/runs/{RUN}/jobs")),

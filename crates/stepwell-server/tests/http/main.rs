@@ -12,5 +12,6 @@ mod registration;
 mod retries;
 mod runs_api;
 mod server;
+mod trace_api;
 mod verdicts_api;
 mod waits_api;

@@ -78,7 +78,11 @@ impl Tables {
             return;
         };
         let steps: usize = run.steps.iter().map(|step| step.value.get().len()).sum();
-        let attempts: usize = run.attempts.iter().map(|attempt| attempt.error.len()).sum();
+        let attempts: usize = run
+            .attempts
+            .iter()
+            .map(|attempt| attempt.error.as_ref().map_or(0, String::len))
+            .sum();
         let output = run.end.and_then(|end| end.output);
         let output = output.map_or(0, |output| output.get().len());
         budget.spend(

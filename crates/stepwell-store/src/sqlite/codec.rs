@@ -5,6 +5,9 @@ use smallvec::SmallVec;
 use stepwell_engine::{RunStatus, Timestamp};
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
 
+/// What stands for the error of an attempt that has none.
+pub(super) const NO_ERROR: &str = "null";
+
 /// A value on its way into or out of a column.
 pub(super) struct Column<T>(pub(super) T);
 

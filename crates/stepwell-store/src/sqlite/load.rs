@@ -44,7 +44,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
             .collect(),
         items: rows(
             &transaction,
-            "select id, run_id, kind, step_id, due, attempt, race, title, wait from items",
+            "select id, run_id, kind, step_id, due, attempt, race, title, wait, failures_of from items",
             [],
             item,
         )?,
@@ -221,6 +221,11 @@ pub(super) fn item_id(row: &Row<'_>, index: usize) -> rusqlite::Result<ItemId> {
     Ok(ItemId(row.get::<_, i64>(index)? as u64))
 }
 
+pub(super) fn item_id_or_none(row: &Row<'_>, index: usize) -> rusqlite::Result<Option<ItemId>> {
+    let id = row.get::<_, Option<i64>>(index)?;
+    Ok(id.map(|id| ItemId(id as u64)))
+}
+
 pub(super) fn defer_status(row: &Row<'_>, index: usize) -> rusqlite::Result<DeferStatus> {
     let text: String = row.get(index)?;
     DeferStatus::parse(&text).ok_or(FromSqlError::InvalidType.into())
@@ -329,5 +334,6 @@ pub(super) fn item(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
         wait: row
             .get::<_, Option<Json<_>>>(8)?
             .map(|json| Box::new(json.0)),
+        failures_of: item_id_or_none(row, 9)?,
     })
 }

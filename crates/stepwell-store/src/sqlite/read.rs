@@ -1,22 +1,30 @@
 //! The reading side: a few connections, each used by one question at a time.
 
-use super::codec::{Column, Json};
+mod past;
+
+use super::codec::{Column, Json, NO_ERROR};
 use super::{doing, load};
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Reader, RunRecord, RunState,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, Reader, RunRecord, RunState,
     StepRecord, StoreError,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use smallvec::SmallVec;
 use std::sync::{Condvar, Mutex, PoisonError};
-use stepwell_engine::{ItemRow, Timestamp, Verdict};
-use stepwell_protocol::{EventId, FunctionId, RunId, SharedJson};
+use stepwell_engine::{ItemRow, LastCall, Timestamp, Verdict};
+use stepwell_protocol::{EventId, FunctionId, RunId, SharedJson, StepId};
 
 const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, runs.event_ids, runs.status, \
-     runs.queued_at, runs.started_at, runs.ended_at, runs.output, runs.origin, runs.cause";
+     runs.queued_at, runs.started_at, runs.ended_at, runs.output, runs.origin, runs.cause, runs.last_item, runs.last_queued_at, \
+     runs.last_started_at";
 const SELECT_FUNCTIONS: &str = "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config, \
      functions.version, functions.paused \
      from functions left join apps on apps.id = app_id";
+const STEP_COLUMNS: &str = "step_id, op, name, value, failed, attempt, started_at, ended_at, queued_at, detail, failures_of";
+const SELECT_ATTEMPTS: &str = "select item_id, attempt, step_id, name, error, started_at, ended_at, retry_at, \
+     queued_at, op, detail from attempts where run_id = ? order by rowid";
+const SELECT_ITEMS: &str = "select id, run_id, kind, step_id, due, attempt, race, title, wait, failures_of \
+     from items where run_id = ? order by id";
 const EVENT_COLUMNS: &str = "id, name, external_id, ts, received_at, body";
 const OF_A_NAME: &str = "and name = ?3";
 /// How long before its arrival an event's seed may have been made by which its id is told, in milliseconds.
@@ -187,10 +195,7 @@ impl Reader for SqliteReader {
     fn items(&self, run: RunId) -> Result<Vec<ItemRow>, StoreError> {
         self.with("reading a run's queue items", |connection| {
             connection
-                .prepare_cached(
-                    "select id, run_id, kind, step_id, due, attempt, race, title, wait from items \
-                     where run_id = ? order by id",
-                )?
+                .prepare_cached(SELECT_ITEMS)?
                 .query_map([Column(run)], load::item)?
                 .collect()
         })
@@ -199,22 +204,35 @@ impl Reader for SqliteReader {
     fn steps(&self, run: RunId) -> Result<Vec<StepRecord>, StoreError> {
         self.with("reading a run's steps", |connection| {
             connection
-                .prepare_cached(
-                    "select step_id, op, name, value, failed, attempt, started_at, ended_at, queued_at, detail \
-                     from steps where run_id = ? order by position",
-                )?
+                .prepare_cached(&format!(
+                    "select {STEP_COLUMNS} from steps where run_id = ? order by position"
+                ))?
                 .query_map([Column(run)], step)?
                 .collect()
+        })
+    }
+
+    fn step(&self, run: RunId, id: &StepId) -> Result<Option<StepRecord>, StoreError> {
+        self.with("reading a step", |connection| {
+            connection
+                .prepare_cached(&format!(
+                    "select {STEP_COLUMNS} from steps where run_id = ? and step_id = ?"
+                ))?
+                .query_row(params![Column(run), Column(id)], step)
+                .optional()
+        })
+    }
+
+    fn history(&self, run: RunId) -> Result<Option<History>, StoreError> {
+        self.with("reading a run's history", |connection| {
+            past::history(connection, run)
         })
     }
 
     fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError> {
         self.with("reading a run's attempts", |connection| {
             connection
-                .prepare_cached(
-                    "select attempt, step_id, name, error, started_at, ended_at, retry_at from attempts \
-                     where run_id = ? order by rowid",
-                )?
+                .prepare_cached(SELECT_ATTEMPTS)?
                 .query_map([Column(run)], attempt)?
                 .collect()
         })
@@ -318,6 +336,7 @@ fn run(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
         output: row.get::<_, Option<Column<_>>>(8)?.map(|column| column.0),
         origin: row.get::<_, Option<Json<_>>>(9)?.map(|json| json.0),
         cause: row.get::<_, Option<Json<_>>>(10)?.map(|json| json.0),
+        last_call: last_call(row, 11)?,
     })
 }
 
@@ -344,7 +363,19 @@ fn step(row: &Row<'_>) -> rusqlite::Result<StepRecord> {
         ended_at: row.get::<_, Column<_>>(7)?.0,
         queued_at: row.get::<_, Column<_>>(8)?.0,
         detail: row.get::<_, Option<Json<_>>>(9)?.map(|json| json.0),
+        failures_of: load::item_id_or_none(row, 10)?,
     })
+}
+
+fn last_call(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<LastCall>> {
+    let Some(item) = load::item_id_or_none(row, first)? else {
+        return Ok(None);
+    };
+    Ok(Some(LastCall {
+        item,
+        queued_at: row.get::<_, Column<_>>(first + 1)?.0,
+        started_at: row.get::<_, Column<_>>(first + 2)?.0,
+    }))
 }
 
 /// The least id of an event of this moment.
@@ -356,13 +387,17 @@ fn first_event_id(ms: u64) -> EventId {
 
 fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRecord> {
     Ok(AttemptRecord {
-        attempt: row.get(0)?,
-        step: row.get::<_, Option<Column<_>>>(1)?.map(|column| column.0),
-        name: row.get(2)?,
-        error: row.get(3)?,
-        started_at: row.get::<_, Column<_>>(4)?.0,
-        ended_at: row.get::<_, Column<_>>(5)?.0,
-        retry_at: row.get::<_, Option<Column<_>>>(6)?.map(|column| column.0),
+        item: load::item_id(row, 0)?,
+        attempt: row.get(1)?,
+        step: row.get::<_, Option<Column<_>>>(2)?.map(|column| column.0),
+        name: row.get(3)?,
+        error: Some(row.get(4)?).filter(|error| error != NO_ERROR),
+        started_at: row.get::<_, Column<_>>(5)?.0,
+        ended_at: row.get::<_, Column<_>>(6)?.0,
+        retry_at: row.get::<_, Option<Column<_>>>(7)?.map(|column| column.0),
+        queued_at: row.get::<_, Column<_>>(8)?.0,
+        op: row.get(9)?,
+        detail: row.get::<_, Option<Json<_>>>(10)?.map(|json| json.0),
     })
 }
 

@@ -107,6 +107,18 @@ const STEPS: &[&str] = &[
         queued_at integer not null, key blob not null, primary key (queued_at, key)
     ) strict, without rowid;
     ",
+    // 5: what the tree of a run's spans needs. An attempt whose error is null was cut short by its run's end.
+    "
+    alter table runs add column last_item integer;
+    alter table runs add column last_queued_at integer;
+    alter table runs add column last_started_at integer;
+    alter table steps add column failures_of integer;
+    alter table items add column failures_of integer;
+    alter table attempts add column queued_at integer not null default 0;
+    alter table attempts add column op text;
+    alter table attempts add column detail text;
+    update attempts set queued_at = started_at;
+    ",
 ];
 
 /// Brings the file to the newest version, each step in a transaction of its own.

@@ -1,6 +1,6 @@
 //! The writing side: a batch of changes becomes one transaction.
 
-use super::codec::{Column, Json};
+use super::codec::{Column, Json, NO_ERROR};
 use super::lock::Lock;
 use super::upkeep::{self, Upkeep};
 use super::{Durability, doing, load, prune, synchronous};
@@ -141,7 +141,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::RunPut(row) => {
             put_run(
                 statement(
-                    "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null, ?, null)",
+                    "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null, ?, null, null, null, null)",
                 )?,
                 row,
             )?;
@@ -160,20 +160,21 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         ),
         Change::RunEnd(row) => end_run(
             statement(
-                "update runs set status = ?2, ended_at = ?3, output = ?4, cause = ?5, pending = null where id = ?1",
+                "update runs set status = ?2, ended_at = ?3, output = ?4, cause = ?5, last_item = ?6, \
+                 last_queued_at = ?7, last_started_at = ?8, pending = null where id = ?1",
             )?,
             row,
         ),
         Change::StepPut(row) => put_step(
-            statement("insert into steps values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            statement("insert into steps values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             row,
         ),
         Change::AttemptPut(row) => put_attempt(
-            statement("insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            statement("insert into attempts values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             row,
         ),
         Change::ItemPut(row) => put_item(
-            statement("insert or replace into items values (?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
+            statement("insert or replace into items values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             row,
         ),
         Change::ItemDelete(id) => {
@@ -380,7 +381,10 @@ fn end_run(mut statement: CachedStatement<'_>, row: &RunEnd) -> rusqlite::Result
         row.status.as_str(),
         Column(row.ended_at),
         output,
-        row.cause.as_ref().map(Json)
+        row.cause.as_ref().map(Json),
+        row.last_call.map(|call| call.item.0 as i64),
+        row.last_call.map(|call| Column(call.queued_at)),
+        row.last_call.map(|call| Column(call.started_at))
     ];
     one_row(statement.execute(values)?)
 }
@@ -406,7 +410,8 @@ fn put_step(mut statement: CachedStatement<'_>, row: &StepRow) -> rusqlite::Resu
         Column(row.started_at),
         Column(row.ended_at),
         Column(row.queued_at),
-        row.detail
+        row.detail,
+        row.failures_of.map(|item| item.0 as i64)
     ];
     statement.execute(values).map(|_| ())
 }
@@ -418,10 +423,13 @@ fn put_attempt(mut statement: CachedStatement<'_>, row: &AttemptRow) -> rusqlite
         row.attempt,
         row.step.as_ref().map(Column),
         row.name,
-        row.error,
+        row.error.as_deref().unwrap_or(NO_ERROR),
         Column(row.started_at),
         Column(row.ended_at),
-        row.retry_at.map(Column)
+        row.retry_at.map(Column),
+        Column(row.queued_at),
+        row.op,
+        row.detail
     ];
     statement.execute(values).map(|_| ())
 }
@@ -436,7 +444,8 @@ fn put_item(mut statement: CachedStatement<'_>, row: &ItemRow) -> rusqlite::Resu
         row.attempt,
         row.race,
         row.title.as_deref(),
-        row.wait.as_deref().map(Json)
+        row.wait.as_deref().map(Json),
+        row.failures_of.map(|item| item.0 as i64)
     ];
     statement.execute(values).map(|_| ())
 }

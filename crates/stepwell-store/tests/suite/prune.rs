@@ -74,6 +74,7 @@ fn end(run: &RunRow, ended_at: Timestamp) -> Change {
         ended_at,
         output: Some(super::json("1")),
         cause: None,
+        last_call: None,
     })
 }
 

@@ -107,6 +107,7 @@ impl Rows {
             race: false,
             title: None,
             wait: None,
+            failures_of: None,
         }
     }
 
@@ -128,6 +129,7 @@ impl Rows {
             started_at: at(1),
             ended_at: at(2),
             detail: None,
+            failures_of: None,
         }))
     }
 
@@ -143,10 +145,13 @@ impl Rows {
             attempt,
             step,
             name: "a step".to_owned(),
-            error: r#"{"name":"Error"}"#.to_owned(),
+            error: Some(r#"{"name":"Error"}"#.to_owned()),
+            queued_at: at(0),
             started_at: at(1),
             ended_at: at(2),
             retry_at,
+            op: None,
+            detail: None,
         }))
     }
 
@@ -157,6 +162,7 @@ impl Rows {
             ended_at: at(9),
             output: output.map(json),
             cause: None,
+            last_call: None,
         })
     }
 
@@ -237,6 +243,7 @@ impl Rows {
                 race: true,
                 title: Some("a wait".into()),
                 wait: Some(Box::new(wait)),
+                failures_of: Some(ItemId(u64::MAX >> 1)),
                 ..self.item(&running, kind)
             });
         }

@@ -28,13 +28,13 @@ fn fill(path: &Path, runs: u16, steps: u32, bytes: usize) {
     for run in 1..=runs {
         let id = id(run);
         rows.execute(
-            "insert into runs values (?, x'', 1, x'', null, 0, 1, null, 'Completed', 1, 1, 0, null, 2, '1', null, null)",
+            "insert into runs values (?, x'', 1, x'', null, 0, 1, null, 'Completed', 1, 1, 0, null, 2, '1', null, null, null, null, null)",
             [id],
         )
         .expect("the run is written");
         for position in 0..steps {
             rows.execute(
-                "insert into steps values (?, ?, 'a', 'StepRun', 'a', ?, 0, 0, 1, 1, 1, null)",
+                "insert into steps values (?, ?, 'a', 'StepRun', 'a', ?, 0, 0, 1, 1, 1, null, null)",
                 (id, position, &value),
             )
             .expect("the step is written");
