@@ -164,7 +164,7 @@ impl Engine {
         }
         item.state = ItemState::Ready;
         let run = &self.runs[&item.row.run];
-        let key = lane_key(run, &item.row.kind);
+        let key = lane_key(run);
         let hurdles = || Hurdles {
             gates: run.keys.concurrency.clone(),
             run_gates: if key.starts {
@@ -192,7 +192,7 @@ impl Engine {
             .expect("an item's run is unfinished");
         run.items.retain(|other| *other != id);
         if item.state == ItemState::Ready {
-            let (key, score) = (lane_key(run, &item.row.kind), run.score());
+            let (key, score) = (lane_key(run), run.score());
             self.queue.remove(key, score, id, &self.functions);
         }
     }
@@ -485,8 +485,8 @@ impl Engine {
 }
 
 /// The lane of a run's item.
-pub(crate) fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
-    let starts = takes_a_start(run, kind);
+pub(crate) fn lane_key(run: &Run) -> LaneKey {
+    let starts = takes_a_start(run);
     let bucket = run.keys.throttle.filter(|_| starts);
     let run_gates: &[(u64, u128)] = if starts { &run.keys.runs } else { &[] };
     let gates = run.keys.concurrency.iter().chain(run_gates);
@@ -507,8 +507,8 @@ pub(crate) fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
     }
 }
 
-/// Whether a call of this item is the run's start, which the throttle counts: the first one, not one that is tried
-/// again.
-fn takes_a_start(run: &Run, kind: &ItemKind) -> bool {
-    *kind == ItemKind::Start && run.status == RunStatus::Scheduled
+/// Whether the next call is the run's start, which the throttle and limits on runs count: the first one, not one that is
+/// tried again. A repetition may begin with a step.
+fn takes_a_start(run: &Run) -> bool {
+    run.status == RunStatus::Scheduled
 }

@@ -68,7 +68,8 @@ impl Engine {
 
     /// Pauses a function, or lets it go on. Whether there is such a function.
     pub(crate) fn pause(&mut self, id: FunctionId, paused: bool, out: &mut Decision) -> bool {
-        let Some(known) = self.functions.get(&id).filter(|known| !known.archived) else {
+        // Also one that is no longer registered: runs of it may wait.
+        let Some(known) = self.functions.get(&id) else {
             return false;
         };
         if known.paused != paused {

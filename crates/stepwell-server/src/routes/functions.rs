@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use stepwell_protocol::{event, limits};
+use stepwell_protocol::{AppId, FunctionId, event, limits};
 use stepwell_store::FunctionRecord;
 
 /// The functions of an app.
@@ -95,15 +95,12 @@ async fn set_paused(
     name: &str,
     paused: bool,
 ) -> Result<Json<Value>, ApiError> {
-    let functions = shared.handle.read(|reader| reader.functions()).await?;
-    let of_app = functions.into_iter().filter(|known| known.app_name == app);
-    // By its public id, or by that without the app in front.
-    let slug = format!("{app}-{name}");
-    let mut found = of_app.filter(|known| known.slug == name || known.slug == slug);
-    if let Some(function) = found.next()
-        && shared.handle.pause(function.id, paused).await?
-    {
-        return Ok(Json(json!({"slug": function.slug, "is_paused": paused})));
+    // By its public id, or by that without the app in front; also one that is no longer registered.
+    for slug in [name.to_owned(), format!("{app}-{name}")] {
+        let id = FunctionId::of(AppId::of(app), &slug);
+        if shared.handle.pause(id, paused).await? {
+            return Ok(Json(json!({"slug": slug, "is_paused": paused})));
+        }
     }
     let message = format!("the app '{app}' has no function '{name}'");
     Err(ApiError::new(StatusCode::NOT_FOUND, message))
