@@ -209,13 +209,17 @@ impl EngineReader {
     /// The failed attempts of a run, in order.
     pub(crate) async fn attempts(&self, run: RunId) -> Result<Vec<Attempt>, StoreError> {
         let attempts = self.0.read(move |reader| {
-            let attempts = reader.attempts(run)?.into_iter().map(|record| Attempt {
-                attempt: record.attempt,
-                step: record.name,
-                error: serde_json::from_str(&record.error).unwrap_or(Value::String(record.error)),
-                started_at: record.started_at,
-                ended_at: record.ended_at,
-                retry_at: record.retry_at,
+            let attempts = reader.attempts(run)?.into_iter().filter_map(|record| {
+                // One without an error was cut short by its run's end.
+                let error = record.error?;
+                Some(Attempt {
+                    attempt: record.attempt,
+                    step: record.name,
+                    error: serde_json::from_str(&error).unwrap_or(Value::String(error)),
+                    started_at: record.started_at,
+                    ended_at: record.ended_at,
+                    retry_at: record.retry_at,
+                })
             });
             Ok(attempts.collect())
         });

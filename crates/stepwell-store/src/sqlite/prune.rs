@@ -153,7 +153,7 @@ impl Walk<'_> {
         let (mut first, mut whole) = (None, true);
         {
             let mut select = self.transaction.prepare_cached(&format!(
-                "select {order}, octet_length({payload}) from {table} where run_id = ? order by {order} desc"
+                "select {order}, coalesce(octet_length({payload}), 0) from {table} where run_id = ? order by {order} desc"
             ))?;
             let mut rows = select.query([Column(run)])?;
             while let Some(row) = rows.next()? {
