@@ -1,5 +1,7 @@
 """What spans test files: an app that waits for the clock, from the first test to the last."""
 
+import os
+
 import pytest
 
 import schedules
@@ -15,9 +17,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def scheduled(request: pytest.FixtureRequest):
-    """The app whose functions run by schedules; started before the first test."""
+    """The app whose functions run by schedules; started before the first test.
+
+    Which of several workers will need it is not known then, so each has its own, under a name of its own.
+    """
     if not any(item.path.name == LAST for item in request.session.items):
         yield None
         return
-    with start_app("py-schedules", schedules.define) as app:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    with start_app(f"py-schedules-{worker}", schedules.define) as app:
         yield app

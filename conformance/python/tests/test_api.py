@@ -112,7 +112,8 @@ def test_the_jobs_of_a_run_show_its_next_attempt(app):
 
 
 def test_an_ended_run_has_no_jobs(app):
-    assert app.get(f"/v1/runs/{app.run('py-api/quick')['run_id']}/jobs") == []
+    run_id = app.run("py-api/quick")["run_id"]
+    app.until("nothing to be queued for it", lambda: app.get(f"/v1/runs/{run_id}/jobs") == [])
 
 
 def test_a_verdict_names_the_run_and_what_it_waits_for(app):
