@@ -69,12 +69,14 @@ describe("parallel", { concurrency: 6 }, () => {
     assert.match(JSON.stringify(run.output), /step output size is greater than the limit/);
   });
 
-  test("a run's state over 32 MiB fails it and says so", async () => {
-    const run = await app.run("parallel/too-much", {});
-    assert.equal(run.status, "Failed");
-    assert.equal(run.output.name, "InngestErrStateOverflowed");
-    assert.match(run.output.message, /^The function run exceeded the state size limit of \d+ bytes\.$/);
-  });
+  for (const id of ["too-much", "too-much-off"]) {
+    test(`${id}: a run's state over 32 MiB fails it and says so`, async () => {
+      const run = await app.run(`parallel/${id}`, {});
+      assert.equal(run.status, "Failed");
+      assert.equal(run.output.name, "InngestErrStateOverflowed");
+      assert.match(run.output.message, /^The function run exceeded the state size limit of \d+ bytes\.$/);
+    });
+  }
 
   test("a run of more than 1000 steps fails and says so", async () => {
     const run = await app.run("parallel/too-many", {});
