@@ -67,7 +67,8 @@ class App:
     def register(self) -> dict[str, typing.Any]:
         """What a deployment does: has the app send its functions to the server."""
         response = httpx.put(self.app_url, timeout=DEADLINE_S)
-        if response.status_code != 200:
+        # The SDK answers 200 also when the server has refused its functions.
+        if response.status_code != 200 or not response.json().get("ok"):
             self._fail(f"the app could not register: {response.status_code} {response.text}")
         return response.json()
 

@@ -47,7 +47,10 @@ export async function startApp(id, define, { sync = "app", server: shared } = {}
   const listener = createServer((request, response) => {
     const { pathname, searchParams } = new URL(request.url, "http://localhost");
     if (pathname !== "/api/inngest" || !handler) return response.writeHead(503).end();
-    calls.push({ method: request.method, fnId: searchParams.get("fnId"), stepId: searchParams.get("stepId"), headers: request.headers });
+    const call = { method: request.method, fnId: searchParams.get("fnId"), stepId: searchParams.get("stepId"), headers: request.headers, cut: false };
+    // Whether the server gave the call up before it was answered.
+    response.once("close", () => (call.cut = !response.writableFinished));
+    calls.push(call);
     handler(request, response);
   });
   listener.listen(0, "127.0.0.1");

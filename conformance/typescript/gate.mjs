@@ -12,6 +12,8 @@ export class Gate {
   }
 
   releaseOne() {
-    this.#held.shift()?.();
+    const release = this.#held.shift();
+    release?.();
+    return Boolean(release);
   }
 }

@@ -136,7 +136,7 @@ def assert_stays_cancelled(app, run_id: str, executed: int = 0) -> dict:
     run = app.end_of(run_id)
     assert run["status"] == "Cancelled"
     assert run["ended_at"]
-    assert app.get(f"/v1/runs/{run_id}/jobs") == []
+    app.until("nothing to be queued for it", lambda: app.get(f"/v1/runs/{run_id}/jobs") == [])
     assert executions[run_id] == executed
     return run
 

@@ -143,8 +143,8 @@ def test_a_throttles_burst_starts_together_and_what_is_over_waits_and_says_until
 @pytest.mark.parametrize("scope", ["env", "account"])
 def test_functions_share_a_limit_of_the_environment_or_the_account(app, scope):
     names = [f"py-flow/{scope}-left", f"py-flow/{scope}-right"] * 2
-    ids = app.client.send_sync([inngest.Event(name=name, data={"tenant": "a"}) for name in names])
     shared.most = 0
+    ids = app.client.send_sync([inngest.Event(name=name, data={"tenant": "a"}) for name in names])
     drain(app, shared, 4, 1)
     assert [app.ended(event_id)[0]["status"] for event_id in ids] == ["Completed"] * 4
     assert shared.most == 1
@@ -170,7 +170,7 @@ def test_both_of_two_limits_hold(app):
         busy[0].release_one()
         app.until("one to leave", lambda: busy[0].left, lambda seen: seen > left)
     assert [app.ended(event_id)[0]["status"] for event_id in ids] == ["Completed"] * 6
-    assert (two_limits["a"].most, two_limits["b"].most) == (2, 2)
+    assert max(gate.most for gate in two_limits.values()) == 2
 
 
 def test_runs_that_wait_or_sleep_take_no_place_and_failed_ones_give_theirs_back(app):

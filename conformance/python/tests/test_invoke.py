@@ -139,11 +139,15 @@ def call_begun(app, target, data=None, **rest) -> str:
     return app.parked_at("py-invoke/call", {"target": target, "data": data, **rest})
 
 
-def runs_of_invocations(app, since: str) -> list[dict]:
-    """The runs that invocations later than an event have started."""
-    found = app.get("/v1/events?name=inngest/function.invoked&limit=51")
-    later = [event["internal_id"] for event in found if event["internal_id"] > since]
-    return [run for event_id in later for run in app.get(f"/v1/events/{event_id}/runs")]
+def run_invoked_by(app, caller: str) -> str:
+    """The id of the one run that a run has invoked."""
+
+    def invocations() -> list[dict]:
+        found = app.get("/v1/events?name=inngest/function.invoked&limit=51")
+        return [event for event in found if event["data"]["_inngest"].get("correlation_id", "").startswith(f"{caller}.")]
+
+    [event] = app.until("the invocation", invocations)
+    return app.run_of(event["internal_id"])
 
 
 def test_an_invoked_functions_value_is_the_steps(app):
@@ -196,13 +200,12 @@ def test_an_error_that_is_not_caught_fails_the_caller_too_and_at_once(app):
 
 
 def test_a_function_that_takes_too_long_goes_on_without_its_caller(app):
-    event_id = app.send("py-invoke/call", {"target": "waits", "timeout_ms": 1_000})
-    [run] = app.ended(event_id)
+    run = app.run("py-invoke/call", {"target": "waits", "timeout_ms": 1_000})
     assert run["output"] == {"error": ["InngestInvokeTimeoutError", "Timed out waiting for invoked function to complete"]}
-    [invoked] = runs_of_invocations(app, event_id)
-    assert invoked["status"] == "Running"
-    app.ask("DELETE", f"/v1/runs/{invoked['run_id']}")
-    assert app.end_of(invoked["run_id"])["status"] == "Cancelled"
+    invoked = run_invoked_by(app, run["run_id"])
+    assert app.get(f"/v1/runs/{invoked}")["status"] == "Running"
+    app.ask("DELETE", f"/v1/runs/{invoked}")
+    assert app.end_of(invoked)["status"] == "Cancelled"
     assert app.end_of(run["run_id"])["output"] == run["output"]
 
 
@@ -222,11 +225,9 @@ def test_a_function_over_its_rate_limit_answers_so(app):
 
 
 def test_a_function_that_is_cancelled_answers_so(app):
-    event_id = app.send("py-invoke/call", {"target": "waits"})
-    caller = app.run_of(event_id)
-    app.parked(caller)
-    [invoked] = app.until("the invoked run", lambda: runs_of_invocations(app, event_id))
-    assert app.ask("DELETE", f"/v1/runs/{invoked['run_id']}").status_code == 200
+    caller = call_begun(app, "waits")
+    invoked = run_invoked_by(app, caller)
+    assert app.ask("DELETE", f"/v1/runs/{invoked}").status_code == 200
     assert "was cancelled" in app.end_of(caller)["output"]["error"][1]
 
 

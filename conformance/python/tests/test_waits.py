@@ -79,6 +79,21 @@ def define(client: inngest.Inngest) -> list[inngest.Function]:
     async def sleep_for_years(ctx: inngest.Context):
         await ctx.step.sleep("sleep", datetime.timedelta(days=368))
 
+    @function("hears-an-end")
+    async def hears_an_end(ctx: inngest.Context):
+        ended = await ctx.step.wait_for_event(
+            "end", event="inngest/function.finished", if_exp="async.data.event.data.key == event.data.key", timeout=MINUTE
+        )
+        return ended and {"result": ended.data["result"], "run_id": ended.data["run_id"], "function_id": ended.data["function_id"]}
+
+    @function("stopped-by-an-end", cancel=[inngest.Cancel(event="inngest/function.finished", if_exp="async.data.event.data.key == event.data.key")])
+    async def stopped_by_an_end(ctx: inngest.Context):
+        await ctx.step.sleep("sleep", MINUTE)
+
+    @function("quick")
+    async def quick(ctx: inngest.Context):
+        return {"quick": True}
+
     @function("wait-too-short", retries=0)
     async def wait_too_short(ctx: inngest.Context):
         await ctx.step.wait_for_event("wait", event="py-waits/never", timeout=10)
@@ -213,6 +228,19 @@ def test_more_than_366_days_fail_the_run_at_once(app, fn_id):
     assert run["output"]["name"] == "InngestErrTimeoutTooLong"
     assert app.calls_of(fn_id) == ["step"]
     assert app.until("the failure handler", lambda: failures_seen.get(run["run_id"]))["name"] == "InngestErrTimeoutTooLong"
+
+
+def test_the_end_of_another_run_ends_a_wait_that_is_for_it(app):
+    run_id = app.parked_at("py-waits/hears-an-end", {"key": "end-to-wait-for"})
+    quick = app.run("py-waits/quick", {"key": "end-to-wait-for"})
+    output = app.end_of(run_id)["output"]
+    assert output == {"result": {"quick": True}, "run_id": quick["run_id"], "function_id": "py-waits-quick"}
+
+
+def test_the_end_of_another_run_cancels_one_that_listens_to_it(app):
+    run_id = app.parked_at("py-waits/stopped-by-an-end", {"key": "end-that-stops"})
+    app.run("py-waits/quick", {"key": "end-that-stops"})
+    assert app.end_of(run_id)["status"] == "Cancelled"
 
 
 def test_a_wait_of_less_than_a_second_is_refused_by_the_sdk(app):

@@ -1,2 +1,0 @@
-import "../../sdk3.mjs";
-import "../calls.test.mjs";
