@@ -85,35 +85,61 @@ macro_rules! scenario_files {
 }
 
 scenario_files! {
+    announced
     announcements
+    batch_cases
     batches
+    cancel_listeners
     cancel_on
     cancelling
+    checkpoint_cases
     checkpoints
     concurrency
     debounce
+    debounce_cases
+    defer_cases
     defers
+    deliveries
     duplicates
+    evaluation_order
     fairness
     gateway
+    gateway_cases
+    id_cases
+    invocation_chains
+    invocation_flow
     invocations
+    limit_cases
     limits
+    look_backs
+    over_time
+    parallel_cases
     parallel_steps
+    paused
     pausing
+    priorities
     priority
     rate_limits
     repeats
+    repetitions
     retries
+    run_limit_cases
     run_limits
     schedules
+    signal_cases
     signals
     singleton
+    singleton_cases
     sleeps
+    standings
     steps
     syncing
     throttling
+    ticks
     timeouts
     triggers
+    wait_groups
+    wait_timing
     waits
 }
 

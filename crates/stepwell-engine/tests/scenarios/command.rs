@@ -5,7 +5,7 @@
 //! sync [app=shop] [url=http://..] fn=a trigger=x/y [if=".."] [retries=1] [concurrency=2[:key[:scope]]]
 //!      [throttle=1/60s[:key]] [burst=2] [ratelimit=1/60s[:key]] [idempotency=key] [priority=seconds] ; fn=b ..
 //!                                                  functions, `;` between them; `sync app=shop` has none
-//! event x/y [id=1] [data={..}] [ts=+1h] [once] ; ..  in one input; `once`: it cannot come again
+//! event x/y [id=1] [data={..}] [ts=+1h|-1h] [once] ; ..  in one input; `once`: it cannot come again
 //! reply 1 [version=2] [retry-after=5s] [no-retry] return JSON | fail MESSAGE | not-made | ops OP | OP ..
 //! checkpoint 1 [generation=stale|none] OP | OP ..
 //!      [debounce=5s[:key]] [debounce-timeout=1m] [batch=3/10s[:key]] [batch-if=".."] [singleton=skip[:key]]
@@ -14,14 +14,18 @@
 //! announce 1                                       the events of a run's end come back
 //! signal name JSON                                 a signal comes
 //! invoke app-fn JSON                               someone wants a function run with this payload
-//! fetched 1 JSON | fail MESSAGE | refuse MESSAGE   an HTTP request is answered, fails, or never will work
+//! fetched 1 [retry-after=5s] JSON | fail MESSAGE | refuse MESSAGE
+//!                                                  an HTTP request is answered, fails, or never will work
 //! looked-back 1 [EVENT]                            the past has been looked through, and had this event
-//! deliver 1                                        an event reaches more of the waits that it matches
+//! deliver 1 [gone]                                 an event reaches more of the waits that it matches, or is gone
 //! pause app-fn | unpause app-fn
 //! repeat 1 [from STEP [JSON]]                      a run is repeated, from a step on, which gets these arguments
 //! audit
+//! standing 1                                       what a run waits for
 //! cancel 1
 //! advance 10s                                      timers are handled as they come due
+//! clock 10s                                        time passes, and timers are late
+//! timers                                           timers that are due are handled
 //! reload                                           the process dies and starts again
 //! down 10m                                         the process dies, and starts again so much later
 //! ```
@@ -29,7 +33,7 @@
 //! Calls, runs and announcements are numbered as they appear. An `OP` is its name, a step, and what it carries:
 //! `StepRun a 5`, `Sleep s 10s`, `StepError a boom`, `StepPlanned b`, `WaitForEvent w x/y 1h [if CONDITION]`,
 //! `WaitForSignal s name 1h [replace]`, `InvokeFunction i app-fn 1h [JSON]`, `Gateway g https://..`, `DeferAdd d slug
-//! [JSON]`, `DeferAbort a d`; `race` at its end marks a race. `back=10m` lets a wait look back. A step
+//! [JSON] [meta JSON]`, `DeferAbort a d`; `race` at its end marks a race. `back=10m` lets a wait look back. A step
 //! `s[1..3]` stands for the same op of three steps; a value `bytes[9]` for a text of that size.
 
 use std::sync::Arc;
@@ -71,13 +75,17 @@ pub(crate) enum Command {
     },
     Fetched {
         fetch: usize,
+        retry_after: Option<RetryAfter>,
         result: Result<SharedJson, (String, bool)>,
     },
     LookedBack {
         look: usize,
         event: Option<EventSpec>,
     },
-    Deliver(usize),
+    Deliver {
+        delivery: usize,
+        gone: bool,
+    },
     Pause {
         function: String,
         paused: bool,
@@ -87,8 +95,11 @@ pub(crate) enum Command {
         from: Option<(String, Option<SharedJson>)>,
     },
     Audit,
+    Standing(usize),
     Cancel(usize),
     Advance(u64),
+    Clock(u64),
+    Timers,
     Down(u64),
 }
 
@@ -96,7 +107,7 @@ pub(crate) struct EventSpec {
     pub(crate) name: String,
     pub(crate) id: Option<String>,
     pub(crate) data: String,
-    pub(crate) later_ms: u64,
+    pub(crate) later_ms: i64,
     pub(crate) once: bool,
 }
 
@@ -146,7 +157,10 @@ impl Command {
                     event: (!found.is_empty()).then(|| event(found)),
                 }
             }
-            "deliver" => Self::Deliver(number(rest)),
+            "deliver" => Self::Deliver {
+                delivery: number(rest.trim_end_matches("gone")),
+                gone: rest.ends_with("gone"),
+            },
             "pause" | "unpause" => Self::Pause {
                 function: rest.to_owned(),
                 paused: verb == "pause",
@@ -161,8 +175,11 @@ impl Command {
                 Self::Repeat { run, from }
             }
             "audit" => Self::Audit,
+            "standing" => Self::Standing(number(rest)),
             "cancel" => Self::Cancel(number(rest)),
             "advance" => Self::Advance(duration(rest)),
+            "clock" => Self::Clock(duration(rest)),
+            "timers" => Self::Timers,
             // A restart takes time, and dispatches of before must be told apart.
             "reload" => Self::Down(1),
             "down" => Self::Down(duration(rest)),
@@ -248,12 +265,21 @@ fn event(text: &str) -> EventSpec {
     for (key, value) in pairs(rest) {
         match &*key {
             "id" => event.id = Some(value),
-            "data" => event.data = value,
-            "ts" => event.later_ms = duration(value.trim_start_matches('+')),
+            "data" => event.data = json(&value).get().to_owned(),
+            "ts" => event.later_ms = later_ms(&value),
             _ => panic!("an event has no '{key}'"),
         }
     }
     event
+}
+
+/// `+1h` or `-1h`, in milliseconds.
+fn later_ms(text: &str) -> i64 {
+    let ms = |text| i64::try_from(duration(text)).expect("a span of this era");
+    match text.strip_prefix('-') {
+        Some(earlier) => -ms(earlier),
+        None => ms(text.trim_start_matches('+')),
+    }
 }
 
 fn reply(rest: &str) -> Command {
@@ -294,6 +320,13 @@ fn reply(rest: &str) -> Command {
 
 fn fetched(rest: &str) -> Command {
     let (fetch, rest) = rest.split_once(' ').expect("a request has a number");
+    let (retry_after, rest) = match rest.strip_prefix("retry-after=") {
+        Some(rest) => {
+            let (after, rest) = rest.split_once(' ').expect("an answer says what it is");
+            (Some(RetryAfter::In(duration(after))), rest)
+        }
+        None => (None, rest),
+    };
     let result = match rest.split_once(' ') {
         Some(("fail", message)) => Err((message.to_owned(), true)),
         Some(("refuse", message)) => Err((message.to_owned(), false)),
@@ -301,6 +334,7 @@ fn fetched(rest: &str) -> Command {
     };
     Command::Fetched {
         fetch: number(fetch),
+        retry_after,
         result,
     }
 }
@@ -359,11 +393,15 @@ fn op(text: &str) -> Vec<ReportedOp> {
         Opcode::InvokeFunction => ask = invocation(carried),
         Opcode::Gateway | Opcode::AiGateway => ask = request(opcode, carried),
         Opcode::DeferAdd => {
+            let (carried, meta) = match carried.split_once(" meta ") {
+                Some((carried, meta)) => (carried, Some(json(meta))),
+                None => (carried, None),
+            };
             let (slug, input) = carried.split_once(' ').unwrap_or((carried, ""));
             ask = Ask::Defer(Box::new(Deferral {
                 slug: slug.to_owned(),
                 input: (!input.is_empty()).then(|| json(input)),
-                meta: None,
+                meta,
             }));
         }
         Opcode::DeferAbort => ask = Ask::AbortDefer(StepId::parse(carried)),

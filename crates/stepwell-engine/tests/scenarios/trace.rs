@@ -2,7 +2,8 @@
 
 use crate::world::{START, World};
 use stepwell_engine::{
-    Answer, Call, Cause, Change, Decision, Effect, ItemKind, NewEvent, Timestamp, Verdict, WaitFor,
+    Answer, Call, Cause, Change, Decision, DeferStatus, Effect, ItemKind, NewEvent, Standing,
+    Timestamp, Verdict, WaitFor,
 };
 use stepwell_protocol::{SharedJson, span};
 
@@ -26,7 +27,13 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
         .iter()
         .filter(|change| matches!(change, Change::ItemPut(_)));
     let many_items = items.count() > ITEMS_MAX;
+    let defers = decision
+        .changes
+        .iter()
+        .filter(|change| matches!(change, Change::DeferPut(_)));
+    let many_defers = defers.count() > STEPS_MAX;
     let (mut counted, mut counted_items) = (0, 0);
+    let mut counted_defers = Vec::new();
     let forgotten = decision
         .changes
         .iter()
@@ -41,7 +48,22 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
             counted_items += 1;
             continue;
         }
+        if let (true, Change::DeferPut(row)) = (many_defers, change) {
+            counted_defers.push(row.status);
+            continue;
+        }
         told.extend(tell_change(world, change));
+    }
+    for status in [
+        DeferStatus::AfterRun,
+        DeferStatus::Aborted,
+        DeferStatus::Rejected,
+    ] {
+        let count = counted_defers.iter().filter(|known| **known == status);
+        match count.count() {
+            0 => {}
+            count => told.push(format!("{count} defers are {}", status.as_str())),
+        }
     }
     if counted_items > 0 {
         told.push(format!("{counted_items} items queued"));
@@ -304,6 +326,36 @@ fn tell_cause(world: &World, cause: Cause) -> String {
         Cause::Replaced { .. } => ", replaced".to_owned(),
         Cause::Singleton { run: holder } => format!(", {} has its place", run(world, holder)),
         Cause::FunctionPaused => ", the function is paused".to_owned(),
+    }
+}
+
+/// What a run waits for.
+pub(crate) fn tell_standing(standing: Option<Standing>) -> String {
+    match standing {
+        None => "it is over".to_owned(),
+        Some(Standing::Call) => "it is being called".to_owned(),
+        Some(Standing::Time(until)) => format!("it waits for {}", moment(until)),
+        Some(Standing::Wait(until)) => format!("it waits for others until {}", moment(until)),
+        Some(Standing::Queue {
+            ahead,
+            limit,
+            throttled_until,
+            paused,
+        }) => {
+            let mut text = format!("it is queued behind {ahead}");
+            match limit {
+                None => {}
+                Some(None) => text.push_str(", for a limit"),
+                Some(Some(key)) => text.push_str(&format!(", for a limit of {key}")),
+            }
+            if let Some(until) = throttled_until {
+                text.push_str(&format!(", throttled until {}", moment(until)));
+            }
+            if paused {
+                text.push_str(", while its function is paused");
+            }
+            text
+        }
     }
 }
 

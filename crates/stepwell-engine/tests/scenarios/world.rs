@@ -10,7 +10,7 @@ use stepwell_engine::{
     ReportedOutcome, ReportedReply, RunStatus, Snapshot, StepRow, Timestamp, function,
     invocation_event,
 };
-use stepwell_protocol::event::{FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::Failure;
 use stepwell_protocol::{
@@ -135,12 +135,16 @@ impl World {
                 let event = Box::new(event);
                 self.handle(Input::FunctionInvoked { function, event })
             }
-            Command::Fetched { fetch, result } => {
+            Command::Fetched {
+                fetch,
+                retry_after,
+                result,
+            } => {
                 let fetch = &self.fetches[fetch - 1];
                 let result = result.map_err(|(message, retriable)| {
                     Box::new(FetchFailure {
                         error: UserError::new("GatewayError", message),
-                        retry_after: None,
+                        retry_after,
                         retriable,
                     })
                 });
@@ -155,9 +159,10 @@ impl World {
                 let event = event.map(|event| Box::new(self.event(event)));
                 self.handle(Input::LookedBack { item, event })
             }
-            Command::Deliver(delivery) => {
+            Command::Deliver { delivery, gone } => {
                 let row = self.deliveries[delivery - 1];
-                let event = self.events.get(&row.event).cloned().map(Box::new);
+                let event = self.events.get(&row.event).filter(|_| !gone);
+                let event = event.cloned().map(Box::new);
                 self.handle(Input::Delivered { id: row.id, event })
             }
             Command::Pause { function, paused } => {
@@ -168,8 +173,17 @@ impl World {
             }
             Command::Repeat { run, from } => self.repeat(self.runs[run - 1], from),
             Command::Audit => self.handle(Input::Audit),
+            Command::Standing(run) => {
+                let standing = self.engine.standing(self.runs[run - 1]);
+                vec![trace::tell_standing(standing)]
+            }
             Command::Cancel(run) => self.handle(Input::CancelRun(self.runs[run - 1])),
             Command::Advance(ms) => self.advance(ms),
+            Command::Clock(ms) => {
+                self.now = self.now.after_ms(ms);
+                Vec::new()
+            }
+            Command::Timers => self.handle(Input::TimersDue),
             Command::Down(ms) => self.restart(ms),
         };
         self.assert_sound();
@@ -182,11 +196,11 @@ impl World {
             Command::Reply { call, .. } | Command::Checkpoint { call, .. } => {
                 ("call", *call, self.calls.len())
             }
-            Command::Cancel(run) => ("run", *run, self.runs.len()),
+            Command::Cancel(run) | Command::Standing(run) => ("run", *run, self.runs.len()),
             Command::Announce(number) => ("announcement", *number, self.announcements.len()),
             Command::Fetched { fetch, .. } => ("request", *fetch, self.fetches.len()),
             Command::LookedBack { look, .. } => ("question", *look, self.looks.len()),
-            Command::Deliver(number) => ("delivery", *number, self.deliveries.len()),
+            Command::Deliver { delivery, .. } => ("delivery", *delivery, self.deliveries.len()),
             Command::Repeat { run, .. } => ("run", *run, self.runs.len()),
             _ => return None,
         };
@@ -247,7 +261,8 @@ impl World {
 
     fn event(&mut self, spec: EventSpec) -> NewEvent {
         let id = self.ids.event_id(self.now);
-        let ts_ms = i64::try_from(self.now.ms() + spec.later_ms).expect("a moment of this era");
+        let now_ms = i64::try_from(self.now.ms()).expect("a moment of this era");
+        let ts_ms = now_ms + spec.later_ms;
         let data: Value = serde_json::from_str(&spec.data).expect("an event's data is JSON");
         let external_id = spec.id.clone().unwrap_or_else(|| id.to_string());
         let body = json!({"name": spec.name, "data": data, "id": external_id, "ts": ts_ms});
@@ -304,8 +319,10 @@ impl World {
 
     fn announce(&mut self, announcement: Announcement) -> Vec<String> {
         let mut names = vec![FUNCTION_FINISHED];
-        if announcement.status == RunStatus::Failed {
-            names.push(FUNCTION_FAILED);
+        match announcement.status {
+            RunStatus::Failed => names.push(FUNCTION_FAILED),
+            RunStatus::Cancelled => names.push(FUNCTION_CANCELLED),
+            _ => {}
         }
         let events = names
             .into_iter()
