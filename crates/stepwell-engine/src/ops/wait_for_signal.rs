@@ -24,7 +24,7 @@ impl Engine {
         let now = asked.now;
         let name: Arc<str> = wait.signal.into();
         let holder = self.waits.signals.get(&name).copied();
-        if holder.is_some() && !wait.replaces {
+        if holder.is_some_and(|holder| self.is_pending(holder, now)) && !wait.replaces {
             const CONFLICT: &str = "Signal conflict; signal wait already exists for another run";
             return self.fail_for_limit(asked.run, "Error", CONFLICT, CONFLICT, now, out);
         }
@@ -41,6 +41,11 @@ impl Engine {
         }
         let wait = WaitFor::Signal { name, holds: true };
         self.queue(asked, ItemKind::WaitForSignal(step), until, Some(wait), out);
+    }
+
+    /// Whether a wait's time has not come, late as its timer may be.
+    fn is_pending(&self, id: ItemId, now: Timestamp) -> bool {
+        self.items[&id].row.due > now
     }
 
     /// A wait that has lost its name to another waits on for its timeout.
@@ -63,6 +68,9 @@ impl Engine {
         out: &mut Decision,
     ) -> Option<RunId> {
         let id = self.waits.signals.get(name).copied()?;
+        if !self.is_pending(id, now) {
+            return None;
+        }
         let row = &self.items[&id].row;
         let run = row.run;
         let detail = StepDetail::WaitForSignal {
