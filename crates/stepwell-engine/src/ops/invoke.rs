@@ -4,7 +4,6 @@
 //! starting answers at once.
 
 use super::Asked;
-use super::wait_for_signal::TIMEOUT_MS;
 use crate::arrival::Approach;
 use crate::decision::Decision;
 use crate::engine::Engine;
@@ -70,11 +69,7 @@ impl Engine {
         out: &mut Decision,
     ) -> Option<(FunctionId, NewEvent, Approach)> {
         let (run, now) = (asked.run, asked.now);
-        let until = if invocation.timeout.is_empty() {
-            now.after_ms(TIMEOUT_MS)
-        } else {
-            self.until(asked, "wait", &invocation.timeout, out)?
-        };
+        let until = self.until_or_a_year(asked, &invocation.timeout, out)?;
         let caller = &self.functions[&self.runs[&run].function];
         let Some(target) = self.function_named(&invocation.function, Some(caller.id)) else {
             let message = format!("could not find function with ID: {}", invocation.function);

@@ -10,9 +10,6 @@ use serde_json::json;
 use std::sync::Arc;
 use stepwell_protocol::{RunId, SharedJson, StepId, shared_json};
 
-/// How long a step waits that does not say, in milliseconds: a year.
-pub(crate) const TIMEOUT_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
-
 impl Engine {
     pub(crate) fn start_wait_for_signal(
         &mut self,
@@ -28,13 +25,8 @@ impl Engine {
             const CONFLICT: &str = "Signal conflict; signal wait already exists for another run";
             return self.fail_for_limit(asked.run, "Error", CONFLICT, CONFLICT, now, out);
         }
-        let until = if wait.timeout.is_empty() {
-            now.after_ms(TIMEOUT_MS)
-        } else {
-            match self.until(asked, "wait", &wait.timeout, out) {
-                Some(until) => until,
-                None => return,
-            }
+        let Some(until) = self.until_or_a_year(asked, &wait.timeout, out) else {
+            return;
         };
         if let Some(holder) = holder {
             self.lose_signal(holder, out);
