@@ -31,6 +31,16 @@ struct Returned {
     no_retry: bool,
 }
 
+/// What became of an op that asks for something.
+pub(crate) enum Granted {
+    /// It is done or under way.
+    Asked,
+    /// Its step has ended on the spot, or the run has.
+    Ended,
+    /// The event of an invocation is still to come in.
+    Invoked(Box<(FunctionId, NewEvent, Approach)>),
+}
+
 /// How the ops of one answer are dealt with when an op ends the run or the attempt early.
 enum Verdict {
     /// Go on; whether a step has ended, in which way the next call is caused, and whether that would be as this one:
@@ -336,7 +346,12 @@ impl Engine {
                 | Opcode::InvokeFunction
                 | Opcode::AiGateway
                 | Opcode::Gateway => {
-                    invocations.extend(self.grant(run, op, now, ids, out));
+                    let step = op.step.clone();
+                    match self.grant(run, op, now, ids, out) {
+                        Granted::Asked => {}
+                        Granted::Ended => (ended, cause) = (true, Some(step)),
+                        Granted::Invoked(invocation) => invocations.push(*invocation),
+                    }
                     // What takes no time is recorded at once, which may be one step too many.
                     if !self.runs.contains_key(&run) {
                         return Verdict::Ended;
@@ -440,7 +455,7 @@ impl Engine {
         }
     }
 
-    /// Does what an op asks for, unless that is done or under way already. An invocation's event is still to come in.
+    /// Does what an op asks for, unless that is done or under way already.
     fn grant(
         &mut self,
         run: RunId,
@@ -448,7 +463,7 @@ impl Engine {
         now: Timestamp,
         ids: &mut IdSource,
         out: &mut Decision,
-    ) -> Option<(FunctionId, NewEvent, Approach)> {
+    ) -> Granted {
         let ReportedOp {
             op: opcode,
             step,
@@ -480,10 +495,10 @@ impl Engine {
             }
             Ask::Request(request) => {
                 let ai = opcode == Opcode::AiGateway;
-                self.start_gateway(&asked, step, ai, request, out);
+                return self.start_gateway(&asked, step, ai, request, out);
             }
         }
-        None
+        Granted::Asked
     }
 
     /// Whether a step has ended or something that it asked for is under way.

@@ -8,6 +8,7 @@ use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::item::ItemState;
 use crate::lifecycle::StepEnd;
+use crate::reply::Granted;
 use crate::waits::WaitFor;
 use crate::{
     AttemptRow, Change, Fetch, FetchFailure, IdSource, ItemId, ItemKind, ItemRow, Timestamp,
@@ -55,7 +56,7 @@ impl Engine {
         ai: bool,
         request: Result<Arc<Request>, String>,
         out: &mut Decision,
-    ) {
+    ) -> Granted {
         let (run, now) = (asked.run, asked.now);
         match request {
             Ok(request) => {
@@ -70,11 +71,12 @@ impl Engine {
                 };
                 self.requests.insert(row.id, request);
                 self.add_item_row(row, now, out);
+                Granted::Asked
             }
             Err(why) => {
                 let error = UserError::new(error_name(ai), why);
                 let end = StepEnd {
-                    step: step.clone(),
+                    step,
                     op: op_name(ai),
                     name: asked.title.to_owned(),
                     value: error_value(&error),
@@ -84,9 +86,8 @@ impl Engine {
                     started_at: now,
                     detail: None,
                 };
-                if self.record_step_or_fail(run, end, now, out) {
-                    self.add_discovery(run, Some(step), now, out);
-                }
+                self.record_step_or_fail(run, end, now, out);
+                Granted::Ended
             }
         }
     }

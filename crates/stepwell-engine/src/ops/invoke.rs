@@ -10,6 +10,7 @@ use crate::engine::Engine;
 use crate::input::Invocation;
 use crate::lifecycle::StepEnd;
 use crate::origin::{Origin, ReplyTo};
+use crate::reply::Granted;
 use crate::waits::WaitFor;
 use crate::{IdSource, ItemId, ItemKind, NewEvent, RunStatus, StepDetail, Timestamp};
 use serde_json::{Value, json};
@@ -67,14 +68,16 @@ impl Engine {
         invocation: Invocation,
         ids: &mut IdSource,
         out: &mut Decision,
-    ) -> Option<(FunctionId, NewEvent, Approach)> {
+    ) -> Granted {
         let (run, now) = (asked.run, asked.now);
-        let until = self.until_or_a_year(asked, &invocation.timeout, out)?;
+        let Some(until) = self.until_or_a_year(asked, &invocation.timeout, out) else {
+            return Granted::Ended;
+        };
         let caller = &self.functions[&self.runs[&run].function];
         let Some(target) = self.function_named(&invocation.function, Some(caller.id)) else {
             let message = format!("could not find function with ID: {}", invocation.function);
             self.fail_invocation(asked, step, &message, out);
-            return None;
+            return Granted::Ended;
         };
         let app_name = self.apps.get(&caller.app).map_or("", |app| &app.name);
         let inngest = json!({
@@ -101,7 +104,7 @@ impl Engine {
             reply_to: Some(reply_to),
             ..Approach::default()
         };
-        Some((target, event, approach))
+        Granted::Invoked(Box::new((target, event, approach)))
     }
 
     /// Ends an invoking step that names no function.
@@ -114,7 +117,7 @@ impl Engine {
     ) {
         let (run, now) = (asked.run, asked.now);
         let end = StepEnd {
-            step: step.clone(),
+            step,
             op: "InvokeFunction",
             name: asked.title.to_owned(),
             value: error_value(&UserError::new("Error", message)),
@@ -124,9 +127,7 @@ impl Engine {
             started_at: now,
             detail: None,
         };
-        if self.record_step_or_fail(run, end, now, out) {
-            self.add_discovery(run, Some(step), now, out);
-        }
+        self.record_step_or_fail(run, end, now, out);
     }
 
     /// Runs a function for a payload from outside.
