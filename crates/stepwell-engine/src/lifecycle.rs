@@ -11,6 +11,7 @@ use crate::{
     Announcement, Call, Cause, Change, DeferStatus, Effect, ItemId, ItemKind, ItemRow, RunEnd,
     RunStatus, StepRow, Timestamp,
 };
+use hashbrown::HashSet;
 use std::sync::Arc;
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 use stepwell_protocol::{RunId, SharedJson, StepId, limits};
@@ -120,10 +121,18 @@ impl Engine {
 
     /// Whether a step of the run's parallel group is pending that something other than the item at hand will end.
     /// A group whose steps nothing will end any more is not waited for: the function is called and says anew
-    /// what it wants.
+    /// what it wants. Nor are the losers of a race.
     pub(crate) fn waits_for_group(&self, run: RunId) -> bool {
         let run = &self.runs[&run];
-        !run.pending.is_empty() && run.items.len() > 1
+        if run.pending.is_empty() || run.items.len() < 2 {
+            return false;
+        }
+        let rows = run.items.iter().map(|id| &self.items[id].row);
+        let racing: HashSet<&StepId> = rows
+            .filter(|row| row.race)
+            .filter_map(|row| row.kind.step())
+            .collect();
+        run.pending.iter().any(|step| !racing.contains(step))
     }
 
     pub(crate) fn has_queued_discovery(&self, run: RunId) -> bool {
