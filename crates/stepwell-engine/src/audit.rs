@@ -68,7 +68,7 @@ impl Engine {
                 "waits for a time without a timer",
             ),
             ItemState::Ready => {
-                let key = lane_key(run, &item.row.kind);
+                let key = lane_key(run);
                 (
                     self.queue.holds(key, run.score(), id),
                     "is due without a place in the queue",

@@ -167,7 +167,7 @@ impl Engine {
         }
         item.state = ItemState::Ready;
         let run = &self.runs[&item.row.run];
-        let key = lane_key(run, &item.row.kind);
+        let key = lane_key(run);
         let hurdles = || Hurdles {
             gates: run.keys.concurrency.clone(),
             run_gates: if key.starts {
@@ -195,7 +195,7 @@ impl Engine {
             .expect("an item's run is unfinished");
         run.items.retain(|other| *other != id);
         if item.state == ItemState::Ready {
-            let (key, score) = (lane_key(run, &item.row.kind), run.score());
+            let (key, score) = (lane_key(run), run.score());
             self.queue.remove(key, score, id, &self.functions);
         }
     }
@@ -477,9 +477,10 @@ impl Engine {
     }
 }
 
-/// The lane of a run's item.
-pub(crate) fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
-    let starts = takes_a_start(run, kind);
+/// The lane of a run's items.
+pub(crate) fn lane_key(run: &Run) -> LaneKey {
+    // A call that is tried again is no start.
+    let starts = run.status == RunStatus::Scheduled;
     let bucket = run.keys.throttle.filter(|_| starts);
     let run_gates: &[(u64, u128)] = if starts { &run.keys.runs } else { &[] };
     let gates = run.keys.concurrency.iter().chain(run_gates);
@@ -498,10 +499,4 @@ pub(crate) fn lane_key(run: &Run, kind: &ItemKind) -> LaneKey {
         starts,
         values,
     }
-}
-
-/// Whether a call of this item is the run's start, which the throttle counts: the first one, not one that is tried
-/// again.
-fn takes_a_start(run: &Run, kind: &ItemKind) -> bool {
-    *kind == ItemKind::Start && run.status == RunStatus::Scheduled
 }

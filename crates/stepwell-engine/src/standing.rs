@@ -45,7 +45,7 @@ impl Engine {
                 ItemState::InFlight { .. } => Standing::Call,
                 ItemState::Ready => {
                     let function = self.functions.get(&run.function);
-                    let key = lane_key(run, &item.row.kind);
+                    let key = lane_key(run);
                     let standing = self.queue.standing(key, run.score(), item.row.id)?;
                     let limit = standing.gate.and_then(|gate| {
                         let function = function?;
