@@ -85,9 +85,13 @@ impl Engine {
 
     /// Pauses a function, or lets it go on. Whether there is such a function.
     pub(crate) fn pause(&mut self, id: FunctionId, paused: bool, out: &mut Decision) -> bool {
-        let Some(known) = self.functions.get(&id).filter(|known| !known.archived) else {
+        let Some(known) = self.functions.get(&id) else {
             return false;
         };
+        // Runs of a function that is gone go on, unless it was paused before: then someone may want to let them.
+        if known.archived && (paused || !known.paused) {
+            return false;
+        }
         if known.paused != paused {
             let mut function = (**known).clone();
             function.paused = paused;
