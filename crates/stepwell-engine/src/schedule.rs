@@ -200,9 +200,9 @@ impl Engine {
         let row = CancelRow {
             id: self.next_item_id(now),
             run,
+            expires_at: listener.expires_at(now),
             event: listener.event,
             condition: listener.condition,
-            expires_at: Timestamp::from_ms(listener.expires_ms),
         };
         out.changes.push(Change::CancelPut(Box::new(row.clone())));
         self.add_listener(row);
