@@ -415,7 +415,10 @@ impl Engine {
             self.remove_item(item, out);
         }
         let run = self.runs.remove(&id).expect("only unfinished runs end");
-        let status = run.status.go(status).expect("an unfinished run can end");
+        let status = run
+            .status
+            .end(status, cause)
+            .expect("an unfinished run can end for its cause");
         for listener in run.listeners {
             if let Some(row) = self.waits.cancels.remove(&listener) {
                 self.waits.remove(listener, &row.event);

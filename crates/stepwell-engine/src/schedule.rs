@@ -144,9 +144,13 @@ impl Engine {
     ) -> Verdict {
         draft.dedupe_key = None;
         let (run, _) = self.put_run(function, id, draft, now, out);
+        let status = run
+            .status
+            .end(RunStatus::Skipped, Some(cause))
+            .expect("a new run can be skipped for its cause");
         out.changes.push(Change::RunEnd(RunEnd {
             id,
-            status: RunStatus::Skipped,
+            status,
             ended_at: now,
             output: None,
             cause: Some(cause),
