@@ -189,9 +189,7 @@ impl Engine {
             entries if entries.is_empty() => Vec::new(),
             entries => {
                 let value = arriving.parsed.get();
-                let found = entries
-                    .iter()
-                    .filter_map(|entry| entry.listener(value, now));
+                let found = entries.iter().filter_map(|entry| entry.listener(value));
                 found.collect()
             }
         };

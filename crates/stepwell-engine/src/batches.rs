@@ -1,6 +1,6 @@
 //! Open batches: events wait for others to share a run with.
 
-use crate::arrival::{Approach, Arriving, announces, keys_of, note};
+use crate::arrival::{Approach, Arriving, keys_of, note};
 use crate::decision::Decision;
 use crate::engine::{Engine, Timer};
 use crate::flow::Keys;
@@ -8,9 +8,10 @@ use crate::flow::batch::BATCH_BYTES_MAX;
 use crate::function::Function;
 use crate::origin::Origin;
 use crate::schedule::Draft;
-use crate::{BatchEventRow, BatchRow, Change, IdSource, ItemId, Timestamp, Verdict};
+use crate::{BatchEventRow, BatchRow, Change, IdSource, ItemId, Timestamp, Verdict, triggers};
 use std::sync::Arc;
 use stepwell_protocol::FunctionId;
+use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 
 /// A batch that is not full.
 #[derive(Debug, Clone)]
@@ -19,7 +20,6 @@ pub(crate) struct Batch {
     pub(crate) function: FunctionId,
     pub(crate) closes_at: Timestamp,
     pub(crate) keys: Keys,
-    /// Whether the end of its run may be announced.
     pub(crate) events: Vec<BatchEventRow>,
     pub(crate) bytes: usize,
 }
@@ -125,10 +125,7 @@ impl Engine {
         let draft = Draft {
             events: events.clone().collect(),
             dedupe_key: None,
-            announces: function
-                .triggers
-                .iter()
-                .all(|trigger| announces(&trigger.event)),
+            announces: !hears_announcements(&function),
             keys: batch.keys,
             listeners: Vec::new(),
             origin,
@@ -141,4 +138,16 @@ impl Engine {
         }
         Some(verdict)
     }
+}
+
+/// Whether announcements may be among a function's events. A run for such a batch is not announced: it would be in the
+/// next one, and so on without end.
+fn hears_announcements(function: &Function) -> bool {
+    let hears = |name| {
+        let mut triggers = function.triggers.iter();
+        triggers.any(|trigger| triggers::covers(&trigger.event, name))
+    };
+    [FUNCTION_FINISHED, FUNCTION_FAILED, FUNCTION_CANCELLED]
+        .into_iter()
+        .any(hears)
 }

@@ -137,6 +137,10 @@ impl Engine {
         let Some(WaitFor::Event { condition, .. }) = item.row.wait.as_deref() else {
             return false;
         };
+        // Its timer may be late, or what was asked about the past not answered yet.
+        if item.row.due <= now {
+            return false;
+        }
         let condition = condition.clone();
         let matches = self.waits.meets(condition.as_ref(), value, now);
         if matches {

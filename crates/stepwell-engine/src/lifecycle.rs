@@ -11,6 +11,7 @@ use crate::{
     Announcement, Call, Cause, Change, DeferStatus, Effect, ItemId, ItemKind, ItemRow, LastCall,
     RunEnd, RunStatus, StepRow, Timestamp,
 };
+use hashbrown::HashSet;
 use std::sync::Arc;
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 use stepwell_protocol::{RunId, SharedJson, StepId, limits};
@@ -141,10 +142,18 @@ impl Engine {
 
     /// Whether a step of the run's parallel group is pending that something other than the item at hand will end.
     /// A group whose steps nothing will end any more is not waited for: the function is called and says anew
-    /// what it wants.
+    /// what it wants. Nor are the losers of a race.
     pub(crate) fn waits_for_group(&self, run: RunId) -> bool {
         let run = &self.runs[&run];
-        !run.pending.is_empty() && run.items.len() > 1
+        if run.pending.is_empty() || run.items.len() < 2 {
+            return false;
+        }
+        let rows = run.items.iter().map(|id| &self.items[id].row);
+        let racing: HashSet<&StepId> = rows
+            .filter(|row| row.race)
+            .filter_map(|row| row.kind.step())
+            .collect();
+        racing.is_empty() || run.pending.iter().any(|step| !racing.contains(step))
     }
 
     pub(crate) fn has_queued_discovery(&self, run: RunId) -> bool {
@@ -463,7 +472,10 @@ impl Engine {
             self.remove_item(item, out);
         }
         let run = self.runs.remove(&id).expect("only unfinished runs end");
-        let status = run.status.go(status).expect("an unfinished run can end");
+        let status = run
+            .status
+            .end(status, cause)
+            .expect("an unfinished run can end for its cause");
         for listener in run.listeners {
             if let Some(row) = self.waits.cancels.remove(&listener) {
                 self.waits.remove(listener, &row.event);

@@ -16,6 +16,12 @@ use crate::{ItemId, ItemKind, ItemRow, StepDetail, Timestamp};
 use std::sync::Arc;
 use stepwell_protocol::{RunId, SharedJson, limits, span};
 
+/// How long a step waits for a signal or another function when it does not say, in milliseconds: a year.
+const TIMEOUT_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
+
+/// The longest such wait, in milliseconds: a century, so that its end is a moment that stores and clocks can hold.
+const WAIT_MS_MAX: u64 = 100 * TIMEOUT_MS;
+
 /// An op that asks for something.
 pub(crate) struct Asked<'a> {
     pub(crate) run: RunId,
@@ -36,6 +42,39 @@ impl Engine {
         text: &str,
         out: &mut Decision,
     ) -> Option<Timestamp> {
+        let until = self.moment(asked, verb, text, out)?;
+        let (run, title, now) = (asked.run, asked.title, asked.now);
+        if until.ms_since(now) > limits::SLEEP_MS_MAX {
+            let message = format!("step '{title}' cannot {verb} longer than 366 days");
+            let name = "InngestErrTimeoutTooLong";
+            self.fail_for_limit(run, name, &message, &message, now, out);
+            return None;
+        }
+        Some(until)
+    }
+
+    /// The same for waits that a signal or another function ends, which may take any time, and a year when they do not
+    /// say.
+    pub(crate) fn until_or_a_year(
+        &mut self,
+        asked: &Asked<'_>,
+        text: &str,
+        out: &mut Decision,
+    ) -> Option<Timestamp> {
+        if text.is_empty() {
+            return Some(asked.now.after_ms(TIMEOUT_MS));
+        }
+        let until = self.moment(asked, "wait", text, out)?;
+        Some(until.min(asked.now.after_ms(WAIT_MS_MAX)))
+    }
+
+    fn moment(
+        &mut self,
+        asked: &Asked<'_>,
+        verb: &str,
+        text: &str,
+        out: &mut Decision,
+    ) -> Option<Timestamp> {
         let (run, title, now) = (asked.run, asked.title, asked.now);
         let Some(until_ms) = span::sleep_until_ms(text, now.ms()) else {
             let message = format!(
@@ -44,12 +83,6 @@ impl Engine {
             self.fail_for_limit(run, "InvalidTimeout", &message, &message, now, out);
             return None;
         };
-        if until_ms.saturating_sub(now.ms()) > limits::SLEEP_MS_MAX {
-            let message = format!("step '{title}' cannot {verb} longer than 366 days");
-            let name = "InngestErrTimeoutTooLong";
-            self.fail_for_limit(run, name, &message, &message, now, out);
-            return None;
-        }
         Some(Timestamp::from_ms(until_ms))
     }
 

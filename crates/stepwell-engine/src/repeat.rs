@@ -38,9 +38,7 @@ impl Engine {
         let mut arriving = Arriving::new(&event);
         let value = arriving.parsed.get();
         let entries = function.cancel_on.iter();
-        let listeners = entries
-            .filter_map(|entry| entry.listener(value, now))
-            .collect();
+        let listeners = entries.filter_map(|entry| entry.listener(value)).collect();
         let draft = Draft {
             events: smallvec![event.id],
             dedupe_key: None,

@@ -45,6 +45,16 @@ impl Returned {
     }
 }
 
+/// What became of an op that asks for something.
+pub(crate) enum Granted {
+    /// It is done or under way.
+    Asked,
+    /// Its step has ended on the spot, or the run has.
+    Ended,
+    /// The event of an invocation is still to come in.
+    Invoked(Box<(FunctionId, NewEvent, Approach)>),
+}
+
 /// How the ops of one answer are dealt with when an op ends the run or the attempt early.
 enum Verdict {
     /// Go on; whether a step has ended, in which way the next call is caused, and whether that would be as this one:
@@ -365,15 +375,14 @@ impl Engine {
                 | Opcode::AiGateway
                 | Opcode::Gateway => {
                     let step = op.step.clone();
-                    let had = self.runs[&run].steps.contains(&step);
-                    invocations.extend(self.grant(returned, op, now, ids, out));
+                    match self.grant(returned, op, now, ids, out) {
+                        Granted::Asked => {}
+                        Granted::Ended => (ended, cause) = (true, Some(step)),
+                        Granted::Invoked(invocation) => invocations.push(*invocation),
+                    }
                     // What takes no time is recorded at once, which may be one step too many.
-                    let Some(standing) = self.runs.get(&run) else {
+                    if !self.runs.contains_key(&run) {
                         return Verdict::Ended;
-                    };
-                    // What cannot be granted ends its step as if it had run.
-                    if !had && standing.steps.contains(&step) && !self.has_queued_discovery(run) {
-                        (ended, cause) = (true, Some(step));
                     }
                 }
             }
@@ -490,7 +499,7 @@ impl Engine {
         }
     }
 
-    /// Does what an op asks for, unless that is done or under way already. An invocation's event is still to come in.
+    /// Does what an op asks for, unless that is done or under way already.
     fn grant(
         &mut self,
         returned: &mut Returned,
@@ -498,7 +507,7 @@ impl Engine {
         now: Timestamp,
         ids: &mut IdSource,
         out: &mut Decision,
-    ) -> Option<(FunctionId, NewEvent, Approach)> {
+    ) -> Granted {
         let ReportedOp {
             op: opcode,
             step,
@@ -537,10 +546,10 @@ impl Engine {
             }
             Ask::Request(request) => {
                 let ai = opcode == Opcode::AiGateway;
-                self.start_gateway(&asked, step, ai, request, out);
+                return self.start_gateway(&asked, step, ai, request, out);
             }
         }
-        None
+        Granted::Asked
     }
 
     /// Whether a step has ended or something that it asked for is under way.

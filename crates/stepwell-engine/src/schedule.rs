@@ -95,9 +95,6 @@ impl Engine {
         out: &mut Decision,
     ) -> Verdict {
         let id = ids.run_id(now);
-        if let Some(key) = draft.dedupe_key {
-            self.window.insert(key, Some(id), now, now, out);
-        }
         if function.paused {
             return self.skip(function, id, draft, Cause::FunctionPaused, now, out);
         }
@@ -117,6 +114,9 @@ impl Engine {
                 }
             }
         }
+        if let Some(key) = draft.dedupe_key {
+            self.window.insert(key, Some(id), now, now, out);
+        }
         let due = Timestamp::from_ms(draft.starts_ms).max(now);
         let (run, listeners) = self.put_run(function, id, draft, now, out);
         if let Some(place) = run.keys.singleton {
@@ -132,20 +132,25 @@ impl Engine {
         Verdict::Started { run: id }
     }
 
-    /// Writes a run that never runs, and answers whoever waits for it.
+    /// Writes a run that never runs, and answers whoever waits for it. Its event may come again.
     fn skip(
         &mut self,
         function: &Function,
         id: RunId,
-        draft: Draft,
+        mut draft: Draft,
         cause: Cause,
         now: Timestamp,
         out: &mut Decision,
     ) -> Verdict {
+        draft.dedupe_key = None;
         let (run, _) = self.put_run(function, id, draft, now, out);
+        let status = run
+            .status
+            .end(RunStatus::Skipped, Some(cause))
+            .expect("a new run can be skipped for its cause");
         out.changes.push(Change::RunEnd(RunEnd {
             id,
-            status: RunStatus::Skipped,
+            status,
             ended_at: now,
             output: None,
             cause: Some(cause),
@@ -209,9 +214,9 @@ impl Engine {
         let row = CancelRow {
             id: self.next_item_id(now),
             run,
+            expires_at: listener.expires_at(now),
             event: listener.event,
             condition: listener.condition,
-            expires_at: Timestamp::from_ms(listener.expires_ms),
         };
         out.changes.push(Change::CancelPut(Box::new(row.clone())));
         self.add_listener(row);

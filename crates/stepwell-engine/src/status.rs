@@ -65,6 +65,28 @@ impl RunStatus {
         }
     }
 
+    /// The status after ending as `to`: by the run's own doing, without a cause, or for one.
+    ///
+    /// # Errors
+    /// [`IllegalTransition`]; a function's own end has no cause, a cancelled or skipped run has one that fits.
+    pub fn end(self, to: Self, cause: Option<Cause>) -> Result<Self, IllegalTransition> {
+        let lawful = match (self, to, cause) {
+            (_, Self::Completed | Self::Failed, None) => true,
+            (_, Self::Cancelled, Some(cause)) => match cause {
+                Cause::Request | Cause::Event { .. } | Cause::Replaced { .. } => true,
+                Cause::StartTimeout => self == Self::Scheduled,
+                Cause::FinishTimeout => self == Self::Running,
+                Cause::Singleton { .. } | Cause::FunctionPaused => false,
+            },
+            (_, Self::Skipped, Some(Cause::Singleton { .. } | Cause::FunctionPaused)) => true,
+            _ => false,
+        };
+        match lawful {
+            true => self.go(to),
+            false => Err(IllegalTransition { from: self, to }),
+        }
+    }
+
     /// The status as the REST API writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -144,6 +166,54 @@ mod tests {
                     legal.contains(&(from, to)),
                     "{from} to {to}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn the_law_of_causes() {
+        let (run, event) = (RunId::from_bytes([1; 16]), EventId::from_bytes([2; 16]));
+        let causes = [
+            None,
+            Some(Cause::Request),
+            Some(Cause::Event { event }),
+            Some(Cause::StartTimeout),
+            Some(Cause::FinishTimeout),
+            Some(Cause::Replaced { run }),
+            Some(Cause::Singleton { run }),
+            Some(Cause::FunctionPaused),
+        ];
+        let legal = [
+            (Completed, vec![Scheduled, Running], vec![0]),
+            (Failed, vec![Scheduled, Running], vec![0]),
+            (Cancelled, vec![Scheduled, Running], vec![1, 2, 5]),
+            (Cancelled, vec![Scheduled], vec![3]),
+            (Cancelled, vec![Running], vec![4]),
+            (Skipped, vec![Scheduled], vec![6, 7]),
+        ];
+        for from in RunStatus::ALL {
+            for to in RunStatus::ALL {
+                for (index, cause) in causes.into_iter().enumerate() {
+                    let expected = legal.iter().any(|(end, froms, causes)| {
+                        *end == to && froms.contains(&from) && causes.contains(&index)
+                    });
+                    assert_eq!(
+                        from.end(to, cause).is_ok(),
+                        expected,
+                        "{from} to {to} for {cause:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_for_a_cause_is_a_way_to_go() {
+        for from in RunStatus::ALL {
+            for to in RunStatus::ALL.into_iter().filter(|to| to.has_ended()) {
+                if from.end(to, Some(Cause::Request)).is_ok() || from.end(to, None).is_ok() {
+                    assert_eq!(from.go(to), Ok(to));
+                }
             }
         }
     }

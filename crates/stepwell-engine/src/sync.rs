@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::function::Function;
 use crate::{AppRow, AppSync, Change, Timestamp};
 use std::sync::Arc;
-use stepwell_protocol::FunctionId;
+use stepwell_protocol::{FunctionId, RunId};
 
 impl Engine {
     pub(crate) fn sync_app(&mut self, sync: AppSync, now: Timestamp, out: &mut Decision) {
@@ -46,10 +46,12 @@ impl Engine {
             self.functions.insert(id, Arc::new(function));
         }
         for mut function in sync.functions {
+            let mut timeouts_known = function.timeouts;
             if let Some(known) = self.functions.get(&function.id) {
                 if known.config == function.config && !known.archived {
                     continue;
                 }
+                timeouts_known = known.timeouts;
                 self.triggers.remove(known);
                 function.version = known.version + 1;
                 function.paused = known.paused;
@@ -58,12 +60,27 @@ impl Engine {
             self.note_slug(&function);
             out.changes.push(Change::FunctionPut(function.row()));
             self.arrange_ticks(&function, now, out);
-            let id = function.id;
+            let (id, timeouts) = (function.id, function.timeouts);
             self.functions.insert(id, Arc::new(function));
             self.queue.wake_function(id, &self.functions);
+            if timeouts != timeouts_known {
+                self.watch_times_of(id, now);
+            }
         }
         out.changes.push(Change::AppPut(app.clone()));
         self.apps.insert(app.id, app);
+    }
+
+    /// Brings the timeouts of a function's unfinished runs in line with its configuration.
+    fn watch_times_of(&mut self, function: FunctionId, now: Timestamp) {
+        let runs = self.runs.iter();
+        let runs: Vec<RunId> = runs
+            .filter(|(_, run)| run.function == function)
+            .map(|(id, _)| *id)
+            .collect();
+        for run in runs {
+            self.watch_time(run, now);
+        }
     }
 
     /// Pauses a function, or lets it go on. Whether there is such a function.
@@ -72,6 +89,10 @@ impl Engine {
         let Some(known) = self.functions.get(&id) else {
             return false;
         };
+        // Runs of a function that is gone go on, unless it was paused before: then someone may want to let them.
+        if known.archived && (paused || !known.paused) {
+            return false;
+        }
         if known.paused != paused {
             let mut function = (**known).clone();
             function.paused = paused;

@@ -33,8 +33,8 @@ pub enum CatchUp {
 pub(crate) struct Ticking {
     /// Ticks until this moment are dealt with.
     pub(crate) after: Timestamp,
-    /// The next tick, and when it starts the function.
-    pub(crate) next: Option<(Timestamp, Timestamp)>,
+    /// The next tick. Its run may have to wait, for its jitter.
+    pub(crate) next: Option<Timestamp>,
 }
 
 /// A function's schedule.
@@ -65,6 +65,7 @@ impl Engine {
             if !wanted(&key.1) {
                 self.unset_tick(&key);
                 self.schedules.remove(&key);
+                self.ticks.remove(&number_of(&key));
                 out.changes
                     .push(Change::ScheduleDelete(key.0, Arc::clone(&key.1)));
             }
@@ -88,32 +89,22 @@ impl Engine {
     /// Sets the timer of a schedule's next tick.
     pub(crate) fn set_tick(&mut self, key: ScheduleKey, schedule: &Schedule, after: Timestamp) {
         self.unset_tick(&key);
-        let next = schedule
-            .next_after(after)
-            .map(|tick| (tick, schedule.fire_at(key.0, tick)));
-        if let Some((_, fire_at)) = next {
-            let tick = self.tick_of(&key);
-            self.timers.insert((fire_at, Timer::Tick(tick)));
+        let next = schedule.next_after(after);
+        if let Some(tick) = next {
+            let number = number_of(&key);
+            self.timers.insert((tick, Timer::Tick(number)));
+            self.ticks.entry(number).or_insert_with(|| key.clone());
         }
         self.schedules.insert(key, Ticking { after, next });
     }
 
     fn unset_tick(&mut self, key: &ScheduleKey) {
         if let Some(Ticking {
-            next: Some((_, fire_at)),
-            ..
+            next: Some(tick), ..
         }) = self.schedules.get(key).copied()
         {
-            let tick = self.tick_of(key);
-            self.timers.remove(&(fire_at, Timer::Tick(tick)));
+            self.timers.remove(&(tick, Timer::Tick(number_of(key))));
         }
-    }
-
-    /// A number for a schedule, by which the timer finds it.
-    fn tick_of(&mut self, key: &ScheduleKey) -> u64 {
-        let number = crate::flow::hash(&[&key.0.to_bytes(), key.1.as_bytes()]) as u64;
-        self.ticks.entry(number).or_insert_with(|| key.clone());
-        number
     }
 
     /// A tick's time has come.
@@ -129,7 +120,7 @@ impl Engine {
         };
         let Some(Ticking {
             after,
-            next: Some((tick, fire_at)),
+            next: Some(mut tick),
         }) = self.schedules.get(&key).copied()
         else {
             return;
@@ -144,17 +135,18 @@ impl Engine {
         let Some(schedule) = found else {
             return;
         };
-        let (mut tick, mut fire_at) = (tick, fire_at);
-        let late = fire_at.after_ms(LATE_MS) < now;
-        if late && let Some(last) = schedule.last_at_or_before(now, after) {
+        let is_late = |tick: Timestamp| tick.after_ms(LATE_MS) < now;
+        if is_late(tick)
+            && let Some(last) = schedule.last_at_or_before(now, after)
+        {
             tick = last;
-            fire_at = schedule.fire_at(key.0, last);
         }
         out.changes.push(put(&key, tick));
         self.set_tick(key.clone(), schedule, tick);
-        if late && self.config.catch_up == CatchUp::Skip && fire_at.after_ms(LATE_MS) < now {
+        if is_late(tick) && self.config.catch_up == CatchUp::Skip {
             return;
         }
+        let fire_at = schedule.fire_at(key.0, tick);
         let event = tick_event(&key.1, tick, fire_at, now, ids);
         let approach = Approach {
             cron: Some(Arc::clone(&key.1)),
@@ -166,6 +158,11 @@ impl Engine {
 
 /// Which schedules there are, by the numbers of their timers.
 pub(crate) type Ticks = HashMap<u64, ScheduleKey>;
+
+/// A number for a schedule, by which the timer finds it.
+fn number_of(key: &ScheduleKey) -> u64 {
+    crate::flow::hash(&[&key.0.to_bytes(), key.1.as_bytes()]) as u64
+}
 
 fn put(key: &ScheduleKey, after: Timestamp) -> Change {
     Change::SchedulePut(ScheduleRow {

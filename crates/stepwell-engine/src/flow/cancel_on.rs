@@ -33,8 +33,23 @@ pub struct Listener {
     /// Which of the events: an expression over `async`.
     #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<Arc<str>>,
-    /// Until when.
-    pub expires_ms: u64,
+    /// How long from when the run is scheduled, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts_ms: Option<u64>,
+    /// Until when, in milliseconds since the Unix epoch, for one that ends at a moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_ms: Option<u64>,
+}
+
+impl Listener {
+    /// When it ends, for a run that is scheduled now.
+    pub(crate) fn expires_at(&self, now: Timestamp) -> Timestamp {
+        match (self.lasts_ms, self.expires_ms) {
+            (Some(lasts_ms), _) => now.after_ms(lasts_ms),
+            (None, Some(expires_ms)) => Timestamp::from_ms(expires_ms),
+            (None, None) => now.after_ms(LISTENS_MS),
+        }
+    }
 }
 
 impl CancelOn {
@@ -92,7 +107,7 @@ impl CancelOn {
     }
 
     /// What a run of this event listens for; nothing when no event can ever match.
-    pub(crate) fn listener(&self, event: &Value, now: Timestamp) -> Option<Listener> {
+    pub(crate) fn listener(&self, event: &Value) -> Option<Listener> {
         let condition = match &self.condition {
             None => None,
             Some(condition) => {
@@ -105,13 +120,13 @@ impl CancelOn {
             }
         };
         let timeout = self.timeout.as_deref();
-        let expires_ms = timeout
-            .and_then(|timeout| span::sleep_until_ms(timeout, now.ms()))
-            .unwrap_or_else(|| now.ms().saturating_add(LISTENS_MS));
+        let lasts_ms = timeout.and_then(|timeout| span::parse_ms(timeout).ok());
+        let moment = timeout.filter(|_| lasts_ms.is_none());
         Some(Listener {
             event: Arc::clone(&self.event),
             condition,
-            expires_ms,
+            lasts_ms,
+            expires_ms: moment.and_then(|moment| span::sleep_until_ms(moment, 0)),
         })
     }
 }

@@ -13,8 +13,8 @@
 //!
 //! - One that is skipped in spring ticks at the first moment after the gap. Several in one gap, and one that stands
 //!   right after it, are the same tick.
-//! - One that comes twice in autumn ticks the first time only. So `*/5 * * * *` pauses for the repeated hour; a
-//!   schedule that must not pause is written in UTC.
+//! - One that comes twice in autumn ticks the first time only, if the hour is restricted: `30 2 * * *` is once a day. When
+//!   it is not, as in `*/5 * * * *`, it ticks both times, since such a schedule is meant to go on without a pause.
 //!
 //! # Why our own matcher
 //!
@@ -31,7 +31,7 @@ use self::fields::Fields;
 use super::hash;
 use crate::Timestamp;
 use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp as Instant};
 use stepwell_protocol::{FunctionId, span};
 
@@ -44,8 +44,8 @@ const JITTER_MS_MIN: u64 = 1_000;
 /// Longest jitter: five minutes.
 const JITTER_MS_MAX: u64 = 5 * 60 * 1_000;
 
-/// Matches to try before giving up. Only those in the repeated part of an overlap are passed over, at most one a minute;
-/// no clock was ever set back by more than a day.
+/// Matches to try before giving up. Only those around an overlap are passed over, at most one a minute; no clock was ever
+/// set back by more than a day.
 const MATCHES_MAX: usize = 24 * 60 + 1;
 
 /// When a function runs by the clock.
@@ -141,8 +141,22 @@ impl Schedule {
         let instant = i64::try_from(moment.ms())
             .ok()
             .and_then(|ms| Instant::from_millisecond(ms).ok())?;
-        // A time of the wall clock before this one does not tick later than now.
-        let mut local = self.fields.next_from(self.zone.to_datetime(instant))?;
+        let now = self.zone.to_datetime(instant);
+        // A time of the wall clock before this one does not tick later than now, unless the clock is set back.
+        let mut local = self.fields.next_from(now)?;
+        if let Some(overlap) = self.overlap(instant, now) {
+            let minute_later = now.checked_add(SignedDuration::from_mins(1)).ok()?;
+            local = self.fields.next_from(minute_later)?;
+            if !overlap.again {
+                if overlap.holds(local) {
+                    return timestamp(overlap.first.to_timestamp(local).ok()?);
+                }
+                local = self.fields.next_from(overlap.start)?;
+            }
+            if overlap.holds(local) {
+                return timestamp(overlap.second.to_timestamp(local).ok()?);
+            }
+        }
         for _ in 0..MATCHES_MAX {
             let tick = self.tick_of(local)?;
             if tick > instant {
@@ -161,20 +175,38 @@ impl Schedule {
             .ok()
             .and_then(|ms| Instant::from_millisecond(ms).ok())
             .unwrap_or(Instant::MAX);
-        let mut local = self.zone.to_datetime(instant);
-        // In an overlap, times of the wall clock up to its end may have ticked when they came first.
-        if let AmbiguousOffset::Fold {
+        let tick = self.last_up_to(instant)?;
+        timestamp(tick).filter(|tick| *tick > after)
+    }
+
+    fn last_up_to(&self, instant: Instant) -> Option<Instant> {
+        let now = self.zone.to_datetime(instant);
+        let mut local = now;
+        if let Some(overlap) = self.overlap(instant, now) {
+            local = self.fields.last_up_to(now)?;
+            if overlap.again {
+                if overlap.holds(local) {
+                    return overlap.second.to_timestamp(local).ok();
+                }
+                local = overlap.end.checked_sub(SignedDuration::from_mins(1)).ok()?;
+                local = self.fields.last_up_to(local)?;
+            }
+            if overlap.holds(local) {
+                return overlap.first.to_timestamp(local).ok();
+            }
+        } else if let AmbiguousOffset::Fold {
             before: first,
             after: second,
-        } = self.zone.to_ambiguous_timestamp(local).offset()
+        } = self.zone.to_ambiguous_timestamp(now).offset()
         {
+            // Times of the wall clock up to the end of the overlap may have ticked when they came first.
             local = local.saturating_add(first.duration_since(second));
         }
         let mut local = self.fields.last_up_to(local)?;
         for _ in 0..MATCHES_MAX {
-            let tick = self.tick_of(local)?;
+            let tick = self.last_tick_of(local)?;
             if tick <= instant {
-                return timestamp(tick).filter(|tick| *tick > after);
+                return Some(tick);
             }
             let minute_earlier = local.checked_sub(SignedDuration::from_mins(1)).ok()?;
             local = self.fields.last_up_to(minute_earlier)?;
@@ -201,7 +233,47 @@ impl Schedule {
         tick.after_ms(JITTER_MS_MIN + chosen_ms)
     }
 
-    /// When a time of the wall clock ticks. Later times never tick earlier.
+    /// The overlap that the clock is in, for a schedule that ticks both times.
+    fn overlap(&self, instant: Instant, now: DateTime) -> Option<Overlap> {
+        if !self.fields.any_hour {
+            return None;
+        }
+        let AmbiguousOffset::Fold {
+            before: first,
+            after: second,
+        } = self.zone.to_ambiguous_timestamp(now).offset()
+        else {
+            return None;
+        };
+        let again = self.zone.to_offset(instant) == second;
+        let change = if again {
+            let from = instant.checked_add(SignedDuration::from_nanos(1)).ok()?;
+            let mut changes = self.zone.preceding(from);
+            changes.find(|change| change.offset() == second)?
+        } else {
+            let mut changes = self.zone.following(instant);
+            changes.find(|change| change.offset() == second)?
+        };
+        Some(Overlap {
+            first,
+            second,
+            start: second.to_datetime(change.timestamp()),
+            end: first.to_datetime(change.timestamp()),
+            again,
+        })
+    }
+
+    /// When a time of the wall clock ticks last.
+    fn last_tick_of(&self, local: DateTime) -> Option<Instant> {
+        match self.zone.to_ambiguous_timestamp(local).offset() {
+            AmbiguousOffset::Fold { after, .. } if self.fields.any_hour => {
+                after.to_timestamp(local).ok()
+            }
+            _ => self.tick_of(local),
+        }
+    }
+
+    /// When a time of the wall clock ticks first. Later times never tick earlier.
     fn tick_of(&self, local: DateTime) -> Option<Instant> {
         match self.zone.to_ambiguous_timestamp(local).offset() {
             AmbiguousOffset::Unambiguous { offset } => offset.to_timestamp(local).ok(),
@@ -216,6 +288,22 @@ impl Schedule {
                     .map(|change| change.timestamp())
             }
         }
+    }
+}
+
+/// Times of the wall clock that come twice, from `start` until before `end`.
+struct Overlap {
+    first: Offset,
+    second: Offset,
+    start: DateTime,
+    end: DateTime,
+    /// Whether they come for the second time now.
+    again: bool,
+}
+
+impl Overlap {
+    fn holds(&self, local: DateTime) -> bool {
+        self.start <= local && local < self.end
     }
 }
 

@@ -8,6 +8,7 @@ use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::item::ItemState;
 use crate::lifecycle::StepEnd;
+use crate::reply::Granted;
 use crate::waits::WaitFor;
 use crate::{
     AttemptRow, Change, Fetch, FetchFailure, IdSource, ItemId, ItemKind, ItemRow, Timestamp,
@@ -56,7 +57,7 @@ impl Engine {
         ai: bool,
         request: Result<Arc<Request>, String>,
         out: &mut Decision,
-    ) {
+    ) -> Granted {
         let (run, now) = (asked.run, asked.now);
         match request {
             Ok(request) => {
@@ -72,6 +73,7 @@ impl Engine {
                 };
                 self.requests.insert(row.id, request);
                 self.add_item_row(row, now, out);
+                Granted::Asked
             }
             Err(why) => {
                 let error = UserError::new(error_name(ai), why);
@@ -88,6 +90,7 @@ impl Engine {
                     failures_of: asked.failures_of,
                 };
                 self.record_step_or_fail(run, end, now, out);
+                Granted::Ended
             }
         }
     }

@@ -4,13 +4,13 @@
 //! starting answers at once.
 
 use super::Asked;
-use super::wait_for_signal::TIMEOUT_MS;
 use crate::arrival::Approach;
 use crate::decision::Decision;
 use crate::engine::Engine;
 use crate::input::Invocation;
 use crate::lifecycle::StepEnd;
 use crate::origin::{Origin, ReplyTo};
+use crate::reply::Granted;
 use crate::waits::WaitFor;
 use crate::{IdSource, ItemId, ItemKind, NewEvent, RunStatus, StepDetail, Timestamp};
 use serde_json::{Value, json};
@@ -69,18 +69,16 @@ impl Engine {
         invocation: Invocation,
         ids: &mut IdSource,
         out: &mut Decision,
-    ) -> Option<(FunctionId, NewEvent, Approach)> {
+    ) -> Granted {
         let (run, now) = (asked.run, asked.now);
-        let until = if invocation.timeout.is_empty() {
-            now.after_ms(TIMEOUT_MS)
-        } else {
-            self.until(asked, "wait", &invocation.timeout, out)?
+        let Some(until) = self.until_or_a_year(asked, &invocation.timeout, out) else {
+            return Granted::Ended;
         };
         let caller = &self.functions[&self.runs[&run].function];
         let Some(target) = self.function_named(&invocation.function, Some(caller.id)) else {
             let message = format!("could not find function with ID: {}", invocation.function);
             self.fail_invocation(asked, step, &message, out);
-            return None;
+            return Granted::Ended;
         };
         let app_name = self.apps.get(&caller.app).map_or("", |app| &app.name);
         let inngest = json!({
@@ -107,7 +105,7 @@ impl Engine {
             reply_to: Some(reply_to),
             ..Approach::default()
         };
-        Some((target, event, approach))
+        Granted::Invoked(Box::new((target, event, approach)))
     }
 
     /// Ends an invoking step that names no function.

@@ -10,9 +10,6 @@ use serde_json::json;
 use std::sync::Arc;
 use stepwell_protocol::{RunId, SharedJson, StepId, shared_json};
 
-/// How long a step waits that does not say, in milliseconds: a year.
-pub(crate) const TIMEOUT_MS: u64 = 365 * 24 * 60 * 60 * 1_000;
-
 impl Engine {
     pub(crate) fn start_wait_for_signal(
         &mut self,
@@ -24,23 +21,23 @@ impl Engine {
         let now = asked.now;
         let name: Arc<str> = wait.signal.into();
         let holder = self.waits.signals.get(&name).copied();
-        if holder.is_some() && !wait.replaces {
+        if holder.is_some_and(|holder| self.is_pending(holder, now)) && !wait.replaces {
             const CONFLICT: &str = "Signal conflict; signal wait already exists for another run";
             return self.fail_for_limit(asked.run, "Error", CONFLICT, CONFLICT, now, out);
         }
-        let until = if wait.timeout.is_empty() {
-            now.after_ms(TIMEOUT_MS)
-        } else {
-            match self.until(asked, "wait", &wait.timeout, out) {
-                Some(until) => until,
-                None => return,
-            }
+        let Some(until) = self.until_or_a_year(asked, &wait.timeout, out) else {
+            return;
         };
         if let Some(holder) = holder {
             self.lose_signal(holder, out);
         }
         let wait = WaitFor::Signal { name, holds: true };
         self.queue(asked, ItemKind::WaitForSignal(step), until, Some(wait), out);
+    }
+
+    /// Whether a wait's time has not come, late as its timer may be.
+    fn is_pending(&self, id: ItemId, now: Timestamp) -> bool {
+        self.items[&id].row.due > now
     }
 
     /// A wait that has lost its name to another waits on for its timeout.
@@ -63,6 +60,9 @@ impl Engine {
         out: &mut Decision,
     ) -> Option<RunId> {
         let id = self.waits.signals.get(name).copied()?;
+        if !self.is_pending(id, now) {
+            return None;
+        }
         let row = &self.items[&id].row;
         let run = row.run;
         let detail = StepDetail::WaitForSignal {

@@ -286,7 +286,7 @@ fn event(text: &str) -> EventSpec {
     for (key, value) in pairs(rest) {
         match &*key {
             "id" => event.id = Some(value),
-            "data" => event.data = value,
+            "data" => event.data = json(&value).get().to_owned(),
             "ts" => event.later_ms = later_ms(&value),
             _ => panic!("an event has no '{key}'"),
         }

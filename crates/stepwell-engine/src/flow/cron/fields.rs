@@ -19,6 +19,8 @@ pub(super) struct Fields {
     weekdays: u64,
     /// Both day fields are restricted: a day matches by either.
     either_day: bool,
+    /// The hour is not restricted.
+    pub(super) any_hour: bool,
 }
 
 impl Fields {
@@ -40,7 +42,7 @@ impl Fields {
             });
         };
         let (minutes, _) = MINUTE.parse(minute)?;
-        let (hours, _) = HOUR.parse(hour)?;
+        let (hours, any_hour) = HOUR.parse(hour)?;
         let (days, any_day) = DAY.parse(day)?;
         let (months, _) = MONTH.parse(month)?;
         let (weekdays, any_weekday) = WEEKDAY.parse(weekday)?;
@@ -53,6 +55,7 @@ impl Fields {
             months,
             weekdays,
             either_day: !any_day && !any_weekday,
+            any_hour,
         })
     }
 
