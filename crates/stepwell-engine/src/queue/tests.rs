@@ -332,3 +332,21 @@ fn a_woken_lane_that_is_emptied_passes_its_slot_on() {
     assert_eq!(pair.in_flight.len(), 1);
     assert_eq!(pair.in_flight[0].2.key.function, function(1));
 }
+
+#[test]
+fn a_woken_lane_whose_first_item_goes_does_not_pass_an_older_one() {
+    let mut pair = Pair::new(9);
+    pair.set_limit(2, SHARED, Some(1));
+    pair.push(2, 0, false, 0);
+    pair.dispatch();
+    pair.push(2, 0, false, 1);
+    pair.push(2, 0, true, 5);
+    pair.push(2, 0, false, 9);
+    pair.dispatch();
+    // The lane that is woken by the release has only the youngest left.
+    pair.finish(0);
+    pair.remove(0);
+    pair.dispatch();
+    assert_eq!(pair.in_flight.len(), 1);
+    assert!(pair.in_flight[0].2.key.starts);
+}

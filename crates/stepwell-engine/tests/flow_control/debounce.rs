@@ -17,7 +17,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
     let event = (0_u8..3, prop_oneof![3 => Just(0), 1 => -2_000_i64..2_000])
         .prop_map(|(key, dated_ms)| Step::Event { key, dated_ms });
     let step = prop_oneof![8 => event, 1 => Just(Step::Restart)];
-    proptest::collection::vec((0_u64..2_500, step), 1..40)
+    let gap = prop_oneof![1 => Just(0), 4 => 0_u64..2_500];
+    proptest::collection::vec((gap, step), 1..40)
 }
 
 struct Window {
