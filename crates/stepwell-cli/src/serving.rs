@@ -1,8 +1,10 @@
 //! Serving: what the commands that run a server share.
 
 mod interrupts;
+mod open_files;
 
 use self::interrupts::Interrupts;
+use self::open_files::room_for_connections;
 use crate::retention::Retention;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -14,7 +16,9 @@ use stepwell_engine::{Backoff, CatchUp, Config};
 use stepwell_protocol::signing::SigningKey;
 use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{HttpInvoker, HttpOptions, Invokers, Runtime, Stopped};
-use stepwell_server::{EventKeys, Poller, PollerOptions, ServerKind, ServerOptions};
+use stepwell_server::{
+    ConnectionLimits, EventKeys, Poller, PollerOptions, ServerKind, ServerOptions,
+};
 use stepwell_store::sqlite::Durability;
 use stepwell_store::{Store, memory, sqlite};
 use tokio::net::TcpListener;
@@ -85,6 +89,10 @@ pub(crate) struct Options {
     #[arg(long, env = "STEPWELL_MAX_CALLS", default_value_t = 1_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_calls: u32,
+    /// Connections at once. Of more, those go first that keep the server waiting.
+    #[arg(long, env = "STEPWELL_MAX_CONNECTIONS", default_value_t = 4_096, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    max_connections: u32,
     /// What becomes of the ticks of a cron schedule that fell into a time when the server was down.
     #[arg(
         long,
@@ -217,19 +225,22 @@ async fn serve(options: &Options, shape: &Shape) -> anyhow::Result<()> {
     .context("cannot set up the HTTP client")?;
     let poller = tokio::spawn(poller.run());
 
+    let limits = ConnectionLimits {
+        connections_max: room_for_connections(options.max_connections as usize),
+        ..ConnectionLimits::default()
+    };
     let mut interrupts = Interrupts::listen().context("cannot listen for signals")?;
     greet(options, &url);
     if let Some(path) = &options.ready_file {
         write_whole(path, &url).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let (stop, stopping) = tokio::sync::watch::channel(());
-    let server =
-        axum::serve(ListenerNoDelay(listener), router).with_graceful_shutdown(async move {
-            let mut stopping = stopping;
-            // A closed channel means the same.
-            stopping.changed().await.unwrap_or_default();
-        });
-    let server = tokio::spawn(server.into_future());
+    let server = stepwell_server::serve(listener, router, limits, async move {
+        let mut stopping = stopping;
+        // A closed channel means the same.
+        stopping.changed().await.unwrap_or_default();
+    });
+    let server = tokio::spawn(server);
     tokio::select! {
         interrupted = interrupts.next() => interrupted?,
         () = runtime.ended() => anyhow::bail!(
@@ -311,24 +322,4 @@ fn greet(options: &Options, url: &str) {
     }
     println!("  send        curl {url}/e/dev -d '{{\"name\":\"demo/hello\",\"data\":{{}}}}'");
     println!("  functions   curl {url}/dev");
-}
-
-/// Answers are small and awaited: they go out at once.
-struct ListenerNoDelay(TcpListener);
-
-impl axum::serve::Listener for ListenerNoDelay {
-    type Io = tokio::net::TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = axum::serve::Listener::accept(&mut self.0).await;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot send small answers at once");
-        }
-        (stream, address)
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        self.0.local_addr()
-    }
 }
