@@ -213,6 +213,7 @@ async fn serve(options: &Options, shape: &Shape) -> anyhow::Result<()> {
         kind: shape.kind,
         event_keys,
         signing_key: signing_key.clone(),
+        signing_key_fallback: None,
     };
     let router = stepwell_server::router(runtime.handle(), server);
     let poller = Poller::new(PollerOptions {
