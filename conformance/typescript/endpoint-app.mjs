@@ -39,7 +39,7 @@ export class DurableServer {
     await rm(ready, { force: true });
     const port = this.url ? new URL(this.url).port : "0";
     const options = ["--host", "127.0.0.1", "--port", port, "--db", join(this.#folder, "state.db"), "--retry-interval", "1", "--ready-file", ready];
-    this.#child = spawn(binary, ["dev", ...options, ...this.#options], { cwd: this.#folder, stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = spawn(binary, ["dev", "--no-discovery", ...options, ...this.#options], { cwd: this.#folder, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => {
         this.#lines.push(...text.split("\n").filter(Boolean));

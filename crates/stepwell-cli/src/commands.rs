@@ -1,3 +1,6 @@
 //! The commands, one file each.
 
 pub(crate) mod dev;
+pub(crate) mod documents;
+pub(crate) mod keys;
+pub(crate) mod start;

@@ -94,7 +94,6 @@ async fn wrong_options_are_explained() {
             &["dev", "--db", "x.db", "--sync", "often"],
             "[possible values: full, process]",
         ),
-        (&["dev", "--sync", "full"], "--db <FILE>"),
         (&["dev", "--retry-interval", "-1"], "'-1'"),
         (
             &["dev", "--retain", "a week"],
@@ -113,7 +112,6 @@ async fn wrong_options_are_explained() {
             &["dev", "--db", "x.db", "--retain-size", "1MiB"],
             "the least is 16MiB",
         ),
-        (&["dev", "--retain-size", "2GiB"], "--db <FILE>"),
         (&["dev", "--in-memory"], "unexpected argument '--in-memory'"),
         (
             &["dev", "--log-format", "xml"],
@@ -132,10 +130,23 @@ async fn wrong_options_are_explained() {
 }
 
 #[tokio::test]
+async fn what_needs_a_file_says_so() {
+    for (option, value) in [("--sync", "full"), ("--retain-size", "2GiB")] {
+        let said = refused(&["dev", option, value], 1).await;
+        let expected = format!(
+            "error: {option} is of use only where a file is kept: add --db <FILE> or --persist\n"
+        );
+        assert_eq!(said, expected);
+    }
+}
+
+#[tokio::test]
 async fn help_tells_every_option() {
-    let output = run(&["dev", "--help"]).await;
-    assert!(output.status.success());
-    insta::assert_snapshot!("dev_help", String::from_utf8_lossy(&output.stdout));
+    for (name, arguments) in [("help", &["--help"][..]), ("dev_help", &["dev", "--help"])] {
+        let output = run(arguments).await;
+        assert!(output.status.success());
+        insta::assert_snapshot!(name, String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod endpoint;
 mod events;
 mod functions;
 mod meta;
-mod register;
+pub(crate) mod register;
 mod repeat;
 mod rest;
 mod second;

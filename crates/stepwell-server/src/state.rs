@@ -1,6 +1,7 @@
 //! What all routes share.
 
 use crate::access::EventKeys;
+use crate::apps::Apps;
 use crate::body::Room;
 use crate::endings::Endings;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct ServerOptions {
     pub signing_key: Option<SigningKey>,
     /// What opens it as well, while keys are being changed.
     pub signing_key_fallback: Option<SigningKey>,
+    /// What is known of apps; to be shared with the poller.
+    pub apps: Apps,
 }
 
 impl ServerOptions {
@@ -50,6 +53,7 @@ impl ServerOptions {
             event_keys: EventKeys::Any,
             signing_key: None,
             signing_key_fallback: None,
+            apps: Apps::default(),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Server {
             .expect("the log can be opened");
         let child = command
             .arg("dev")
-            .args(["--port", "0"])
+            .args(["--port", "0", "--no-discovery"])
             .env("STEPWELL_LOG", "warn")
             .arg("--db")
             .arg(database)
@@ -141,7 +141,8 @@ impl Server {
 pub(crate) fn stepwell() -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_stepwell")));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("STEPWELL_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("STEPWELL_") || text.starts_with("INNGEST_") {
             command.env_remove(name);
         }
     }

@@ -1,6 +1,7 @@
 //! What the server says of itself.
 
 use crate::answer::ApiError;
+use crate::apps::AppStanding;
 use crate::state::{ServerKind, Shared};
 use axum::Json;
 use axum::extract::State;
@@ -44,17 +45,35 @@ pub(super) async fn dev(State(shared): State<Shared>) -> Result<Json<Value>, Api
             config
         })
         .collect();
+    let handlers: Vec<Value> = shared
+        .options
+        .apps
+        .list()
+        .into_iter()
+        .map(handler)
+        .collect();
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "authed": false,
         "startOpts": {},
         "functions": functions,
-        "handlers": [],
+        "handlers": handlers,
         "isSingleNodeService": false,
         "isMissingSigningKey": false,
         "isMissingEventKeys": false,
         "features": {},
     })))
+}
+
+/// An app, and what is wrong with it.
+fn handler((url, app): (String, AppStanding)) -> Value {
+    json!({
+        "url": url,
+        "appName": app.name,
+        "sdk": app.sdk,
+        "functionCount": app.functions,
+        "error": app.error,
+    })
 }
 
 pub(super) async fn not_found(uri: Uri) -> ApiError {
