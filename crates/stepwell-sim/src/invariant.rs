@@ -20,6 +20,7 @@ mod stalls;
 mod steps;
 mod throttle;
 mod times;
+mod waits;
 
 use crate::ledger::{Decided, Ledger};
 pub(crate) use idle::Resting;
@@ -86,7 +87,9 @@ impl Watch {
         announcements::check(ledger, decided).map_err(broken("announcements"))?;
         answers::check_before(ledger, decided).map_err(broken("answers"))?;
         times::check(ledger, decided).map_err(broken("times"))?;
+        waits::check(ledger, decided).map_err(broken("waits"))?;
         ledger.apply(decided);
+        waits::check_after(ledger).map_err(broken("waits"))?;
         times::check_calls(ledger, decided).map_err(broken("times"))?;
         answers::check_after(ledger, decided).map_err(broken("answers"))?;
         steps::check_targets(ledger, decided).map_err(broken("steps"))?;

@@ -8,7 +8,9 @@ use stepwell_engine::{
     Announcement, Answer, Call, Change, Effect, ItemId, ItemKind, ItemRow, RunRow, RunStatus,
     StepRow, Timestamp,
 };
-use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::event::{
+    FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, FUNCTION_INVOKED,
+};
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 /// A decision together with what led to it.
@@ -50,6 +52,15 @@ pub(crate) enum Cause {
         events: Vec<Sent>,
     },
     Cancel(RunId),
+    /// A signal was sent.
+    Signal(String),
+    /// The past was looked through for a wait.
+    LookedBack {
+        item: ItemId,
+        found: Option<EventId>,
+    },
+    /// An event went on to more waits.
+    Delivered,
     /// The engine checks itself.
     Audit,
     Timers,
@@ -66,6 +77,8 @@ pub(crate) struct Sent {
     pub(crate) identity: Option<String>,
     pub(crate) data: Data,
     pub(crate) ts: Timestamp,
+    /// When it came in first, by the clock; nothing as long as it has not.
+    pub(crate) received: Option<Timestamp>,
 }
 
 /// A concurrency limit, whatever its number is.
@@ -84,6 +97,7 @@ pub(crate) enum Gate {
 pub(crate) struct Run {
     pub(crate) number: usize,
     pub(crate) function: FunctionId,
+    pub(crate) event: EventId,
     pub(crate) data: Data,
     /// Where it stands in line, in milliseconds; lower goes first.
     pub(crate) score: u64,
@@ -217,6 +231,7 @@ impl<'s> Ledger<'s> {
     /// Takes in what was sent and registered, before what followed from it is looked at.
     pub(crate) fn take_cause(&mut self, decided: &Decided) {
         self.decisions += 1;
+        self.take_invocations(decided);
         match &decided.cause {
             Cause::Events(events) | Cause::Announced { events, .. } => {
                 for event in events {
@@ -237,9 +252,38 @@ impl<'s> Ledger<'s> {
             }
             Cause::Checkpointed { .. }
             | Cause::Cancel(_)
+            | Cause::Signal(_)
+            | Cause::LookedBack { .. }
+            | Cause::Delivered
             | Cause::Audit
             | Cause::Timers
             | Cause::Resumed => {}
+        }
+    }
+
+    /// Takes in the events that the engine makes itself.
+    fn take_invocations(&mut self, decided: &Decided) {
+        for change in &decided.changes {
+            let Change::EventPut(row) = change else {
+                continue;
+            };
+            if row.name == FUNCTION_INVOKED {
+                let body: serde_json::Value =
+                    serde_json::from_str(row.body.get()).unwrap_or_default();
+                let number = |key: &str| body["data"][key].as_u64().unwrap_or_default();
+                let sent = Sent {
+                    id: row.id,
+                    name: FUNCTION_INVOKED,
+                    identity: None,
+                    data: Data {
+                        user: number("u"),
+                        number: number("n"),
+                    },
+                    ts: decided.now,
+                    received: Some(decided.now),
+                };
+                self.events.insert(row.id, sent);
+            }
         }
     }
 
@@ -267,6 +311,11 @@ impl<'s> Ledger<'s> {
     pub(crate) fn apply(&mut self, decided: &Decided) {
         for change in &decided.changes {
             match change {
+                Change::EventPut(row) => {
+                    if let Some(sent) = self.events.get_mut(&row.id) {
+                        sent.received.get_or_insert(row.received_at);
+                    }
+                }
                 Change::RunPut(row) => self.put_run(row),
                 Change::StepPut(row) => self.put_step(row),
                 Change::RunEnd(end) => {
@@ -317,6 +366,7 @@ impl<'s> Ledger<'s> {
         let run = Run {
             number: self.runs.len() + 1,
             function: row.function,
+            event,
             data,
             score,
             delayed: sent.is_some_and(|sent| sent.ts > row.queued_at),

@@ -4,6 +4,7 @@ mod draw;
 pub(crate) mod flow;
 mod print;
 pub(crate) mod program;
+pub(crate) mod wait;
 
 use flow::{Data, Flow};
 use program::Program;

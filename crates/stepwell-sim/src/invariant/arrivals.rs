@@ -6,7 +6,7 @@ use super::gcra::{Buckets, Verdict};
 use crate::ledger::{Cause, Decided, Ledger, Sent, tells_of_an_end};
 use crate::plan::flow::{Flow, Key, KeyValue};
 use std::collections::HashMap;
-use stepwell_engine::{Change, ItemKind, RunRow, Timestamp};
+use stepwell_engine::{Change, ItemKind, RunRow, Timestamp, WaitFor};
 use stepwell_protocol::{EventId, FunctionId, limits};
 
 #[derive(Default)]
@@ -71,6 +71,28 @@ impl Arrivals {
                 }
             }
         }
+        for event in invocations(ledger, decided) {
+            // Its target is known by its id, whatever its triggers.
+            let Some((event, function)) = event else {
+                continue;
+            };
+            let rows = made.get_mut(&(event.id, function));
+            let row = rows
+                .filter(|rows| !rows.is_empty())
+                .map(|rows| rows.remove(0));
+            let expected = self.expect(ledger, decided, event, function, row.is_some());
+            match (expected, row) {
+                (Expected::Run, None) | (Expected::None, Some(_)) => {
+                    let title = ledger.title(function);
+                    return Err(format!(
+                        "invocation {} of {title} is to give {expected:?}, and gave {row:?}",
+                        event.id
+                    ));
+                }
+                (_, Some(row)) => check_row(decided, event, row)?,
+                (_, None) => {}
+            }
+        }
         match made.values().flatten().next() {
             Some(row) => Err(format!(
                 "a run of {} for event {} that nothing asked for",
@@ -133,6 +155,23 @@ impl Arrivals {
         }
         expected
     }
+}
+
+/// The events by which steps invoke functions, and whom.
+fn invocations<'a>(
+    ledger: &'a Ledger<'_>,
+    decided: &'a Decided,
+) -> impl Iterator<Item = Option<(&'a Sent, FunctionId)>> {
+    decided.changes.iter().map(|change| {
+        let Change::ItemPut(item) = change else {
+            return None;
+        };
+        let Some(WaitFor::Invoke { event, function }) = item.wait.as_deref() else {
+            return None;
+        };
+        let sent = ledger.events.get(event)?;
+        Some((sent, function.parse().ok()?))
+    })
 }
 
 /// What a function's rate limit makes of an event.

@@ -1,8 +1,8 @@
 //! In the end every run has ended, as its plan implies.
 
 use crate::ledger::{Ledger, Run};
-use crate::plan::Body;
 use crate::plan::program::Fate;
+use crate::plan::{Body, wait};
 use stepwell_engine::{Engine, RunStatus};
 use stepwell_store::Reader;
 
@@ -58,6 +58,10 @@ fn statuses(ledger: &Ledger<'_>, run: &Run) -> Vec<RunStatus> {
         Fate::Completes => vec![RunStatus::Completed],
         Fate::Fails => vec![RunStatus::Failed],
     };
+    if wait::may_conflict(&program.body) {
+        // Another wait may have had its signal.
+        expected.push(RunStatus::Failed);
+    }
     if run.strain > 0 {
         // Attempts that came to nothing leave fewer for what the program needs them for.
         expected.push(RunStatus::Failed);

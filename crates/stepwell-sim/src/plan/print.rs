@@ -148,6 +148,7 @@ fn node(node: &Node) -> String {
             format!("{} ({conduct}{caught})", step.name)
         }
         Node::Sleep(sleep) => format!("{} (sleeps {})", sleep.name, format_ms(sleep.ms)),
+        Node::Wait(wait) => wait.describe(),
         Node::Stumble(stumble) if stumble.no_retry => "throw for good".to_owned(),
         Node::Stumble(stumble) => format!("throw {}x", stumble.times),
         Node::All(parts) => format!("all {{ {} }}", branches(parts)),
