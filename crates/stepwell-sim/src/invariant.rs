@@ -5,6 +5,7 @@ mod answers;
 mod arrivals;
 mod audit;
 mod concurrency;
+mod cutoffs;
 mod effects;
 mod ends;
 mod fates;
@@ -82,12 +83,14 @@ impl Watch {
         self.arrivals
             .check(ledger, decided)
             .map_err(broken("arrivals"))?;
+        ledger.take_runs(decided);
         ends::check(ledger, decided).map_err(broken("ends"))?;
         steps::check(ledger, decided).map_err(broken("steps"))?;
         announcements::check(ledger, decided).map_err(broken("announcements"))?;
         answers::check_before(ledger, decided).map_err(broken("answers"))?;
         times::check(ledger, decided).map_err(broken("times"))?;
         waits::check(ledger, decided).map_err(broken("waits"))?;
+        cutoffs::check(ledger, decided).map_err(broken("cutoffs"))?;
         ledger.apply(decided);
         waits::check_after(ledger).map_err(broken("waits"))?;
         times::check_calls(ledger, decided).map_err(broken("times"))?;
@@ -112,6 +115,7 @@ impl Watch {
     ) -> Result<(), Violation> {
         loads::check(stored, resting.snapshot, resting.latest).map_err(broken("loads"))?;
         concurrency::check_count(ledger, resting).map_err(broken("concurrency"))?;
+        cutoffs::check_times(ledger, resting).map_err(broken("cutoffs"))?;
         idle::check(ledger, &self.throttle, resting).map_err(broken("idle"))
     }
 

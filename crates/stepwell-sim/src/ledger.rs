@@ -1,12 +1,13 @@
 //! The ledger: what is true by the commits so far, kept apart from engine and store.
 
+use crate::plan::cutoff::CancelOn;
 use crate::plan::flow::{Data, Flow, Key, Scope};
 use crate::plan::{App, Body, Function, Variant};
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, HashMap};
 use stepwell_engine::{
-    Announcement, Answer, Call, Change, Effect, ItemId, ItemKind, ItemRow, RunRow, RunStatus,
-    StepRow, Timestamp,
+    Announcement, Answer, Call, CancelRow, Change, Effect, ItemId, ItemKind, ItemRow, RunRow,
+    RunStatus, StepRow, Timestamp,
 };
 use stepwell_protocol::event::{
     FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, FUNCTION_INVOKED,
@@ -104,10 +105,15 @@ pub(crate) struct Run {
     /// Whether its event asked for a later start.
     pub(crate) delayed: bool,
     pub(crate) announces: bool,
+    pub(crate) queued_at: Timestamp,
+    pub(crate) started_at: Option<Timestamp>,
+    /// Whether a call of it was asked for.
+    pub(crate) started: bool,
+    /// The events that cancel it, and until when.
+    pub(crate) listeners: Vec<(CancelOn, Timestamp)>,
     pub(crate) gates: Vec<(LimitId, Gate)>,
     /// The value of the throttle's key, if there was a throttle when it was scheduled.
     pub(crate) bucket: Option<String>,
-    pub(crate) started: bool,
     pub(crate) steps: IndexMap<StepId, Recorded>,
     pub(crate) ended: Option<RunStatus>,
     /// Attempts that were used up by calls that came to nothing.
@@ -147,6 +153,8 @@ pub(crate) struct Ledger<'s> {
     pub(crate) functions: BTreeMap<FunctionId, Known>,
     pub(crate) in_flight: IndexMap<(ItemId, u64), InFlight>,
     pub(crate) items: BTreeMap<ItemId, ItemRow>,
+    /// The engine's listeners of events that cancel runs.
+    pub(crate) cancels: BTreeMap<ItemId, CancelRow>,
     /// Ends of runs that are to be announced.
     pub(crate) announcements: BTreeMap<ItemId, RunId>,
 }
@@ -161,6 +169,7 @@ impl<'s> Ledger<'s> {
             functions: BTreeMap::new(),
             in_flight: IndexMap::new(),
             items: BTreeMap::new(),
+            cancels: BTreeMap::new(),
             announcements: BTreeMap::new(),
         }
     }
@@ -307,7 +316,17 @@ impl<'s> Ledger<'s> {
         }
     }
 
-    /// Takes in what a decision changes.
+    /// Takes in the runs that a decision makes, before what becomes of them in it is looked at.
+    pub(crate) fn take_runs(&mut self, decided: &Decided) {
+        for change in &decided.changes {
+            if let Change::RunPut(row) = change {
+                let run = self.new_run(row);
+                self.runs.insert(row.id, run);
+            }
+        }
+    }
+
+    /// Takes in what else a decision changes.
     pub(crate) fn apply(&mut self, decided: &Decided) {
         for change in &decided.changes {
             match change {
@@ -316,7 +335,11 @@ impl<'s> Ledger<'s> {
                         sent.received.get_or_insert(row.received_at);
                     }
                 }
-                Change::RunPut(row) => self.put_run(row),
+                Change::RunProgress(row) => {
+                    if let Some(run) = self.runs.get_mut(&row.id) {
+                        run.started_at = row.started_at;
+                    }
+                }
                 Change::StepPut(row) => self.put_step(row),
                 Change::RunEnd(end) => {
                     if let Some(run) = self.runs.get_mut(&end.id) {
@@ -328,6 +351,12 @@ impl<'s> Ledger<'s> {
                 }
                 Change::ItemPut(row) => {
                     self.items.insert(row.id, (**row).clone());
+                }
+                Change::CancelPut(row) => {
+                    self.cancels.insert(row.id, (**row).clone());
+                }
+                Change::CancelDelete(id) => {
+                    self.cancels.remove(id);
                 }
                 Change::ItemDelete(id) => {
                     self.items.remove(id);
@@ -347,7 +376,7 @@ impl<'s> Ledger<'s> {
         }
     }
 
-    fn put_run(&mut self, row: &RunRow) {
+    fn new_run(&self, row: &RunRow) -> Run {
         let event = row.events[0];
         let sent = self.events.get(&event);
         let data = sent.map(|sent| sent.data).unwrap_or_default();
@@ -363,7 +392,12 @@ impl<'s> Ledger<'s> {
             .queued_at
             .ms()
             .saturating_add_signed(-1_000 * head_start_s);
-        let run = Run {
+        let listeners = self.variant(row.function).map_or_else(Vec::new, |variant| {
+            let events = variant.cutoff.events.iter();
+            let until = |cancel: &CancelOn| row.queued_at.after_ms(cancel.lasts_ms());
+            events.map(|cancel| (*cancel, until(cancel))).collect()
+        });
+        Run {
             number: self.runs.len() + 1,
             function: row.function,
             event,
@@ -371,14 +405,16 @@ impl<'s> Ledger<'s> {
             score,
             delayed: sent.is_some_and(|sent| sent.ts > row.queued_at),
             announces: row.announces,
+            queued_at: row.queued_at,
+            started_at: row.progress.started_at,
+            started: false,
+            listeners,
             gates,
             bucket,
-            started: false,
             steps: IndexMap::new(),
             ended: None,
             strain: 0,
-        };
-        self.runs.insert(row.id, run);
+        }
     }
 
     fn put_step(&mut self, row: &StepRow) {

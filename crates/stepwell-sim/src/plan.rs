@@ -1,11 +1,13 @@
 //! What users wrote: apps, their functions, and how their registrations change.
 
+pub(crate) mod cutoff;
 mod draw;
 pub(crate) mod flow;
 mod print;
 pub(crate) mod program;
 pub(crate) mod wait;
 
+use cutoff::Cutoff;
 use flow::{Data, Flow};
 use program::Program;
 use serde_json::{Value, json};
@@ -64,6 +66,7 @@ pub(crate) enum Body {
 pub(crate) struct Variant {
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) flow: Flow,
+    pub(crate) cutoff: Cutoff,
 }
 
 /// What starts a function.
@@ -174,6 +177,7 @@ impl Function {
             "steps": {"step": {"id": "step", "name": "step", "runtime": runtime}},
         });
         variant.flow.write(&mut config);
+        variant.cutoff.write(&mut config);
         config
     }
 }

@@ -101,7 +101,14 @@ impl Scenario {
             StoreKind::Memory
         };
         let mut apps = plan::apps(&mut Dice::of(seed, "apps", &[]), span_ms);
-        plan::wait::add(&mut Dice::of(seed, "waits", &[]), &mut apps, span_ms);
+        // A seed uses some of these; with all of them in each, nothing would get far.
+        let mut swarm = Dice::of(seed, "swarm", &[]);
+        if swarm.chance(65) {
+            plan::wait::add(&mut Dice::of(seed, "waits", &[]), &mut apps, span_ms);
+        }
+        if swarm.chance(35) {
+            plan::cutoff::add(&mut Dice::of(seed, "cutoffs", &[]), &mut apps, span_ms);
+        }
         let script = script(&mut Dice::of(seed, "script", &[]), &apps, span_ms);
         let faults = faults::draw(&mut Dice::of(seed, "faults", &[]), span_ms);
         Self {

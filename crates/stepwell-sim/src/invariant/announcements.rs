@@ -85,9 +85,10 @@ impl<'l, 's> Listening<'l, 's> {
         let ends = |change: &Change| matches!(change, Change::RunEnd(_));
         let waits = if decided.changes.iter().any(ends) {
             let items = ledger.items.values();
-            items
-                .filter_map(|item| Some((item.id, awaited(item)?)))
-                .collect()
+            let items = items.filter_map(|item| Some((item.id, awaited(item)?)));
+            let cancels = ledger.cancels.values();
+            let cancels = cancels.map(|row| (row.id, Arc::clone(&row.event)));
+            items.chain(cancels).collect()
         } else {
             BTreeMap::new()
         };
@@ -102,7 +103,10 @@ impl<'l, 's> Listening<'l, 's> {
                     None => self.waits.remove(&row.id),
                 };
             }
-            Change::ItemDelete(id) => {
+            Change::CancelPut(row) => {
+                self.waits.insert(row.id, Arc::clone(&row.event));
+            }
+            Change::ItemDelete(id) | Change::CancelDelete(id) => {
                 self.waits.remove(id);
             }
             _ => {}

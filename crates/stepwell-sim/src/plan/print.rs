@@ -67,6 +67,7 @@ impl Variant {
             })
             .collect();
         parts.extend(self.flow.describe());
+        parts.extend(self.cutoff.describe());
         parts.join(", ")
     }
 }

@@ -54,7 +54,17 @@ pub(crate) enum Which {
 }
 
 impl Which {
-    fn expression(self) -> String {
+    pub(super) fn draw(dice: &mut Dice) -> Self {
+        match dice.below(10) {
+            0..=2 => Self::Any,
+            3..=5 => Self::SameUser,
+            6 | 7 => Self::GreaterNumber,
+            8 => Self::NumberAbove(dice.below(9)),
+            _ => Self::Broken,
+        }
+    }
+
+    pub(super) fn expression(self) -> String {
         match self {
             Self::Any => String::new(),
             Self::SameUser => "async.data.u == event.data.u".to_owned(),
@@ -210,13 +220,7 @@ fn wait(dice: &mut Dice, nth: u64, targets: &[FunctionId], span_ms: u64) -> Wait
         },
         _ => Awaited::Event {
             name: dice.pick(&["x/a", "x/a", "x/b", "x/b", "x/deep.c", FUNCTION_FINISHED]),
-            which: match dice.below(10) {
-                0..=2 => Which::Any,
-                3..=5 => Which::SameUser,
-                6 | 7 => Which::GreaterNumber,
-                8 => Which::NumberAbove(dice.below(9)),
-                _ => Which::Broken,
-            },
+            which: Which::draw(dice),
             look_back_ms: dice.chance(35).then(|| dice.below(span_ms)),
         },
     };
