@@ -1,13 +1,15 @@
 //! The ledger: what is true by the commits so far, kept apart from engine and store.
 
-use crate::plan::cutoff::CancelOn;
-use crate::plan::flow::{Data, Flow, Key, Scope};
+mod run;
+
+use crate::plan::flow::{Data, Flow};
 use crate::plan::{App, Body, Function, Variant};
 use indexmap::IndexMap;
+pub(crate) use run::{Gate, Recorded, Run};
 use std::collections::{BTreeMap, HashMap};
 use stepwell_engine::{
-    Announcement, Answer, Call, CancelRow, Change, Effect, ItemId, ItemKind, ItemRow, RunRow,
-    RunStatus, StepRow, Timestamp,
+    Announcement, Answer, Call, CancelRow, Change, Effect, ItemId, ItemKind, ItemRow, StepRow,
+    Timestamp,
 };
 use stepwell_protocol::event::{
     FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, FUNCTION_INVOKED,
@@ -82,51 +84,8 @@ pub(crate) struct Sent {
     pub(crate) received: Option<Timestamp>,
 }
 
-/// A concurrency limit, whatever its number is.
-pub(crate) type LimitId = (Scope, Key);
-
-/// Where calls are counted together.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Gate {
-    Function(FunctionId, Key, String),
-    Environment(String),
-    Account(String),
-}
-
-/// What is known of a run.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) number: usize,
-    pub(crate) function: FunctionId,
-    pub(crate) event: EventId,
-    pub(crate) data: Data,
-    /// Where it stands in line, in milliseconds; lower goes first.
-    pub(crate) score: u64,
-    /// Whether its event asked for a later start.
-    pub(crate) delayed: bool,
-    pub(crate) announces: bool,
-    pub(crate) queued_at: Timestamp,
-    pub(crate) started_at: Option<Timestamp>,
-    /// Whether a call of it was asked for.
-    pub(crate) started: bool,
-    /// The events that cancel it, and until when.
-    pub(crate) listeners: Vec<(CancelOn, Timestamp)>,
-    pub(crate) gates: Vec<(LimitId, Gate)>,
-    /// The value of the throttle's key, if there was a throttle when it was scheduled.
-    pub(crate) bucket: Option<String>,
-    pub(crate) steps: IndexMap<StepId, Recorded>,
-    pub(crate) ended: Option<RunStatus>,
-    /// Attempts that were used up by calls that came to nothing.
-    pub(crate) strain: u32,
-}
-
-/// A recorded step.
-#[derive(Debug)]
-pub(crate) struct Recorded {
-    /// The number of the decision that recorded it.
-    pub(crate) decision: u64,
-    pub(crate) value: String,
-}
+/// The variants of functions by which new runs were drafted.
+pub(crate) type Drafts = HashMap<RunId, usize>;
 
 /// A call in flight, as the engine sees it.
 #[derive(Debug)]
@@ -211,6 +170,18 @@ impl<'s> Ledger<'s> {
             }
             None => format!("an unknown function {function}"),
         }
+    }
+
+    /// Whether a function has triggers that announcements of ends may meet.
+    pub(crate) fn hears_of_ends(&self, function: FunctionId) -> bool {
+        let variant = self.variant(function);
+        variant.is_some_and(|variant| {
+            let mut triggers = variant.triggers.iter();
+            triggers.any(|trigger| {
+                let ends = [FUNCTION_FINISHED, FUNCTION_FAILED, FUNCTION_CANCELLED];
+                ends.into_iter().any(|name| trigger.covers(name))
+            })
+        })
     }
 
     /// The functions that an event of this name and data starts, by their triggers.
@@ -317,10 +288,19 @@ impl<'s> Ledger<'s> {
     }
 
     /// Takes in the runs that a decision makes, before what becomes of them in it is looked at.
-    pub(crate) fn take_runs(&mut self, decided: &Decided) {
+    pub(crate) fn take_runs(&mut self, decided: &Decided, drafts: &Drafts) {
         for change in &decided.changes {
             if let Change::RunPut(row) = change {
-                let run = self.new_run(row);
+                let draft = drafts.get(&row.id).copied();
+                let variant = self.functions.get(&row.function).and_then(|known| {
+                    let variants = &self.apps[known.app].functions[known.function].variants;
+                    variants.get(draft.unwrap_or(known.variant))
+                });
+                let data = self.events.get(&row.events[0]).map(|sent| sent.data);
+                let mut run = Run::new(self.runs.len() + 1, row, variant, data.unwrap_or_default());
+                run.delayed = decided.changes.iter().any(|change| {
+                    matches!(change, Change::ItemPut(item) if item.run == row.id && item.due > row.queued_at)
+                });
                 self.runs.insert(row.id, run);
             }
         }
@@ -376,47 +356,6 @@ impl<'s> Ledger<'s> {
         }
     }
 
-    fn new_run(&self, row: &RunRow) -> Run {
-        let event = row.events[0];
-        let sent = self.events.get(&event);
-        let data = sent.map(|sent| sent.data).unwrap_or_default();
-        let flow = self.flow(row.function);
-        let gates = flow.map_or_else(Vec::new, |flow| gates(row.function, flow, data));
-        let bucket = flow
-            .and_then(|flow| flow.throttle)
-            .map(|throttle| throttle.key.text(data));
-        let head_start_s = flow
-            .and_then(|flow| flow.priority)
-            .map_or(0, |priority| priority.seconds(data));
-        let score = row
-            .queued_at
-            .ms()
-            .saturating_add_signed(-1_000 * head_start_s);
-        let listeners = self.variant(row.function).map_or_else(Vec::new, |variant| {
-            let events = variant.cutoff.events.iter();
-            let until = |cancel: &CancelOn| row.queued_at.after_ms(cancel.lasts_ms());
-            events.map(|cancel| (*cancel, until(cancel))).collect()
-        });
-        Run {
-            number: self.runs.len() + 1,
-            function: row.function,
-            event,
-            data,
-            score,
-            delayed: sent.is_some_and(|sent| sent.ts > row.queued_at),
-            announces: row.announces,
-            queued_at: row.queued_at,
-            started_at: row.progress.started_at,
-            started: false,
-            listeners,
-            gates,
-            bucket,
-            steps: IndexMap::new(),
-            ended: None,
-            strain: 0,
-        }
-    }
-
     fn put_step(&mut self, row: &StepRow) {
         let decision = self.decisions;
         if let Some(run) = self.runs.get_mut(&row.run) {
@@ -439,19 +378,6 @@ impl<'s> Ledger<'s> {
     pub(crate) fn forget_calls(&mut self) {
         self.in_flight.clear();
     }
-}
-
-/// Where a run of an event counts, by the limits that its function has when it is scheduled.
-fn gates(function: FunctionId, flow: &Flow, data: Data) -> Vec<(LimitId, Gate)> {
-    let gate = |scope, key: Key| match scope {
-        Scope::Function => Gate::Function(function, key, key.text(data)),
-        Scope::Environment => Gate::Environment(key.text(data)),
-        Scope::Account => Gate::Account(key.text(data)),
-    };
-    flow.concurrency
-        .iter()
-        .map(|limit| ((limit.scope, limit.key), gate(limit.scope, limit.key)))
-        .collect()
 }
 
 /// Whether an event of this name tells of a run's end: the ends of the runs that it starts are not told again.

@@ -3,12 +3,14 @@
 pub(crate) mod cutoff;
 mod draw;
 pub(crate) mod flow;
+pub(crate) mod gather;
 mod print;
 pub(crate) mod program;
 pub(crate) mod wait;
 
 use cutoff::Cutoff;
 use flow::{Data, Flow};
+use gather::Gather;
 use program::Program;
 use serde_json::{Value, json};
 use stepwell_engine::{AppRow, AppSync, Timestamp, function};
@@ -67,6 +69,7 @@ pub(crate) struct Variant {
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) flow: Flow,
     pub(crate) cutoff: Cutoff,
+    pub(crate) gather: Gather,
 }
 
 /// What starts a function.
@@ -100,7 +103,7 @@ impl Trigger {
 }
 
 impl Condition {
-    fn met(self, data: Data) -> bool {
+    pub(crate) fn met(self, data: Data) -> bool {
         match self {
             Self::UserIs(user) => data.user == user,
             Self::NumberAbove(number) => data.number > number,
@@ -178,6 +181,7 @@ impl Function {
         });
         variant.flow.write(&mut config);
         variant.cutoff.write(&mut config);
+        variant.gather.write(&mut config);
         config
     }
 }

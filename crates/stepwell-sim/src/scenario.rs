@@ -109,6 +109,12 @@ impl Scenario {
         if swarm.chance(35) {
             plan::cutoff::add(&mut Dice::of(seed, "cutoffs", &[]), &mut apps, span_ms);
         }
+        if swarm.chance(25) {
+            plan::flow::add_singletons(&mut Dice::of(seed, "singletons", &[]), &mut apps);
+        }
+        if swarm.chance(25) {
+            plan::gather::add(&mut Dice::of(seed, "gathering", &[]), &mut apps, span_ms);
+        }
         let script = script(&mut Dice::of(seed, "script", &[]), &apps, span_ms);
         let faults = faults::draw(&mut Dice::of(seed, "faults", &[]), span_ms);
         Self {

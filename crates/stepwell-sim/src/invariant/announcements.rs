@@ -17,6 +17,7 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
         match change {
             Change::RunEnd(end) => {
                 let announces = ledger.runs.get(&end.id).is_some_and(|run| run.announces);
+                let announces = announces && end.status != RunStatus::Skipped;
                 if announces && listening.hears(end.status) {
                     expected.insert(end.id);
                 }

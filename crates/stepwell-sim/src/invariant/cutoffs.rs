@@ -70,6 +70,8 @@ fn check_reason(ledger: &Ledger<'_>, decided: &Decided, end: &RunEnd) -> Result<
             let sent = ledger.events.get(&event);
             came && sent.is_some_and(|sent| listens(run, sent, decided.now))
         }
+        // Looked at where singletons are.
+        Some(Reason::Replaced { .. }) => true,
         Some(Reason::StartTimeout) => run.started_at.is_none() && is_up(None),
         Some(Reason::FinishTimeout) => run.started_at.is_some() && is_up(run.started_at),
         _ => false,
@@ -103,7 +105,7 @@ fn check_calls(ledger: &Ledger<'_>, decided: &Decided, run: RunId) -> Result<(),
 
 /// Whether an event cancels a run, when it comes now.
 fn listens(run: &Run, sent: &Sent, now: Timestamp) -> bool {
-    sent.id != run.event
+    !run.events.contains(&sent.id)
         && run.listeners.iter().any(|(cancel, until)| {
             cancel.event == sent.name && *until > now && cancel.which.met(run.data, sent.data)
         })
@@ -113,6 +115,7 @@ fn listens(run: &Run, sent: &Sent, now: Timestamp) -> bool {
 fn over_at(ledger: &Ledger<'_>, run: &Run, started_at: Option<Timestamp>) -> Option<Timestamp> {
     let cutoff = &ledger.variant(run.function)?.cutoff;
     match started_at {
+        None if run.batched => None,
         None => Some(run.queued_at.after_ms(cutoff.start_ms?)),
         Some(at) => Some(at.after_ms(cutoff.finish_ms?)),
     }

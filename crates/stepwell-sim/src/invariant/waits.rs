@@ -1,12 +1,13 @@
 //! A wait ends with the first event of its name that meets its condition, with a signal of its name, or with the end of
 //! what it invoked; or with nothing, and then not before its time. Nobody who was told so waits on.
 
+use super::arrivals::Arrivals;
 use crate::ledger::{Cause, Decided, Ledger, Sent};
 use crate::plan::Body;
 use crate::plan::wait::{self, Awaited, Wait, Which};
 use std::collections::BTreeMap;
 use stepwell_engine::{Answer, Change, ItemKind, ItemRow, StepRow, Timestamp, WaitFor};
-use stepwell_protocol::{EventId, RunId};
+use stepwell_protocol::{EventId, FunctionId, RunId};
 
 /// What a step gets that has waited in vain.
 const NOTHING: &str = "null";
@@ -21,10 +22,16 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
             Change::StepPut(row) => check_end(ledger, decided, row)?,
             Change::EventPut(row) => check_delivery(ledger, decided, row.id)?,
             Change::RunEnd(end) => {
-                let event = ledger.runs.get(&end.id).map(|run| run.event);
-                let waits = ledger.items.values().filter(|item| {
-                    matches!(item.wait.as_deref(), Some(WaitFor::Invoke { event: of, .. }) if Some(*of) == event)
-                });
+                let run = ledger.runs.get(&end.id);
+                let waits = ledger
+                    .items
+                    .values()
+                    .filter(|item| match item.wait.as_deref() {
+                        Some(WaitFor::Invoke { event, .. }) => {
+                            run.is_some_and(|run| run.events.contains(event))
+                        }
+                        _ => false,
+                    });
                 for item in waits {
                     told(ledger, decided, item, "the run that it invoked has ended")?;
                 }
@@ -36,9 +43,9 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
     check_found(ledger, decided)
 }
 
-/// Looks at what is true after a decision: an invoking step waits only as long as there is a run to wait for, and a
-/// signal goes to one wait.
-pub(super) fn check_after(ledger: &Ledger<'_>) -> Result<(), String> {
+/// Looks at what is true after a decision: an invoking step waits only as long as there is a run to wait for, or an
+/// event that is to start it, and a signal goes to one wait.
+pub(super) fn check_after(ledger: &Ledger<'_>, arrivals: &Arrivals) -> Result<(), String> {
     let mut holders: BTreeMap<&str, RunId> = BTreeMap::new();
     let mut unfinished = ledger.runs.values().filter(|run| run.ended.is_none());
     let mut events: Option<Vec<EventId>> = None;
@@ -51,9 +58,11 @@ pub(super) fn check_after(ledger: &Ledger<'_>) -> Result<(), String> {
                 }
             }
             Some(WaitFor::Invoke { event, .. }) => {
-                let events = events
-                    .get_or_insert_with(|| unfinished.by_ref().map(|run| run.event).collect());
-                if !events.contains(event) {
+                let events = events.get_or_insert_with(|| {
+                    let events = unfinished.by_ref().flat_map(|run| &run.events);
+                    events.copied().collect()
+                });
+                if !events.contains(event) && !arrivals.gathers(*event) {
                     let name = ledger.name_of(item.run);
                     return Err(format!(
                         "{name} waits for the run that it invoked by event {event}, and there is none"
@@ -148,13 +157,16 @@ fn check_end(ledger: &Ledger<'_>, decided: &Decided, step: &StepRow) -> Result<(
         }
         Awaited::Invoke(_) if in_vain => {}
         Awaited::Invoke(_) => {
-            let Some(WaitFor::Invoke { event, .. }) = item.wait.as_deref() else {
+            let Some(WaitFor::Invoke { event, function }) = item.wait.as_deref() else {
                 return Err(format!(
                     "'{}' of {name} waited for {:?}",
                     step.name, item.wait
                 ));
             };
-            let of_it = |run: &RunId| ledger.runs.get(run).is_some_and(|run| run.event == *event);
+            let of_it = |run: &RunId| {
+                let run = ledger.runs.get(run);
+                run.is_some_and(|run| run.events.contains(event))
+            };
             let ended = decided
                 .changes
                 .iter()
@@ -163,7 +175,10 @@ fn check_end(ledger: &Ledger<'_>, decided: &Decided, step: &StepRow) -> Result<(
                 .changes
                 .iter()
                 .any(|change| matches!(change, Change::VerdictPut(row) if row.event == *event));
-            if !ended && !refused {
+            let known = function.parse::<FunctionId>().ok();
+            let known = known.and_then(|function| ledger.functions.get(&function));
+            let gone = known.is_some_and(|known| known.archived);
+            if !ended && !refused && !gone {
                 return Err(format!(
                     "'{}' of {name} ends with {value}, and what it invoked has not ended",
                     step.name
@@ -200,7 +215,7 @@ fn check_missed(
     };
     let since = Timestamp::from_ms(*since_ms);
     let missed = ledger.events.values().find(|sent| {
-        sent.id != run.event
+        !run.events.contains(&sent.id)
             && sent.name == name
             && sent
                 .received

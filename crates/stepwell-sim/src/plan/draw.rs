@@ -2,6 +2,7 @@
 
 use super::cutoff::Cutoff;
 use super::flow::{Flow, Key, Limit, Priority, RateLimit, Scope, Throttle};
+use super::gather::Gather;
 use super::program::{Conduct, Ending, Node, Program, Sleep, Step, Stumble};
 use super::{App, Body, Condition, Function, Trigger, Variant, Version};
 use crate::dice::Dice;
@@ -61,6 +62,7 @@ fn function(dice: &mut Dice, app: &str, slug: &str, span_ms: u64) -> Function {
             triggers: triggers(dice),
             flow: flow(dice, span_ms),
             cutoff: Cutoff::default(),
+            gather: Gather::Nothing,
         })
         .collect();
     Function {

@@ -68,6 +68,7 @@ impl Variant {
             .collect();
         parts.extend(self.flow.describe());
         parts.extend(self.cutoff.describe());
+        parts.extend(self.gather.describe());
         parts.join(", ")
     }
 }
@@ -102,6 +103,10 @@ impl Flow {
         }
         if let Some(key) = self.idempotency {
             parts.push(format!("once a day{}", by(key)));
+        }
+        if let Some(singleton) = self.singleton {
+            let mode = if singleton.cancels { ", the last" } else { "" };
+            parts.push(format!("one at a time{}{mode}", by(singleton.key)));
         }
         match self.priority {
             Some(Priority::ByNumber(seconds)) => parts.push(format!("priority n * {seconds}")),
