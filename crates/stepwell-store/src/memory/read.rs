@@ -2,8 +2,9 @@
 
 use super::{Memory, Tables};
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, Reader, RunRecord, RunState,
-    StepRecord, StoreError,
+    AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
+    FunctionRecord, History, Reader, RunFilter, RunPage, RunQuery, RunRecord, RunState, StepRecord,
+    StoreError,
 };
 use std::ops::Bound;
 use std::sync::Arc;
@@ -61,6 +62,30 @@ impl Reader for Memory {
             .filter(|event| event.name == name && event.received_at >= since)
             .take(limit)
             .cloned()
+            .collect())
+    }
+
+    fn find_runs(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        Ok(self.tables().find_runs(query))
+    }
+
+    fn count_runs(&self, filter: &RunFilter, rows_max: usize) -> Result<usize, StoreError> {
+        Ok(self.tables().count_runs(filter, rows_max))
+    }
+
+    fn find_events(&self, query: &EventQuery) -> Result<EventPage, StoreError> {
+        Ok(self.tables().find_events(query))
+    }
+
+    fn count_events(&self, filter: &EventFilter, rows_max: usize) -> Result<usize, StoreError> {
+        Ok(self.tables().count_events(filter, rows_max))
+    }
+
+    fn event_names(&self, ids: &[EventId]) -> Result<Vec<Option<String>>, StoreError> {
+        let tables = self.tables();
+        let events = ids.iter().map(|id| tables.events.get(id));
+        Ok(events
+            .map(|event| event.map(|event| event.name.clone()))
             .collect())
     }
 
@@ -141,6 +166,13 @@ impl Reader for Memory {
                 .collect(),
             inputs: run.inputs.clone(),
         }))
+    }
+
+    fn apps(&self) -> Result<Vec<AppRecord>, StoreError> {
+        let tables = self.tables();
+        let mut apps: Vec<AppRecord> = tables.apps.values().map(Tables::app_record).collect();
+        apps.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(apps)
     }
 
     fn function(&self, id: FunctionId) -> Result<Option<FunctionRecord>, StoreError> {
