@@ -387,6 +387,7 @@ impl Tables {
             config: row.config.clone(),
             version: row.version,
             paused: row.paused,
+            archived: row.archived,
         }
     }
 }

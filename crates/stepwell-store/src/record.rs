@@ -198,6 +198,8 @@ pub struct FunctionRecord {
     pub version: u32,
     /// Whether someone has paused it.
     pub paused: bool,
+    /// Whether its app's last registration no longer had it.
+    pub archived: bool,
 }
 
 /// What a call carries: the run's events, and its ended steps in order.

@@ -150,4 +150,7 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
 
     /// Functions that are not archived, by app and id.
     fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError>;
+
+    /// All functions, archived ones too, by app and id.
+    fn all_functions(&self) -> Result<Vec<FunctionRecord>, StoreError>;
 }

@@ -186,6 +186,12 @@ fn apps_and_functions_are_replaced(mut store: Opened) {
         listed(&store),
         ["renamed ant {}", "right bee {\"of\":\"bee\"}"]
     );
+    let all = store.reader.all_functions().unwrap();
+    let all: Vec<_> = all
+        .iter()
+        .map(|function| (&*function.slug, function.archived))
+        .collect();
+    assert_eq!(all, [("ant", false), ("zebra", true), ("bee", false)]);
     let snapshot = store.load(at(0));
     assert!(snapshot.functions.contains(&changed));
     assert!(snapshot.functions.contains(&archived));

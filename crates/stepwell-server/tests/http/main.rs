@@ -13,5 +13,6 @@ mod retries;
 mod runs_api;
 mod server;
 mod trace_api;
+mod v2_api;
 mod verdicts_api;
 mod waits_api;

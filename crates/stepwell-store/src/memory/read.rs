@@ -184,13 +184,16 @@ impl Reader for Memory {
     }
 
     fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
+        let mut records = self.all_functions()?;
+        records.retain(|record| !record.archived);
+        Ok(records)
+    }
+
+    fn all_functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
         let tables = self.tables();
-        let mut records: Vec<FunctionRecord> = tables
-            .functions
-            .values()
-            .filter(|row| !row.archived)
-            .map(|row| tables.function_record(row))
-            .collect();
+        let functions = tables.functions.values();
+        let mut records: Vec<FunctionRecord> =
+            functions.map(|row| tables.function_record(row)).collect();
         records.sort_by(|a, b| (&a.app_name, &a.slug).cmp(&(&b.app_name, &b.slug)));
         Ok(records)
     }

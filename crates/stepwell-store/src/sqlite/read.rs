@@ -20,7 +20,7 @@ const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, run
      runs.queued_at, runs.started_at, runs.ended_at, runs.output, runs.origin, runs.cause, runs.last_item, runs.last_queued_at, \
      runs.last_started_at";
 const SELECT_FUNCTIONS: &str = "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config, \
-     functions.version, functions.paused \
+     functions.version, functions.paused, functions.archived \
      from functions left join apps on apps.id = app_id";
 const STEP_COLUMNS: &str = "step_id, op, name, value, failed, attempt, started_at, ended_at, queued_at, detail, failures_of";
 const SELECT_ATTEMPTS: &str = "select item_id, attempt, step_id, name, error, started_at, ended_at, retry_at, \
@@ -348,6 +348,15 @@ impl Reader for SqliteReader {
                 .collect()
         })
     }
+
+    fn all_functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
+        self.with("reading all functions", |connection| {
+            connection
+                .prepare_cached(&format!("{SELECT_FUNCTIONS} order by apps.name, slug"))?
+                .query_map([], function)?
+                .collect()
+        })
+    }
 }
 
 /// Two statements rather than one with an `or`, for which no index would be used.
@@ -379,6 +388,7 @@ fn function(row: &Row<'_>) -> rusqlite::Result<FunctionRecord> {
         config: row.get(5)?,
         version: row.get(6)?,
         paused: row.get(7)?,
+        archived: row.get(8)?,
     })
 }
 
