@@ -1,6 +1,6 @@
 //! What the server says of itself.
 
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::apps::AppStanding;
 use crate::state::{ServerKind, Shared};
 use axum::Json;
@@ -9,6 +9,8 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+/// What this server is.
+#[utoipa::path(get, path = "/", tag = "Server", responses((status = 200, body = String)))]
 pub(super) async fn root() -> &'static str {
     concat!(
         "Stepwell ",
@@ -18,15 +20,30 @@ pub(super) async fn root() -> &'static str {
     )
 }
 
+/// How a server is.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Health {
+    status: u16,
+    message: &'static str,
+}
+
 /// 200 as long as events can be taken in, 503 with the reason otherwise.
+#[utoipa::path(get, path = "/health", tag = "Server",
+    responses((status = 200, body = Health), (status = 503, body = Failure)))]
 pub(super) async fn health(State(shared): State<Shared>) -> Response {
     match shared.handle.failure() {
-        None => Json(json!({"status": 200, "message": "OK"})).into_response(),
+        None => Json(Health {
+            status: 200,
+            message: "OK",
+        })
+        .into_response(),
         Some(reason) => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
     }
 }
 
 /// What SDKs ask to find out whether a development server is there.
+#[utoipa::path(get, path = "/dev", tag = "SDKs",
+    responses((status = 200, body = Value), (status = 404, body = Failure)))]
 pub(super) async fn dev(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
     if shared.options.kind != ServerKind::Dev {
         return Err(ApiError::new(

@@ -1,7 +1,7 @@
 //! `POST /fn/register`: an app says what functions it has.
 
 use super::REGISTER_BODY_BYTES_MAX;
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::apps::Apps;
 use crate::body::Body;
 use crate::state::Shared;
@@ -12,6 +12,9 @@ use stepwell_protocol::register::{RegisterAnswer, Registration};
 use stepwell_protocol::{AppId, headers};
 use stepwell_runtime::{Handle, RegisterError, check_registration};
 
+/// An app says what functions it has.
+#[utoipa::path(method(post, put), path = "/fn/register", tag = "SDKs", request_body = serde_json::Value,
+    responses((status = 200, body = serde_json::Value), (status = 400, body = Failure)))]
 pub(super) async fn register(
     State(shared): State<Shared>,
     request_headers: HeaderMap,
