@@ -44,6 +44,12 @@ pub(crate) enum Command {
     Dev(Box<commands::dev::Arguments>),
     /// Run a server for production, with keys and a database.
     Start(Box<commands::start::Arguments>),
+    /// Send events, and ask what came of them.
+    Events(commands::events::Arguments),
+    /// List, show, cancel, repeat and export runs.
+    Runs(commands::runs::Arguments),
+    /// List the functions that apps have registered.
+    Functions(commands::functions::Arguments),
     /// Make the keys that a server and its apps share.
     Keys(commands::keys::Arguments),
     /// Print the version.

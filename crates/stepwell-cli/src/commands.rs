@@ -2,5 +2,8 @@
 
 pub(crate) mod dev;
 pub(crate) mod documents;
+pub(crate) mod events;
+pub(crate) mod functions;
 pub(crate) mod keys;
+pub(crate) mod runs;
 pub(crate) mod start;

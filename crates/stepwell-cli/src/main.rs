@@ -1,12 +1,14 @@
 //! The `stepwell` command line.
 
 mod cli;
+mod client;
 mod commands;
 mod logging;
 mod printing;
 mod retention;
 mod serving;
 mod settings;
+mod table;
 
 use crate::cli::{Arguments, Command};
 use crate::settings::{SettingsError, Surroundings};
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Dev(arguments) => commands::dev::run(&arguments, json),
         Command::Start(arguments) => commands::start::run(&arguments, json),
+        Command::Events(arguments) => commands::events::run(&arguments, json),
+        Command::Runs(arguments) => commands::runs::run(&arguments, json),
+        Command::Functions(arguments) => commands::functions::run(&arguments, json),
         Command::Keys(arguments) => commands::keys::run(&arguments, json),
         Command::Version => printing::line(env!("CARGO_PKG_VERSION")),
         Command::Completions(arguments) => commands::documents::completions(&arguments),

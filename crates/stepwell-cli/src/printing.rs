@@ -1,5 +1,6 @@
 //! What commands print: lines for people, JSON for programs.
 
+use crate::table::Table;
 use anyhow::Context;
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Write};
@@ -16,6 +17,15 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
 /// Prints a value as indented JSON.
 pub(crate) fn value(value: &Value) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value).context("the answer cannot be written as JSON")?)
+}
+
+/// Prints a table, or says that it has no rows.
+pub(crate) fn rows(table: &Table, none: &str) -> anyhow::Result<()> {
+    if table.is_empty() {
+        line(none)
+    } else {
+        line(&table.render())
+    }
 }
 
 /// The last word of a command that failed.
