@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Runs(commands::runs::Arguments),
     /// List the functions that apps have registered.
     Functions(commands::functions::Arguments),
+    /// Look at a running server and its database: what is stuck, damaged, or soon full.
+    Doctor(commands::doctor::Arguments),
     /// Make the keys that a server and its apps share.
     Keys(commands::keys::Arguments),
     /// Print the version.

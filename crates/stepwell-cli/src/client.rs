@@ -64,7 +64,6 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) headers: reqwest::header::HeaderMap,
     pub(crate) body: Value,
 }
 
@@ -168,7 +167,7 @@ impl Client {
         self.tokio.block_on(async {
             let response = request.send().await;
             let mut response = response.map_err(|error| self.unreachable(&error))?;
-            let (status, headers) = (response.status(), response.headers().clone());
+            let status = response.status();
             let mut bytes = Vec::new();
             loop {
                 let chunk = response.chunk().await;
@@ -183,11 +182,7 @@ impl Client {
             let text = String::from_utf8_lossy(&bytes);
             let body =
                 serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(text.into_owned()));
-            Ok(Answer {
-                status,
-                headers,
-                body,
-            })
+            Ok(Answer { status, body })
         })
     }
 

@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod dev;
+pub(crate) mod doctor;
 pub(crate) mod documents;
 pub(crate) mod events;
 pub(crate) mod functions;

@@ -384,6 +384,7 @@ fn open(options: &Options, database: Option<&Path>) -> anyhow::Result<Store> {
     let Some(path) = database else {
         return Ok(memory::open());
     };
+    make_folder(&options.sqlite_dir, path)?;
     let durability = match options.sync {
         None | Some(Sync::Full) => Durability::Full,
         Some(Sync::Process) => Durability::Process,
@@ -392,6 +393,20 @@ fn open(options: &Options, database: Option<&Path>) -> anyhow::Result<Store> {
         durability,
         ..sqlite::Options::new(path)
     })?)
+}
+
+/// Makes the usual folder of a database, closed to other users: events may be nobody's business.
+fn make_folder(folder: &Path, database: &Path) -> anyhow::Result<()> {
+    if !database.starts_with(folder) || folder.exists() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
+    builder
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))
 }
 
 /// The port that many frameworks listen on when it is set.

@@ -22,6 +22,8 @@ pub struct AppStanding {
     pub error: Option<String>,
     /// Whether this server refused it since it was last asked: the error says why, which the app's own answer need not.
     pub(crate) refused: bool,
+    /// Whether it has registered since it was last asked.
+    pub(crate) answered: bool,
 }
 
 /// The apps of a server, by URL; cheap to clone. Nothing of it is kept when the server ends.
@@ -46,10 +48,10 @@ impl Apps {
         known.values().any(|app| app.name.is_some())
     }
 
-    /// Whether the app at a URL has registered.
-    pub(crate) fn is_registered(&self, url: &str) -> bool {
+    /// What is known of the app at a URL.
+    pub(crate) fn get(&self, url: &str) -> AppStanding {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&key(url)).is_some_and(|app| app.name.is_some())
+        known.get(&key(url)).cloned().unwrap_or_default()
     }
 
     /// An app has registered.
@@ -59,12 +61,13 @@ impl Apps {
             sdk.clone_into(&mut app.sdk);
             app.functions = functions;
             app.error = None;
+            app.answered = true;
         });
     }
 
     /// An app is asked to register.
     pub(crate) fn asked(&self, url: &str) {
-        self.change(url, |app| app.refused = false);
+        self.change(url, |app| (app.refused, app.answered) = (false, false));
     }
 
     /// This server refuses an app's registration; whether that is new.

@@ -92,6 +92,9 @@ impl Poller {
 
     /// Asks until dropped.
     pub async fn run(mut self) {
+        if self.options.polling == Polling::All {
+            self.recall().await;
+        }
         loop {
             if self.options.apps.any_registered() {
                 self.discovery = None;
@@ -103,6 +106,18 @@ impl Poller {
             join_all(urls.iter().map(|url| self.ask(url))).await;
             self.asked.extend(urls);
             tokio::time::sleep(self.options.every).await;
+        }
+    }
+
+    /// The apps that registered before the server was started again.
+    async fn recall(&mut self) {
+        match self.handle.read(|reader| reader.apps()).await {
+            Ok(apps) => {
+                let urls = apps.into_iter().map(|app| app.url);
+                // An endpoint's app has a domain in its place.
+                self.urls.extend(urls.filter(|url| url.contains("://")));
+            }
+            Err(error) => tracing::warn!(%error, "the apps of before are not asked"),
         }
     }
 
@@ -148,11 +163,16 @@ impl Poller {
         {
             answer = self.put(url, Some(fallback)).await?;
         }
-        if !answer.is_sdk {
-            return Err(format!(
-                "what answers there is not an SDK (HTTP {})",
-                answer.status
-            ));
+        let known = self.options.apps.get(url);
+        // An SDK that cannot verify this server does not say what it is.
+        if !answer.is_sdk && !known.answered && !known.refused {
+            return Err(match answer.status {
+                401 | 403 => format!(
+                    "it refuses this server (HTTP {}); do app and server have the same signing key?",
+                    answer.status
+                ),
+                status => format!("what answers there is not an SDK (HTTP {status})"),
+            });
         }
         if !(200..300).contains(&answer.status) {
             return Err(self.explain(url, &answer).await);
@@ -160,7 +180,7 @@ impl Poller {
         if answer.sync_kind.as_deref() == Some(IN_BAND) {
             return self.take_in(url, &answer).await;
         }
-        if !self.options.apps.is_registered(url)
+        if known.name.is_none()
             && let Some(other) = self.other_mode(url).await
         {
             return Err(other);

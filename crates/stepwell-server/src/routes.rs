@@ -1,6 +1,7 @@
 //! The routes.
 
 mod checkpoint;
+mod diagnosis;
 mod endpoint;
 mod events;
 mod functions;
@@ -81,6 +82,7 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(endpoint::start))
         .routes(routes!(endpoint::steps))
         .routes(routes!(meta::dev))
+        .routes(routes!(diagnosis::diagnosis))
         .nest("/v2", second.clone())
         // The same again, under the names that some clients use.
         .merge(OpenApiRouter::from(

@@ -21,6 +21,11 @@ pub(super) fn greet(options: &Options, shape: &Shape, url: &str) -> anyhow::Resu
                 .to_string(),
         );
     }
+    // Commands look for the server there by themselves.
+    let at = match url {
+        "http://127.0.0.1:8288" => String::new(),
+        url => format!(" --url {url}"),
+    };
     let mut lines = vec![format!("listening on {url}")];
     let mut say = |what: &str, text: String| lines.push(format!("  {what:<10}  {text}"));
     match &shape.database {
@@ -46,15 +51,13 @@ pub(super) fn greet(options: &Options, shape: &Shape, url: &str) -> anyhow::Resu
     }
     if shape.kind == ServerKind::Dev {
         if matches!(shape.keys.events, EventKeys::Any) {
-            say(
-                "send",
-                "stepwell events send demo/hello '{\"name\": \"Ada\"}'".to_owned(),
-            );
+            let send = "stepwell events send demo/hello '{\"name\": \"Ada\"}'";
+            say("send", format!("{send}{at}"));
         }
-        say("functions", format!("stepwell functions --url {url}"));
+        say("functions", format!("stepwell functions{at}"));
     } else {
         say("health", format!("{url}/health"));
-        say("check", format!("stepwell doctor --url {url}"));
+        say("check", format!("stepwell doctor{at}"));
     }
     printing::line(&lines.join("\n"))
 }
