@@ -35,7 +35,7 @@ pub(crate) struct Paused {
 
 /// An invocation's event, and what became of it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Invoked {
+pub(crate) struct InvokedFunction {
     id: String,
     status: u16,
     #[schema(value_type = Object)]
@@ -72,12 +72,12 @@ fn row(function: FunctionRecord) -> FunctionRow {
 /// Runs a function, whatever its triggers. The body is an event whose name does not matter.
 #[utoipa::path(post, path = "/invoke/{function}", tag = "Apps",
     params(("function" = String, Path, description = "Its public id.")), request_body = Option<Value>,
-    responses((status = 200, body = Invoked), (status = 400, body = Failure), (status = 404, body = Failure)))]
+    responses((status = 200, body = InvokedFunction), (status = 400, body = Failure), (status = 404, body = Failure)))]
 pub(super) async fn invoke(
     State(shared): State<Shared>,
     Path(function): Path<String>,
     body: Body<SMALL_BODY_BYTES_MAX>,
-) -> Result<Json<Invoked>, ApiError> {
+) -> Result<Json<InvokedFunction>, ApiError> {
     let bad = |message: String| ApiError::new(StatusCode::BAD_REQUEST, message);
     let text = std::str::from_utf8(&body.bytes)
         .map_err(|_| bad("Unable to read post data request: it is not UTF-8".to_owned()))?;
@@ -105,7 +105,7 @@ pub(super) async fn invoke(
             let message = format!("could not find function with ID: {function}");
             Err(ApiError::new(StatusCode::NOT_FOUND, message))
         }
-        Some(verdict) => Ok(Json(Invoked {
+        Some(verdict) => Ok(Json(InvokedFunction {
             id: id.to_string(),
             status: 200,
             verdict,

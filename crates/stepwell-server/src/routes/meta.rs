@@ -16,23 +16,23 @@ pub(super) async fn root() -> &'static str {
         "Stepwell ",
         env!("CARGO_PKG_VERSION"),
         "\n\nSend events to POST /e/{key}, register apps at POST /fn/register,\n",
-        "read runs at GET /v1/events/{id}/runs and GET /v1/runs/{id}. Health is at GET /health.\n"
+        "read runs at GET /v1/events/{id}/runs and GET /v1/runs/{id}. ServerHealth is at GET /health.\n"
     )
 }
 
 /// How a server is.
 #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
-pub(crate) struct Health {
+pub(crate) struct ServerHealth {
     status: u16,
     message: &'static str,
 }
 
 /// 200 as long as events can be taken in, 503 with the reason otherwise.
 #[utoipa::path(get, path = "/health", tag = "Server",
-    responses((status = 200, body = Health), (status = 503, body = Failure)))]
+    responses((status = 200, body = ServerHealth), (status = 503, body = Failure)))]
 pub(super) async fn health(State(shared): State<Shared>) -> Response {
     match shared.handle.failure() {
-        None => Json(Health {
+        None => Json(ServerHealth {
             status: 200,
             message: "OK",
         })

@@ -5,12 +5,15 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use std::sync::OnceLock;
-use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, Content, InfoBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema, Type,
+    ComponentsBuilder, Content, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
+    Schema, Type,
 };
 
+/// What ids of runs and events look like.
+const ULID: &str = "^[0-7][0-9A-HJKMNP-TV-Z]{25}$";
 /// What the key is called in the document.
 const KEY: &str = "signingKey";
 
@@ -102,7 +105,7 @@ fn lock(operation: &mut Operation) {
     let key = SecurityRequirement::new(KEY, Vec::<String>::new());
     operation.security = Some(vec![SecurityRequirement::default(), key]);
     let text = Content::new(Some(Schema::from(
-        utoipa::openapi::ObjectBuilder::new().schema_type(Type::String),
+        ObjectBuilder::new().schema_type(Type::String),
     )));
     let refused = ResponseBuilder::new()
         .description("The signing key is wanted.")
@@ -114,6 +117,13 @@ fn lock(operation: &mut Operation) {
 
 /// Adds what every operation may answer, and the words for what is answered without any.
 fn complete(path: &str, operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        let is_id = matches!(&*parameter.name, "run" | "event");
+        if is_id && parameter.parameter_in == ParameterIn::Path {
+            let ulid = ObjectBuilder::new().schema_type(Type::String);
+            parameter.schema = Some(Schema::from(ulid.pattern(Some(ULID))).into());
+        }
+    }
     let has_body = operation.request_body.is_some();
     let responses = &mut operation.responses.responses;
     let refusal = if path.starts_with("/v2/") {

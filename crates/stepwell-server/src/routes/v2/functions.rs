@@ -3,7 +3,7 @@
 use super::super::query::Params;
 use super::apps::no_app;
 use super::run_list::{RunListParams, Wanted, is_app, is_named};
-use super::run_row::{App, Run, id_in_app};
+use super::run_row::{AppReference, Run, id_in_app};
 use super::{Answer, Envelope, Errors, Page, Refusal, found, page};
 use crate::state::Shared;
 use axum::extract::{Path, State};
@@ -29,8 +29,8 @@ pub(crate) struct Function {
     slug: String,
     is_paused: bool,
     is_archived: bool,
-    app: App,
-    triggers: Vec<Trigger>,
+    app: AppReference,
+    triggers: Vec<FunctionTrigger>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_handler: Option<FailureHandler>,
     configuration: Configuration,
@@ -38,7 +38,7 @@ pub(crate) struct Function {
 
 /// What starts a function.
 #[derive(Debug, Serialize, ToSchema)]
-struct Trigger {
+struct FunctionTrigger {
     /// `EVENT` or `CRON`.
     r#type: &'static str,
     /// The event's name, or the schedule.
@@ -272,10 +272,14 @@ impl Function {
             slug: record.slug.clone(),
             is_paused: record.paused,
             is_archived: record.archived,
-            app: App {
+            app: AppReference {
                 id: record.app_name.clone(),
             },
-            triggers: config.triggers.iter().filter_map(Trigger::of).collect(),
+            triggers: config
+                .triggers
+                .iter()
+                .filter_map(FunctionTrigger::of)
+                .collect(),
             failure_handler: handler.map(|handler| FailureHandler {
                 slug: handler.slug.clone(),
                 name: handler.name.clone(),
@@ -285,7 +289,7 @@ impl Function {
     }
 }
 
-impl Trigger {
+impl FunctionTrigger {
     fn of(trigger: &config::Trigger) -> Option<Self> {
         let (kind, value) = match (&trigger.event, &trigger.cron) {
             (Some(event), _) => ("EVENT", event),

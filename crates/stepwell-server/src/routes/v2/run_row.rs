@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 pub(crate) struct Run {
     pub(super) id: String,
     function: RunFunction,
-    app: App,
+    app: AppReference,
     #[schema(inline)]
     status: Status,
     #[schema(format = DateTime)]
@@ -30,7 +30,7 @@ pub(crate) struct Run {
     /// Milliseconds from its start to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     duration_ms: Option<String>,
-    trigger: Trigger,
+    trigger: RunTrigger,
     /// What it returned, or its error.
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Value>,
@@ -45,19 +45,19 @@ struct RunFunction {
     /// Its id within its app.
     id: String,
     name: String,
-    app: App,
+    app: AppReference,
 }
 
 /// An app, by its name.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct App {
+pub(crate) struct AppReference {
     pub(super) id: String,
 }
 
 /// What started a run.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Trigger {
+struct RunTrigger {
     event_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_name: Option<String>,
@@ -139,7 +139,7 @@ impl Run {
     pub(super) fn of(record: &RunRecord, names: &Names) -> Self {
         let origin = record.origin.clone().unwrap_or_default();
         let function = names.functions.get(&record.function);
-        let app = App {
+        let app = AppReference {
             id: function.map_or_else(String::new, |function| function.app_name.clone()),
         };
         let event = record.events.first();
@@ -160,7 +160,7 @@ impl Run {
             started_at: record.started_at.map(moment),
             ended_at: record.ended_at.map(moment),
             duration_ms: took_ms.map(|ms| ms.to_string()),
-            trigger: Trigger {
+            trigger: RunTrigger {
                 event_ids: record.events.iter().map(EventId::to_string).collect(),
                 event_name: event.and_then(|event| names.events.get(event).cloned()),
                 is_batch: origin.batch.is_some(),

@@ -2,8 +2,8 @@
 
 use super::{Errors, Refusal};
 use crate::state::Shared;
-use axum::http::StatusCode;
-use axum::http::Uri;
+use axum::extract::OriginalUri;
+use axum::http::{StatusCode, Uri};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -13,7 +13,7 @@ macro_rules! unavailable {
             /// What only a hosted service has.
             #[utoipa::path($method, path = $path, tag = "Unavailable", $(params(($param = String, Path)),)*
                 responses((status = 501, body = Errors)))]
-            async fn $name(uri: Uri) -> Refusal {
+            async fn $name(OriginalUri(uri): OriginalUri) -> Refusal {
                 refusal(&uri)
             }
         )*
