@@ -17,18 +17,20 @@ mod late;
 mod loads;
 mod memory;
 mod order;
+mod pauses;
 mod singletons;
 mod spans;
 mod stalls;
 mod steps;
 mod throttle;
+mod ticks;
 mod times;
 mod waits;
 
 use crate::ledger::{Decided, Ledger};
 pub(crate) use idle::Resting;
 use std::fmt;
-use stepwell_engine::{Call, Config, Effect, Engine, Snapshot, Timestamp};
+use stepwell_engine::{Call, CatchUp, Config, Effect, Engine, Snapshot, Timestamp};
 use stepwell_protocol::{SharedJson, StepId};
 use stepwell_store::Reader;
 
@@ -60,9 +62,19 @@ pub(crate) struct Watch {
     order: order::Line,
     places: singletons::Places,
     throttle: throttle::Starts,
+    ticks: ticks::Ticks,
+    catch_up: CatchUp,
 }
 
 impl Watch {
+    /// One for an engine that makes up for missed ticks so.
+    pub(crate) fn new(catch_up: CatchUp) -> Self {
+        Self {
+            catch_up,
+            ..Self::default()
+        }
+    }
+
     /// A decision, as it was made.
     pub(crate) fn decided(
         &self,
@@ -82,10 +94,16 @@ impl Watch {
         decided: &Decided,
     ) -> Result<(), Violation> {
         late::check(ledger, decided).map_err(broken("late"))?;
+        pauses::check(ledger, decided).map_err(broken("pauses"))?;
         ledger.take_cause(decided);
+        pauses::check_calls(ledger, decided).map_err(broken("pauses"))?;
+        let ticks = self
+            .ticks
+            .check(ledger, decided, self.catch_up)
+            .map_err(broken("ticks"))?;
         let drafts = self
             .arrivals
-            .check(ledger, decided)
+            .check(ledger, decided, &ticks)
             .map_err(broken("arrivals"))?;
         ledger.take_runs(decided, &drafts);
         self.places
@@ -125,6 +143,9 @@ impl Watch {
         self.arrivals
             .check_times(ledger, resting)
             .map_err(broken("arrivals"))?;
+        self.ticks
+            .check_times(ledger, resting)
+            .map_err(broken("ticks"))?;
         cutoffs::check_times(ledger, resting).map_err(broken("cutoffs"))?;
         idle::check(ledger, &self.throttle, resting).map_err(broken("idle"))
     }

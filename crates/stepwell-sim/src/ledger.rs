@@ -2,6 +2,7 @@
 
 mod run;
 
+use crate::plan::cron::Cron;
 use crate::plan::flow::{Data, Flow};
 use crate::plan::{App, Body, Function, Variant};
 use indexmap::IndexMap;
@@ -12,7 +13,7 @@ use stepwell_engine::{
     Timestamp,
 };
 use stepwell_protocol::event::{
-    FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, FUNCTION_INVOKED,
+    FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, FUNCTION_INVOKED, SCHEDULED_TIMER,
 };
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
@@ -35,6 +36,8 @@ pub(crate) enum Cause {
     Registered {
         app: usize,
         version: usize,
+        /// Whether nothing runs by the clock any more.
+        quiet: bool,
     },
     Returned {
         item: ItemId,
@@ -55,6 +58,11 @@ pub(crate) enum Cause {
         events: Vec<Sent>,
     },
     Cancel(RunId),
+    /// Someone wants a function paused, or no longer.
+    Paused {
+        function: FunctionId,
+        paused: bool,
+    },
     /// A signal was sent.
     Signal(String),
     /// The past was looked through for a wait.
@@ -101,6 +109,9 @@ pub(crate) struct Known {
     /// Its latest variant, also after it was archived.
     pub(crate) variant: usize,
     pub(crate) archived: bool,
+    /// Whether nothing runs by the clock any more.
+    pub(crate) quiet: bool,
+    pub(crate) paused: bool,
 }
 
 /// What is committed.
@@ -148,6 +159,10 @@ impl<'s> Ledger<'s> {
         self.variant(id).map(|variant| &variant.flow)
     }
 
+    pub(crate) fn is_paused(&self, id: FunctionId) -> bool {
+        self.functions.get(&id).is_some_and(|known| known.paused)
+    }
+
     /// Whether a function answers by a program.
     pub(crate) fn is_honest(&self, id: FunctionId) -> bool {
         let function = self.function(id);
@@ -169,6 +184,14 @@ impl<'s> Ledger<'s> {
                 format!("{}-{}", app.name, app.functions[known.function].slug)
             }
             None => format!("an unknown function {function}"),
+        }
+    }
+
+    /// When a function runs by the clock.
+    pub(crate) fn crons(&self, id: FunctionId) -> &'s [Cron] {
+        match (self.functions.get(&id), self.variant(id)) {
+            (Some(known), Some(variant)) if !known.archived && !known.quiet => &variant.crons,
+            _ => &[],
         }
     }
 
@@ -211,14 +234,18 @@ impl<'s> Ledger<'s> {
     /// Takes in what was sent and registered, before what followed from it is looked at.
     pub(crate) fn take_cause(&mut self, decided: &Decided) {
         self.decisions += 1;
-        self.take_invocations(decided);
+        self.take_made_events(decided);
         match &decided.cause {
             Cause::Events(events) | Cause::Announced { events, .. } => {
                 for event in events {
                     self.events.entry(event.id).or_insert_with(|| event.clone());
                 }
             }
-            Cause::Registered { app, version } => self.register(*app, *version),
+            Cause::Registered {
+                app,
+                version,
+                quiet,
+            } => self.register(*app, *version, *quiet),
             Cause::Returned {
                 item,
                 generation,
@@ -228,6 +255,12 @@ impl<'s> Ledger<'s> {
                 let known = self.in_flight.shift_remove(&(*item, *generation));
                 if let (Some(_), true, Some(run)) = (known, *strained, self.runs.get_mut(run)) {
                     run.strain += 1;
+                }
+            }
+            Cause::Paused { function, paused } => {
+                let known = self.functions.get_mut(function);
+                if let (Some(known), Some(Answer::Paused(true))) = (known, &decided.answer) {
+                    known.paused = *paused;
                 }
             }
             Cause::Checkpointed { .. }
@@ -242,11 +275,23 @@ impl<'s> Ledger<'s> {
     }
 
     /// Takes in the events that the engine makes itself.
-    fn take_invocations(&mut self, decided: &Decided) {
+    fn take_made_events(&mut self, decided: &Decided) {
         for change in &decided.changes {
             let Change::EventPut(row) = change else {
                 continue;
             };
+            if row.name == SCHEDULED_TIMER {
+                let ts_ms = u64::try_from(row.ts_ms).unwrap_or_default();
+                let sent = Sent {
+                    id: row.id,
+                    name: SCHEDULED_TIMER,
+                    identity: Some(format!("cron {}", row.external_id)),
+                    data: Data::default(),
+                    ts: Timestamp::from_ms(ts_ms),
+                    received: Some(decided.now),
+                };
+                self.events.insert(row.id, sent);
+            }
             if row.name == FUNCTION_INVOKED {
                 let body: serde_json::Value =
                     serde_json::from_str(row.body.get()).unwrap_or_default();
@@ -267,17 +312,20 @@ impl<'s> Ledger<'s> {
         }
     }
 
-    fn register(&mut self, app: usize, version: usize) {
+    fn register(&mut self, app: usize, version: usize, quiet: bool) {
         let plan = &self.apps[app];
         let variants = &plan.versions[version].variants;
         for (number, (function, variant)) in plan.functions.iter().zip(variants).enumerate() {
             match (variant, self.functions.get_mut(&function.id)) {
-                (Some(variant), _) => {
+                (Some(variant), known) => {
+                    let paused = known.is_some_and(|known| known.paused);
                     let known = Known {
                         app,
                         function: number,
                         variant: *variant,
                         archived: false,
+                        quiet,
+                        paused,
                     };
                     self.functions.insert(function.id, known);
                 }

@@ -78,6 +78,7 @@ impl Arrivals {
         &mut self,
         ledger: &Ledger<'_>,
         decided: &Decided,
+        ticks: &[(&Sent, FunctionId)],
     ) -> Result<Drafts, String> {
         let mut made = Made::of(decided);
         let mut drafts = Drafts::new();
@@ -97,7 +98,7 @@ impl Arrivals {
                 self.arrive(ledger, event, function, &mut made, &mut drafts)?;
             }
         }
-        for (event, function) in invocations(ledger, decided) {
+        for (event, function) in ticks.iter().copied().chain(invocations(ledger, decided)) {
             // Its target is known by its id, whatever its triggers.
             self.arrive(ledger, event, function, &mut made, &mut drafts)?;
         }

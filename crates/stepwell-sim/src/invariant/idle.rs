@@ -51,7 +51,11 @@ pub(super) fn check(
     }
     for item in &snapshot.items {
         let rests = item.kind == ItemKind::Announce || waits::looks_back(item);
-        if rests || item.due > now || called.contains(&item.id) {
+        let paused = ledger
+            .runs
+            .get(&item.run)
+            .is_some_and(|run| ledger.is_paused(run.function));
+        if rests || paused || item.due > now || called.contains(&item.id) {
             continue;
         }
         let Some(run) = ledger.runs.get(&item.run) else {

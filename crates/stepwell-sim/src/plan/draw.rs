@@ -60,6 +60,7 @@ fn function(dice: &mut Dice, app: &str, slug: &str, span_ms: u64) -> Function {
     let variants = (0..dice.between(1, 3))
         .map(|_| Variant {
             triggers: triggers(dice),
+            crons: Vec::new(),
             flow: flow(dice, span_ms),
             cutoff: Cutoff::default(),
             gather: Gather::Nothing,

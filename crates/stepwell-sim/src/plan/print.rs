@@ -1,5 +1,6 @@
 //! Plans as people read them.
 
+use super::cron::Cron;
 use super::flow::{Flow, Key, Priority};
 use super::program::{Conduct, Ending, Node, Program};
 use super::{App, Body, Function, Variant};
@@ -66,6 +67,7 @@ impl Variant {
                 Some(condition) => format!("on {} if {}", trigger.event, condition.expression()),
             })
             .collect();
+        parts.extend(self.crons.iter().map(Cron::describe));
         parts.extend(self.flow.describe());
         parts.extend(self.cutoff.describe());
         parts.extend(self.gather.describe());

@@ -7,6 +7,7 @@ use crate::invariant::{Resting, Violation, broken};
 use crate::ledger::{Cause, Decided};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use stepwell_engine::{Answer, Change, Decision, Effect, Input, Snapshot, Timestamp};
+use stepwell_protocol::FunctionId;
 
 /// How often a store that refuses writes is asked again.
 const PROBE_EVERY_MS: u64 = 1_000;
@@ -17,6 +18,16 @@ pub(super) enum Asker {
     Nobody,
     Letter(usize),
     Visit(u64),
+    /// Someone who pauses a function, or lets it go on.
+    Pauser {
+        function: FunctionId,
+        paused: bool,
+    },
+    /// An app that registers.
+    App {
+        app: usize,
+        version: usize,
+    },
 }
 
 /// Decisions that are written together.
@@ -74,8 +85,11 @@ impl World<'_> {
             effects: decision.effects,
             answer: decision.answer,
         };
+        let paused = self.ledger.functions.values().any(|known| known.paused);
+        let may_pause = self.scenario.pauses() && !self.calm;
+        let calls_not = self.draining || paused || may_pause;
         self.watch
-            .decided(&self.engine, &self.ledger, &decided, self.draining)?;
+            .decided(&self.engine, &self.ledger, &decided, calls_not)?;
         self.batch.decisions.push((decided, asker));
         Ok(())
     }
@@ -255,7 +269,7 @@ impl World<'_> {
             self.watch
                 .answered(&self.ledger, self.store.reader(), decided)?;
             match *asker {
-                Asker::Nobody => {}
+                Asker::Nobody | Asker::Pauser { .. } | Asker::App { .. } => {}
                 Asker::Letter(letter) => self.letter_answered(letter),
                 Asker::Visit(visit) => {
                     let accepted = decided.answer == Some(Answer::Checkpointed(Ok(())));
