@@ -6,6 +6,7 @@ mod arrivals;
 mod audit;
 mod concurrency;
 mod cutoffs;
+mod defers;
 mod effects;
 mod ends;
 mod fates;
@@ -111,6 +112,7 @@ impl Watch {
             .map_err(broken("singletons"))?;
         ends::check(ledger, decided).map_err(broken("ends"))?;
         steps::check(ledger, decided).map_err(broken("steps"))?;
+        defers::check(ledger, decided).map_err(broken("defers"))?;
         announcements::check(ledger, decided).map_err(broken("announcements"))?;
         answers::check_before(ledger, decided).map_err(broken("answers"))?;
         times::check(ledger, decided).map_err(broken("times"))?;
@@ -118,6 +120,7 @@ impl Watch {
         cutoffs::check(ledger, decided).map_err(broken("cutoffs"))?;
         ledger.apply(decided);
         waits::check_after(ledger, &self.arrivals).map_err(broken("waits"))?;
+        defers::check_after(ledger, decided).map_err(broken("defers"))?;
         times::check_calls(ledger, decided).map_err(broken("times"))?;
         answers::check_after(ledger, decided).map_err(broken("answers"))?;
         steps::check_targets(ledger, decided).map_err(broken("steps"))?;

@@ -43,6 +43,8 @@ pub(crate) enum Cause {
         item: ItemId,
         generation: u64,
         run: RunId,
+        /// What it deferred, and what it called off.
+        defers: Vec<(StepId, Option<StepId>)>,
         /// Whether the call came to nothing through no fault of the function, which costs an attempt all the same.
         strained: bool,
     },
@@ -251,6 +253,7 @@ impl<'s> Ledger<'s> {
                 generation,
                 run,
                 strained,
+                ..
             } => {
                 let known = self.in_flight.shift_remove(&(*item, *generation));
                 if let (Some(_), true, Some(run)) = (known, *strained, self.runs.get_mut(run)) {
@@ -335,9 +338,14 @@ impl<'s> Ledger<'s> {
         }
     }
 
-    /// Takes in the runs that a decision makes, before what becomes of them in it is looked at.
+    /// Takes in the runs that a decision makes and defers, before what becomes of them in it is looked at.
     pub(crate) fn take_runs(&mut self, decided: &Decided, drafts: &Drafts) {
         for change in &decided.changes {
+            if let Change::DeferPut(row) = change
+                && let Some(run) = self.runs.get_mut(&row.run)
+            {
+                run.defers.insert(row.step.clone(), row.status);
+            }
             if let Change::RunPut(row) = change {
                 let draft = drafts.get(&row.id).copied();
                 let variant = self.functions.get(&row.function).and_then(|known| {

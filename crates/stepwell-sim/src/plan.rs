@@ -2,6 +2,7 @@
 
 pub(crate) mod cron;
 pub(crate) mod cutoff;
+pub(crate) mod defer;
 mod draw;
 pub(crate) mod flow;
 pub(crate) mod gather;

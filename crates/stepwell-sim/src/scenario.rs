@@ -123,6 +123,9 @@ impl Scenario {
         if swarm.chance(20) {
             plan::cron::add(&mut Dice::of(seed, "crons", &[]), &mut apps, span_ms);
         }
+        if swarm.chance(20) {
+            plan::defer::add(&mut Dice::of(seed, "defers", &[]), &mut apps);
+        }
         let mut script = script(&mut Dice::of(seed, "script", &[]), &apps, span_ms);
         if swarm.chance(25) {
             pauses(

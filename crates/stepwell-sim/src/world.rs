@@ -264,7 +264,6 @@ impl<'s> World<'s> {
                 .backoff_ms
                 .map_or(Backoff::Table, Backoff::Constant),
             catch_up: scenario.catch_up,
-            ..Config::default()
         };
         let clock = Clock::new();
         Self {

@@ -4,7 +4,7 @@ use crate::plan::Variant;
 use crate::plan::cutoff::CancelOn;
 use crate::plan::flow::{Data, Flow, Key, Scope};
 use indexmap::IndexMap;
-use stepwell_engine::{RunRow, RunStatus, Timestamp};
+use stepwell_engine::{DeferStatus, RunRow, RunStatus, Timestamp};
 use stepwell_protocol::{EventId, FunctionId, StepId};
 
 /// A concurrency limit, whatever its number is.
@@ -45,6 +45,8 @@ pub(crate) struct Run {
     /// Whether its events were gathered, which its start may take its time for.
     pub(crate) batched: bool,
     pub(crate) steps: IndexMap<StepId, Recorded>,
+    /// What it has deferred.
+    pub(crate) defers: IndexMap<StepId, DeferStatus>,
     pub(crate) ended: Option<RunStatus>,
     /// Attempts that were used up by calls that came to nothing.
     pub(crate) strain: u32,
@@ -97,6 +99,7 @@ impl Run {
                 .as_ref()
                 .is_some_and(|origin| origin.batch.is_some()),
             steps: IndexMap::new(),
+            defers: IndexMap::new(),
             ended: None,
             strain: 0,
         }

@@ -143,7 +143,7 @@ fn forget_data_in(nodes: &mut [Node]) {
                     forget_data_in(branch);
                 }
             }
-            Node::Step(_) | Node::Sleep(_) | Node::Stumble(_) => {}
+            Node::Step(_) | Node::Sleep(_) | Node::Stumble(_) | Node::Defer(_) => {}
         }
     }
 }

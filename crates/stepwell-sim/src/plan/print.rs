@@ -157,6 +157,7 @@ fn node(node: &Node) -> String {
         }
         Node::Sleep(sleep) => format!("{} (sleeps {})", sleep.name, format_ms(sleep.ms)),
         Node::Wait(wait) => wait.describe(),
+        Node::Defer(defer) => defer.describe(),
         Node::Stumble(stumble) if stumble.no_retry => "throw for good".to_owned(),
         Node::Stumble(stumble) => format!("throw {}x", stumble.times),
         Node::All(parts) => format!("all {{ {} }}", branches(parts)),
