@@ -19,6 +19,8 @@ mod loads;
 mod memory;
 mod order;
 mod pauses;
+mod prunes;
+mod repetitions;
 mod singletons;
 mod spans;
 mod stalls;
@@ -121,6 +123,7 @@ impl Watch {
         ledger.apply(decided);
         waits::check_after(ledger, &self.arrivals).map_err(broken("waits"))?;
         defers::check_after(ledger, decided).map_err(broken("defers"))?;
+        repetitions::check(ledger, decided).map_err(broken("repetitions"))?;
         times::check_calls(ledger, decided).map_err(broken("times"))?;
         answers::check_after(ledger, decided).map_err(broken("answers"))?;
         steps::check_targets(ledger, decided).map_err(broken("steps"))?;
@@ -141,7 +144,7 @@ impl Watch {
         stored: &Snapshot,
         resting: &Resting<'_>,
     ) -> Result<(), Violation> {
-        loads::check(stored, resting.snapshot, resting.latest).map_err(broken("loads"))?;
+        loads::check(ledger, stored, resting.snapshot, resting.latest).map_err(broken("loads"))?;
         concurrency::check_count(ledger, resting).map_err(broken("concurrency"))?;
         self.arrivals
             .check_times(ledger, resting)
@@ -208,6 +211,17 @@ impl Watch {
         self.executions
             .check(ledger, call, step)
             .map_err(broken("steps"))
+    }
+
+    /// What was over before a moment has been pruned from the store; what it held of the living before and holds now.
+    pub(crate) fn pruned(
+        &self,
+        ledger: &mut Ledger<'_>,
+        reader: &dyn Reader,
+        living: (&Snapshot, &Snapshot),
+        before: Timestamp,
+    ) -> Result<(), Violation> {
+        prunes::check(ledger, reader, living, before).map_err(broken("prunes"))
     }
 
     /// Everything is over.

@@ -65,6 +65,8 @@ pub(crate) enum Cause {
         function: FunctionId,
         paused: bool,
     },
+    /// Someone wants a run repeated.
+    Repeated(Repeated),
     /// A signal was sent.
     Signal(String),
     /// The past was looked through for a wait.
@@ -79,6 +81,18 @@ pub(crate) enum Cause {
     Timers,
     /// The first after a load.
     Resumed,
+}
+
+/// A run to repeat.
+#[derive(Debug)]
+pub(crate) struct Repeated {
+    /// The first of its repetitions, if it is one.
+    pub(crate) original: RunId,
+    pub(crate) function: FunctionId,
+    /// Steps whose results are taken over.
+    pub(crate) kept: Vec<(StepId, String)>,
+    /// The step to begin with.
+    pub(crate) target: Option<StepId>,
 }
 
 /// An event as it reached the engine.
@@ -268,6 +282,7 @@ impl<'s> Ledger<'s> {
             }
             Cause::Checkpointed { .. }
             | Cause::Cancel(_)
+            | Cause::Repeated(_)
             | Cause::Signal(_)
             | Cause::LookedBack { .. }
             | Cause::Delivered
@@ -357,6 +372,7 @@ impl<'s> Ledger<'s> {
                 run.delayed = decided.changes.iter().any(|change| {
                     matches!(change, Change::ItemPut(item) if item.run == row.id && item.due > row.queued_at)
                 });
+                run.resumes = matches!(&decided.cause, Cause::Repeated(of) if of.target.is_some());
                 self.runs.insert(row.id, run);
             }
         }
@@ -380,6 +396,7 @@ impl<'s> Ledger<'s> {
                 Change::RunEnd(end) => {
                     if let Some(run) = self.runs.get_mut(&end.id) {
                         run.ended = Some(end.status);
+                        run.ended_at = Some(end.ended_at);
                     }
                 }
                 Change::ItemPut(row) if row.kind == ItemKind::Announce => {

@@ -65,6 +65,10 @@ pub(crate) enum Act {
     Cancel { which: u64 },
     /// Someone sends a signal: one of those that functions wait for.
     Signal { signal: u64 },
+    /// Someone repeats a run: one of those there are, perhaps from a step on.
+    Repeat { which: u64, from: Option<u64> },
+    /// What was over so long ago is pruned, so many rows at a time.
+    Prune { older_ms: u64, rows_max: usize },
     /// Someone pauses a function, or lets it go on.
     Pause { function: FunctionId, paused: bool },
     /// The engine checks itself.
@@ -135,6 +139,12 @@ impl Scenario {
                 &mut script,
             );
         }
+        if swarm.chance(25) {
+            repeats(&mut Dice::of(seed, "repeats", &[]), span_ms, &mut script);
+        }
+        if swarm.chance(25) {
+            prunes(&mut Dice::of(seed, "prunes", &[]), span_ms, &mut script);
+        }
         let faults = faults::draw(&mut Dice::of(seed, "faults", &[]), span_ms);
         Self {
             seed,
@@ -189,6 +199,30 @@ fn pauses(dice: &mut Dice, apps: &[App], span_ms: u64, script: &mut Vec<Entry>) 
             at_ms: dice.below(span_ms),
             act: Act::Pause { function, paused },
         });
+    }
+}
+
+/// Someone repeats runs.
+fn repeats(dice: &mut Dice, span_ms: u64, script: &mut Vec<Entry>) {
+    for _ in 0..dice.between(1, 5) {
+        let which = dice.below(1_000);
+        let from = dice.chance(60).then(|| dice.below(1_000));
+        script.push(Entry {
+            at_ms: dice.below(span_ms),
+            act: Act::Repeat { which, from },
+        });
+    }
+}
+
+/// What is old is forgotten.
+fn prunes(dice: &mut Dice, span_ms: u64, script: &mut Vec<Entry>) {
+    for _ in 0..dice.between(1, 4) {
+        let act = Act::Prune {
+            older_ms: dice.pick(&[0, span_ms / 20, span_ms / 4]),
+            rows_max: dice.pick(&[1, 3, 1_000]),
+        };
+        let at_ms = dice.below(span_ms);
+        script.push(Entry { at_ms, act });
     }
 }
 
@@ -293,6 +327,12 @@ impl Scenario {
                 Act::Pause { function, paused } => {
                     let goes_on = if *paused { "pause" } else { "unpause" };
                     format!("{goes_on} {function}")
+                }
+                Act::Repeat { which, from } => {
+                    format!("repeat one of the runs there are ({which}), from step {from:?} of it")
+                }
+                Act::Prune { older_ms, rows_max } => {
+                    format!("prune what was over {older_ms} ms ago, {rows_max} rows at a time")
                 }
                 Act::Audit => "audit".to_owned(),
                 Act::Stop { patience_ms } => format!("stop within {patience_ms} ms"),

@@ -3,6 +3,8 @@
 mod decider;
 mod past;
 mod process;
+mod prune;
+mod repeat;
 mod senders;
 mod traffic;
 
@@ -400,6 +402,8 @@ impl<'s> World<'s> {
             Act::Cancel { which } => self.cancel(*which),
             Act::Signal { signal } => self.signal(*signal),
             Act::Pause { function, paused } => self.pause(*function, *paused),
+            Act::Repeat { which, from } => self.repeat(*which, *from),
+            Act::Prune { older_ms, rows_max } => self.prune(*older_ms, *rows_max),
             Act::Audit => self.audit(),
             Act::Stop { patience_ms } => {
                 self.stop(*patience_ms);

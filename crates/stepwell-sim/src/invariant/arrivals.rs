@@ -102,6 +102,9 @@ impl Arrivals {
             // Its target is known by its id, whatever its triggers.
             self.arrive(ledger, event, function, &mut made, &mut drafts)?;
         }
+        if let Cause::Repeated(_) = decided.cause {
+            self.repeat(ledger, decided, &mut made)?;
+        }
         match made.rows.values().flatten().next() {
             Some(row) => Err(format!(
                 "a run of {} for event {} that nothing asked for",
@@ -203,6 +206,26 @@ impl Arrivals {
                 self.scheduled(made.decided, row, event.identity.as_ref(), due, announces)
             }
             (Expected::No | Expected::Either, None) => Ok(()),
+        }
+    }
+
+    /// A repetition is held back by nothing.
+    fn repeat(
+        &mut self,
+        ledger: &Ledger<'_>,
+        decided: &Decided,
+        made: &mut Made<'_>,
+    ) -> Result<(), String> {
+        let Some((event, function)) = made.rows.keys().next().copied() else {
+            return Ok(());
+        };
+        let (row, sent) = (made.take(event, function), ledger.events.get(&event));
+        match (row, sent) {
+            (Some(row), Some(sent)) => {
+                let announces = !tells_of_an_end(sent.name);
+                self.scheduled(decided, row, None, decided.now, announces)
+            }
+            _ => Err(format!("a repetition is of event {event}")),
         }
     }
 
