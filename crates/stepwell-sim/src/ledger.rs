@@ -83,6 +83,13 @@ pub(crate) enum Cause {
     Resumed,
 }
 
+impl Cause {
+    /// Whether the events that are written have come in, rather than being written again.
+    pub(crate) fn brings_events(&self) -> bool {
+        !matches!(self, Self::Repeated(_))
+    }
+}
+
 /// A run to repeat.
 #[derive(Debug)]
 pub(crate) struct Repeated {
@@ -250,7 +257,9 @@ impl<'s> Ledger<'s> {
     /// Takes in what was sent and registered, before what followed from it is looked at.
     pub(crate) fn take_cause(&mut self, decided: &Decided) {
         self.decisions += 1;
-        self.take_made_events(decided);
+        if decided.cause.brings_events() {
+            self.take_made_events(decided);
+        }
         match &decided.cause {
             Cause::Events(events) | Cause::Announced { events, .. } => {
                 for event in events {

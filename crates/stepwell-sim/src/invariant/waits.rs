@@ -14,13 +14,14 @@ const NOTHING: &str = "null";
 
 /// Looks at a decision before the ledger takes in what it changes.
 pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
+    let comes = decided.cause.brings_events();
     for change in &decided.changes {
         match change {
             Change::ItemPut(row) if !ledger.items.contains_key(&row.id) => {
                 check_new(ledger, decided, row)?;
             }
             Change::StepPut(row) => check_end(ledger, decided, row)?,
-            Change::EventPut(row) => check_delivery(ledger, decided, row.id)?,
+            Change::EventPut(row) if comes => check_delivery(ledger, decided, row.id)?,
             Change::RunEnd(end) => {
                 let run = ledger.runs.get(&end.id);
                 let waits = ledger

@@ -4,7 +4,7 @@ use super::decider::Asker;
 use super::{Phase, World};
 use crate::invariant::{Violation, broken};
 use crate::ledger::{Cause, Repeated};
-use stepwell_engine::{Input, KeptStep, Repetition};
+use stepwell_engine::{EventRow, Input, KeptStep, Repetition};
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::{RunId, shared_json};
 use stepwell_store::{StepRecord, StoreError};
@@ -84,9 +84,14 @@ impl World<'_> {
         Ok(Some(Repetition {
             original: origin.original.unwrap_or(id),
             function: run.function,
-            event: event.id,
-            event_name: event.name,
-            body: event.body,
+            event: EventRow {
+                id: event.id,
+                name: event.name,
+                external_id: event.external_id,
+                ts_ms: event.ts_ms,
+                received_at: event.received_at,
+                body: event.body,
+            },
             steps: steps.into_iter().map(kept).collect(),
             target,
             input,
