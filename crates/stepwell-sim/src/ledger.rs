@@ -65,6 +65,20 @@ pub(crate) enum Cause {
         function: FunctionId,
         paused: bool,
     },
+    /// An app reports a run of an endpoint for the first time.
+    EdgeStarted {
+        app: usize,
+        function: usize,
+        run: RunId,
+        event: Sent,
+        /// The steps that ran.
+        steps: Vec<StepId>,
+    },
+    /// It reports more.
+    EdgeReported {
+        run: RunId,
+        steps: Vec<StepId>,
+    },
     /// Someone wants a run repeated.
     Repeated(Repeated),
     /// A signal was sent.
@@ -289,7 +303,28 @@ impl<'s> Ledger<'s> {
                     known.paused = *paused;
                 }
             }
-            Cause::Checkpointed { .. }
+            Cause::EdgeStarted {
+                app,
+                function,
+                event,
+                ..
+            } => {
+                if let Some(Answer::EndpointStarted(Ok(_))) = decided.answer {
+                    self.events.entry(event.id).or_insert_with(|| event.clone());
+                    let known = Known {
+                        app: *app,
+                        function: *function,
+                        variant: 0,
+                        archived: false,
+                        quiet: false,
+                        paused: false,
+                    };
+                    let id = self.apps[*app].functions[*function].id;
+                    self.functions.insert(id, known);
+                }
+            }
+            Cause::EdgeReported { .. }
+            | Cause::Checkpointed { .. }
             | Cause::Cancel(_)
             | Cause::Repeated(_)
             | Cause::Signal(_)
@@ -381,6 +416,7 @@ impl<'s> Ledger<'s> {
                 run.delayed = decided.changes.iter().any(|change| {
                     matches!(change, Change::ItemPut(item) if item.run == row.id && item.due > row.queued_at)
                 });
+                run.started = matches!(decided.cause, Cause::EdgeStarted { .. });
                 run.resumes = matches!(&decided.cause, Cause::Repeated(of) if of.target.is_some());
                 self.runs.insert(row.id, run);
             }

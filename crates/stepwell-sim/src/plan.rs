@@ -4,6 +4,7 @@ pub(crate) mod cron;
 pub(crate) mod cutoff;
 pub(crate) mod defer;
 mod draw;
+pub(crate) mod edge;
 pub(crate) mod flow;
 pub(crate) mod gather;
 mod print;

@@ -69,6 +69,12 @@ pub(crate) enum Act {
     Repeat { which: u64, from: Option<u64> },
     /// What was over so long ago is pruned, so many rows at a time.
     Prune { older_ms: u64, rows_max: usize },
+    /// A request comes to an endpoint.
+    Request {
+        app: usize,
+        function: usize,
+        data: Data,
+    },
     /// Someone pauses a function, or lets it go on.
     Pause { function: FunctionId, paused: bool },
     /// The engine checks itself.
@@ -143,6 +149,11 @@ impl Scenario {
             repeats(&mut Dice::of(seed, "repeats", &[]), span_ms, &mut script);
         }
         if swarm.chance(25) {
+            let mut dice = Dice::of(seed, "edge", &[]);
+            apps.push(plan::edge::app(&mut dice, span_ms));
+            requests(&mut dice, &apps, span_ms, &mut script);
+        }
+        if swarm.chance(25) {
             prunes(&mut Dice::of(seed, "prunes", &[]), span_ms, &mut script);
         }
         let faults = faults::draw(&mut Dice::of(seed, "faults", &[]), span_ms);
@@ -192,9 +203,9 @@ fn pauses(dice: &mut Dice, apps: &[App], span_ms: u64, script: &mut Vec<Entry>) 
         .iter()
         .flat_map(|app| app.functions.iter().map(|function| function.id))
         .collect();
-    for _ in 0..dice.between(1, 5) {
+    for _ in 0..dice.between(1, 8) {
         let function = dice.pick(&functions);
-        let paused = dice.chance(60);
+        let paused = dice.chance(70);
         script.push(Entry {
             at_ms: dice.below(span_ms),
             act: Act::Pause { function, paused },
@@ -214,9 +225,26 @@ fn repeats(dice: &mut Dice, span_ms: u64, script: &mut Vec<Entry>) {
     }
 }
 
+/// Requests come to the endpoints of the last app.
+fn requests(dice: &mut Dice, apps: &[App], span_ms: u64, script: &mut Vec<Entry>) {
+    let app = apps.len() - 1;
+    for _ in 0..dice.between(1, 6) {
+        let act = Act::Request {
+            app,
+            function: dice.index(apps[app].functions.len()),
+            data: Data {
+                user: dice.below(3),
+                number: dice.below(10),
+            },
+        };
+        let at_ms = dice.below(span_ms);
+        script.push(Entry { at_ms, act });
+    }
+}
+
 /// What is old is forgotten.
 fn prunes(dice: &mut Dice, span_ms: u64, script: &mut Vec<Entry>) {
-    for _ in 0..dice.between(1, 4) {
+    for _ in 0..dice.between(1, 8) {
         let act = Act::Prune {
             older_ms: dice.pick(&[0, span_ms / 20, span_ms / 4]),
             rows_max: dice.pick(&[1, 3, 1_000]),
@@ -311,7 +339,7 @@ impl Scenario {
         for (number, app) in self.apps.iter().enumerate() {
             let registers =
                 |entry: &Entry| matches!(entry.act, Act::Register { app, .. } if app == number);
-            if self.script.iter().any(registers) {
+            if app.is_edge() || self.script.iter().any(registers) {
                 text.push_str(&app.describe());
             }
         }
@@ -333,6 +361,9 @@ impl Scenario {
                 }
                 Act::Prune { older_ms, rows_max } => {
                     format!("prune what was over {older_ms} ms ago, {rows_max} rows at a time")
+                }
+                Act::Request { function, data, .. } => {
+                    format!("request to endpoint {function}, {data:?}")
                 }
                 Act::Audit => "audit".to_owned(),
                 Act::Stop { patience_ms } => format!("stop within {patience_ms} ms"),

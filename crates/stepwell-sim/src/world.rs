@@ -1,6 +1,7 @@
 //! The world of a simulation: what happens next, until everything is over.
 
 mod decider;
+mod edge;
 mod past;
 mod process;
 mod prune;
@@ -178,6 +179,8 @@ enum Happening {
         function: FunctionId,
         paused: bool,
     },
+    /// An app reports what it has done of a request.
+    EdgeReport(Box<edge::EdgeReport>),
     Strike(Strike),
     /// A process that is stopping has waited long enough.
     PatienceOver {
@@ -256,6 +259,8 @@ struct Visiting<'s> {
     fault: Option<CallFault>,
     /// Nobody waits for its answer any more.
     given_up: bool,
+    /// The request, if its app executes it by itself.
+    edge: Option<edge::Edge>,
 }
 
 impl<'s> World<'s> {
@@ -380,6 +385,7 @@ impl<'s> World<'s> {
             Happening::Written { .. } | Happening::Probe { .. } => Ok(()),
             Happening::Start => self.start(),
             Happening::Pause { function, paused } => self.pause(function, paused),
+            Happening::EdgeReport(report) => self.edge_report_arrives(*report),
             Happening::Strike(strike) => self.strike(strike),
             Happening::PatienceOver { life } => {
                 if self.draining && life == self.life {
@@ -404,6 +410,11 @@ impl<'s> World<'s> {
             Act::Pause { function, paused } => self.pause(*function, *paused),
             Act::Repeat { which, from } => self.repeat(*which, *from),
             Act::Prune { older_ms, rows_max } => self.prune(*older_ms, *rows_max),
+            Act::Request {
+                app,
+                function,
+                data,
+            } => self.request(*app, *function, *data),
             Act::Audit => self.audit(),
             Act::Stop { patience_ms } => {
                 self.stop(*patience_ms);

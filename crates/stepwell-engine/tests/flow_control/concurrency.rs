@@ -231,7 +231,7 @@ proptest! {
                     rig.restart(1);
                 }
             }
-            for (at, what) in rig.seen[seen..].to_vec() {
+            for (at, what) in rig.seen[seen..].iter().cloned() {
                 model.note(at, &what)?;
             }
             for (number, run) in model.runs.iter().enumerate() {

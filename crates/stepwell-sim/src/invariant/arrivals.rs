@@ -9,7 +9,9 @@ use crate::ledger::{Cause, Decided, Drafts, Ledger, Sent, tells_of_an_end};
 use crate::plan::flow::{Flow, Key, KeyValue};
 use crate::plan::gather::Gather;
 use std::collections::{BTreeMap, HashMap};
-use stepwell_engine::{Change, ItemKind, RunRow, RunStatus, Timestamp, Verdict as Told, WaitFor};
+use stepwell_engine::{
+    Answer, Change, ItemKind, RunRow, RunStatus, Timestamp, Verdict as Told, WaitFor,
+};
 use stepwell_protocol::{EventId, FunctionId, limits};
 
 #[derive(Default)]
@@ -101,6 +103,17 @@ impl Arrivals {
         for (event, function) in ticks.iter().copied().chain(invocations(ledger, decided)) {
             // Its target is known by its id, whatever its triggers.
             self.arrive(ledger, event, function, &mut made, &mut drafts)?;
+        }
+        if let Cause::EdgeStarted { run, event, .. } = &decided.cause {
+            let function = made.rows.keys().next().map(|(_, function)| *function);
+            let row = function.and_then(|function| made.take(event.id, function));
+            let started = matches!(decided.answer, Some(Answer::EndpointStarted(Ok(_))));
+            if started != row.is_some_and(|row| row.id == *run) {
+                return Err(format!(
+                    "the report of a request was answered {:?}, and made {row:?}",
+                    decided.answer
+                ));
+            }
         }
         if let Cause::Repeated(_) = decided.cause {
             self.repeat(ledger, decided, &mut made)?;

@@ -36,7 +36,10 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
 fn check_races(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
     if matches!(
         decided.cause,
-        Cause::Checkpointed { .. } | Cause::Repeated(_)
+        Cause::Checkpointed { .. }
+            | Cause::EdgeStarted { .. }
+            | Cause::EdgeReported { .. }
+            | Cause::Repeated(_)
     ) {
         return Ok(());
     }

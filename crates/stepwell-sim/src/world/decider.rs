@@ -1,5 +1,6 @@
 //! Deciding, committing, releasing: the runtime's decider and committer, in one thread.
 
+use super::edge::EdgeReport;
 use super::past::Asked;
 use super::{Happening, Phase, World};
 use crate::faults::CommitFault;
@@ -13,11 +14,12 @@ use stepwell_protocol::FunctionId;
 const PROBE_EVERY_MS: u64 = 1_000;
 
 /// Who waits for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asker {
     Nobody,
     Letter(usize),
     Visit(u64),
+    /// An app that executes an endpoint by itself.
+    Edge(Box<EdgeReport>),
     /// Someone who pauses a function, or lets it go on.
     Pauser {
         function: FunctionId,
@@ -268,12 +270,13 @@ impl World<'_> {
         for (decided, asker) in &batch.decisions {
             self.watch
                 .answered(&self.ledger, self.store.reader(), decided)?;
-            match *asker {
+            match asker {
                 Asker::Nobody | Asker::Pauser { .. } | Asker::App { .. } => {}
-                Asker::Letter(letter) => self.letter_answered(letter),
+                Asker::Edge(report) => self.edge_answered(report, decided.answer.as_ref()),
+                Asker::Letter(letter) => self.letter_answered(*letter),
                 Asker::Visit(visit) => {
                     let accepted = decided.answer == Some(Answer::Checkpointed(Ok(())));
-                    self.checkpoint_answered(visit, accepted);
+                    self.checkpoint_answered(*visit, accepted);
                 }
             }
         }

@@ -24,6 +24,7 @@ impl World<'_> {
                 Asker::Nobody => {}
                 Asker::Letter(letter) => self.after(self.again_ms(), Happening::Letter(letter)),
                 Asker::Visit(visit) => self.checkpoint_unanswered(visit),
+                Asker::Edge(report) => self.edge_unanswered(*report),
                 Asker::Pauser { function, paused } => {
                     self.after(self.again_ms(), Happening::Pause { function, paused });
                 }

@@ -1,6 +1,7 @@
 //! What goes to apps and comes back from them: calls, checkpoints, answers, announcements.
 
 use super::decider::Asker;
+use super::edge::last_report;
 use super::{Happening, Phase, Report, Visiting, World};
 use crate::app::{Answer, Memo, Next, Surroundings, Visit};
 use crate::faults::{CallFault, CheckpointFault};
@@ -105,6 +106,12 @@ impl World<'_> {
             .run_state(call.run)
             .map_err(|error| broken("store")(format!("a call cannot be built: {error}")))?;
         let name = self.ledger.name_of(call.run);
+        let run = self.ledger.runs.get(&call.run);
+        if state.is_none() && run.is_some_and(|run| run.pruned) {
+            // It has ended meanwhile.
+            self.reply_after(0, &call, bare(ReportedOutcome::NotMade), false, engine);
+            return Ok(());
+        }
         let Some(mut state) = state else {
             return Err(broken("store")(format!("{name} is called and not stored")));
         };
@@ -128,6 +135,7 @@ impl World<'_> {
             waits_for: None,
             fault,
             given_up: false,
+            edge: None,
         };
         self.visits.insert(nth, visiting);
         let ms = self.app_latency(nth, 0);
@@ -173,8 +181,16 @@ impl World<'_> {
                 let ms = self.app_latency(nth, moves);
                 self.after(ms, Happening::Visit(nth));
             }
-            Next::Checkpoint(steps) => self.send_checkpoint(nth, steps),
-            Next::Answer(answer) => self.send_answer(nth, answer),
+            Next::Checkpoint(steps) => {
+                if !self.report_edge(nth, &steps, false) {
+                    self.send_checkpoint(nth, steps);
+                }
+            }
+            Next::Answer(answer) => {
+                if !self.report_edge(nth, &last_report(&answer), true) {
+                    self.send_answer(nth, answer);
+                }
+            }
         }
         Ok(())
     }
