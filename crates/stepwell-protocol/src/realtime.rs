@@ -121,6 +121,7 @@ pub struct Message<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     pub env_id: &'a str,
     /// The topic.
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub topic: &'a str,
     /// The stream that a chunk is of.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,9 +161,7 @@ impl Wish {
         let data = sent.data?;
         match sent.kind {
             Kind::Sub => serde_json::from_str(data.get()).ok().map(Self::Subscribe),
-            Kind::Unsub => serde_json::from_str(data.get())
-                .ok()
-                .map(Self::Unsubscribe),
+            Kind::Unsub => serde_json::from_str(data.get()).ok().map(Self::Unsubscribe),
             _ => None,
         }
     }

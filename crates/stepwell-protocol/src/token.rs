@@ -142,12 +142,7 @@ impl TokenKey {
         self.issue_realtime(grant, claims, REALTIME_TOKEN_S)
     }
 
-    fn issue_realtime(
-        &self,
-        grant: &Grant,
-        claims: RealtimeClaims<'_>,
-        lifetime_s: u64,
-    ) -> String {
+    fn issue_realtime(&self, grant: &Grant, claims: RealtimeClaims<'_>, lifetime_s: u64) -> String {
         let mut token = json!({
             "iss": REALTIME_ISSUER, "sub": claims.account, "env": claims.environment, "jti": claims.id,
             "iat": claims.now_s, "exp": claims.now_s + lifetime_s,

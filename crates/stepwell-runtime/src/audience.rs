@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use stepwell_engine::{Change, Effect, RunStatus, Timestamp};
-use stepwell_protocol::gateway::Publish;
+use stepwell_protocol::gateway::{self, Publish, Request};
 use stepwell_protocol::{RunId, SharedJson, StepId};
 
 /// How long an audience gets to leave when the runtime stops.
@@ -41,8 +41,8 @@ pub enum Report {
         status: RunStatus,
         /// What it returned, or its error.
         output: Option<SharedJson>,
-        /// When it ended; nothing when it has begun.
-        at: Option<Timestamp>,
+        /// When it did.
+        at: Timestamp,
     },
     /// A step has ended.
     Step {
@@ -65,10 +65,14 @@ pub enum Report {
     Answer {
         /// The run.
         run: RunId,
+        /// Which step asked.
+        kind: gateway::Kind,
         /// Where to.
         to: Publish,
         /// What is recorded for the step.
         value: SharedJson,
+        /// When that was.
+        at: Timestamp,
     },
 }
 
@@ -94,7 +98,7 @@ impl Report {
                 run,
                 status: row.status,
                 output: row.output.clone(),
-                at: Some(row.ended_at),
+                at: row.ended_at,
             },
             other => unreachable!("{other:?} is of no run's report"),
         };
@@ -125,7 +129,7 @@ impl Audiences {
     }
 
     /// Tells what a batch did to runs that are followed, in order.
-    pub(crate) fn tell(&self, changes: &[Change], effects: &[Effect]) {
+    pub(crate) fn tell(&self, changes: &[Change], effects: &[Effect], now: Timestamp) {
         if !self.are_present() {
             return;
         }
@@ -146,21 +150,32 @@ impl Audiences {
                         run: call.run,
                         status: RunStatus::Running,
                         output: None,
-                        at: None,
+                        at: now,
                     });
                 }
             }
         }
     }
 
-    /// Tells what was answered to a request.
-    pub(crate) fn tell_answer(&self, run: RunId, to: &Publish, value: &SharedJson) {
+    /// Tells what was answered to a request, if that is to be published.
+    pub(crate) fn tell_answer(
+        &self,
+        run: RunId,
+        request: &Request,
+        value: &SharedJson,
+        at: Timestamp,
+    ) {
+        let Some(to) = &request.publish else {
+            return;
+        };
         for audience in self.all() {
             if audience.is_present() {
                 audience.hear(Report::Answer {
                     run,
+                    kind: request.kind,
                     to: to.clone(),
                     value: Arc::clone(value),
+                    at,
                 });
             }
         }

@@ -132,7 +132,8 @@ impl Committer {
                 drop(self.news.send(Arc::new(news)));
             }
         }
-        self.audiences.tell(&batch.changes, &batch.effects);
+        let now = self.dispatcher.now();
+        self.audiences.tell(&batch.changes, &batch.effects, now);
         for (asker, answer) in batch.answers {
             drop(asker.send(Ok(answer)));
         }

@@ -118,21 +118,21 @@ impl Dispatcher {
                 retriable: failure.retriable,
             })
         });
-        let publish = fetch.request.publish.as_ref();
-        let answer = publish.zip(result.as_ref().ok().map(Arc::clone));
+        let published = fetch.request.publish.is_some() && self.audiences.are_present();
+        let answer = result.as_ref().ok().filter(|_| published).map(Arc::clone);
         let input = Input::Fetched {
             item,
             generation,
             result,
         };
-        match answer {
-            Some((to, value)) if self.audiences.are_present() => {
-                // Subscribers, too, are told only what is recorded.
-                if self.tell_and_wait(input).await {
-                    self.audiences.tell_answer(fetch.run, to, &value);
-                }
-            }
-            _ => self.tell(input, None),
+        let Some(value) = answer else {
+            return self.tell(input, None);
+        };
+        // Subscribers, too, are told only what is recorded.
+        if self.tell_and_wait(input).await {
+            let now = self.clock.now();
+            self.audiences
+                .tell_answer(fetch.run, &fetch.request, &value, now);
         }
     }
 

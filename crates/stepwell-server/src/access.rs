@@ -3,7 +3,7 @@
 use crate::answer::ApiError;
 use crate::state::Shared;
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::fmt;
@@ -67,16 +67,18 @@ pub(crate) async fn require_signing_key(
     next: Next,
 ) -> Response {
     if let Some(key) = &shared.options.signing_key {
-        let token = request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let token = token
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .unwrap_or("");
-        if !key.accepts_bearer(token) {
+        if !key.accepts_bearer(bearer(request.headers())) {
             return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
         }
     }
     next.run(request).await
+}
+
+/// What a request's sender shows to be let in; empty if nothing.
+pub(crate) fn bearer(sent: &HeaderMap) -> &str {
+    let value = sent.get(header::AUTHORIZATION);
+    let value = value.and_then(|value| value.to_str().ok());
+    value
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .unwrap_or("")
 }

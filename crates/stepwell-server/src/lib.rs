@@ -9,6 +9,7 @@ mod answer;
 mod body;
 mod endings;
 mod poller;
+mod realtime;
 mod routes;
 mod state;
 

@@ -14,7 +14,10 @@ mod state;
 mod trace;
 mod verdicts;
 
+pub(crate) use rest::{ACCOUNT, ENVIRONMENT};
+
 use crate::access;
+use crate::realtime;
 use crate::state::{ServerOptions, Shared};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -87,6 +90,7 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
         .route("/v1/checkpoint/{run}/output", any(endpoint::output))
         .route("/v1/http/runs/{run}/output", any(endpoint::output))
         .merge(locked)
+        .merge(realtime::routes(&shared))
         .fallback(meta::not_found)
         .layer(cors())
         .layer(middleware::from_fn_with_state(

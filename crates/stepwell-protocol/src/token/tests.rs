@@ -36,8 +36,7 @@ fn what_another_key_signed_or_someone_changed_opens_nothing() {
     }
     let token = key().for_run(run(1), String::new(), NOW);
     let parts: Vec<&str> = token.split('.').collect();
-    let later =
-        json!({"iss": RUN_ISSUER, "iat": 1, "exp": NOW * 2, "jti": "", "run_id": run(1)});
+    let later = json!({"iss": RUN_ISSUER, "iat": 1, "exp": NOW * 2, "jti": "", "run_id": run(1)});
     let later = BASE64.encode(later.to_string());
     let none = BASE64.encode(r#"{"alg":"none"}"#);
     for forged in [
@@ -56,7 +55,12 @@ fn what_another_key_signed_or_someone_changed_opens_nothing() {
 
 #[test]
 fn an_algorithm_that_we_do_not_use_is_refused_even_with_a_good_signature() {
-    for header in [r#"{"alg":"HS512"}"#, r#"{"alg":"none"}"#, r#"{"typ":"JWT"}"#, "[]"] {
+    for header in [
+        r#"{"alg":"HS512"}"#,
+        r#"{"alg":"none"}"#,
+        r#"{"typ":"JWT"}"#,
+        "[]",
+    ] {
         let token = signed(header, &json!({"iss": RUN_ISSUER}));
         let run = key().check_for_run(&token, run(1), NOW);
         assert_eq!(run, Err(TokenError::Invalid), "{header}");
@@ -150,8 +154,5 @@ fn who_may_subscribe_may_not_publish_and_who_may_publish_may_not_subscribe() {
 #[test]
 fn a_token_for_an_output_grants_nothing_else() {
     let token = key().for_run(run(1), String::new(), NOW);
-    assert_eq!(
-        key().check_realtime(&token, NOW),
-        Err(TokenError::Other)
-    );
+    assert_eq!(key().check_realtime(&token, NOW), Err(TokenError::Other));
 }
