@@ -214,15 +214,16 @@ mod tests {
     #[tokio::test]
     async fn when_all_queues_together_are_full_those_are_cut_off_that_lag() {
         let backlog = Backlog::default();
+        let large = message(1024 * 1024);
         let mailbox = |waiting| {
             let mailbox = Mailbox::new(backlog.clone());
-            (0..waiting).for_each(|_| mailbox.push(message(1024 * 1024)));
+            (0..waiting).for_each(|_| mailbox.push(large.clone()));
             mailbox
         };
         let full: Vec<Mailbox> = (0..32).map(|_| mailbox(8)).collect();
         let (lags, keeps_up) = (mailbox(2), mailbox(1));
         assert_eq!(lags.next().await, Err(Cut::TooSlow));
-        assert_eq!(keeps_up.next().await, Ok(message(1024 * 1024)));
+        assert_eq!(keeps_up.next().await, Ok(large.clone()));
         drop(full);
         assert_eq!(backlog.0.load(Ordering::Relaxed), 0);
     }
