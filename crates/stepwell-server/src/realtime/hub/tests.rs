@@ -111,3 +111,22 @@ async fn when_too_much_happens_to_be_told_followers_are_cut_off_and_others_are_n
     publish(&hub, "c", "a");
     assert_eq!(heard(&other).await, ["a"]);
 }
+
+#[tokio::test]
+async fn who_follows_what_a_run_streams_is_told_of_its_end() {
+    let hub = Hub::new();
+    let run = RunId::from_bytes([1; 16]);
+    let follower = hub
+        .subscribe(vec![Topic::new(run.to_string(), STREAM_TOPIC)])
+        .unwrap();
+    for status in [RunStatus::Running, RunStatus::Cancelled] {
+        hub.hear(Report::Run {
+            run,
+            status,
+            output: None,
+            at: Timestamp::from_ms(0),
+        });
+    }
+    let told = follower.mailbox().next().await;
+    assert_eq!(told, Ok(Delivery::StreamEnded));
+}

@@ -124,7 +124,7 @@ async fn a_run_that_fails_says_why() {
 }
 
 #[tokio::test]
-async fn a_run_that_is_cancelled_says_so_and_its_stream_is_closed() {
+async fn a_run_that_is_cancelled_says_so() {
     let followed = Followed::start(Setup::default(), |_| returned(&json!(1))).await;
     let (run, _) = followed.run().await;
     let mut socket = Socket::subscribe(&followed.server, &run, &["$run"]).await;
