@@ -66,10 +66,10 @@ pub(crate) async fn require_signing_key(
     request: Request,
     next: Next,
 ) -> Response {
-    if let Some(key) = &shared.options.signing_key {
-        if !key.accepts_bearer(bearer(request.headers())) {
-            return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
-        }
+    if let Some(key) = &shared.options.signing_key
+        && !key.accepts_bearer(bearer(request.headers()))
+    {
+        return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
     }
     next.run(request).await
 }

@@ -141,16 +141,9 @@ fn written() -> (mpsc::UnboundedSender<&'static str>, reqwest::Body) {
     (write, reqwest::Body::wrap_stream(parts))
 }
 
-fn post(
-    server: &Server,
-    path: String,
-    kind: &'static str,
-    body: reqwest::Body,
-) -> impl Future<Output = Answer> {
-    async move {
-        let headers = [("content-type", kind)];
-        server.request(Method::POST, &path, &headers, body).await
-    }
+async fn post(server: &Server, path: String, kind: &str, body: reqwest::Body) -> Answer {
+    let headers = [("content-type", kind)];
+    server.request(Method::POST, &path, &headers, body).await
 }
 
 #[tokio::test]
