@@ -197,16 +197,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_that_is_full_cuts_its_subscriber_off_and_is_forgotten() {
-        for bytes in [0, 512 * 1024] {
+        for (bytes, room) in [(0, QUEUE_MAX), (512 * 1024, 16)] {
             let backlog = Backlog::default();
             let mailbox = Mailbox::new(backlog.clone());
-            for _ in 0..=QUEUE_MAX {
-                mailbox.push(message(bytes));
-            }
+            let message = message(bytes);
+            (0..room).for_each(|_| mailbox.push(message.clone()));
+            assert_eq!(mailbox.queue().cut, None, "{bytes}");
+            mailbox.push(message);
             assert_eq!(backlog.0.load(Ordering::Relaxed), 0);
             assert_eq!(mailbox.next().await, Err(Cut::TooSlow));
             assert_eq!(mailbox.severed().await, Cut::TooSlow);
-            mailbox.push(message(1));
+            mailbox.push(Delivery::StreamEnded);
             assert_eq!(mailbox.next().await, Err(Cut::TooSlow));
         }
     }

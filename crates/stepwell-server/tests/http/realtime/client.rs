@@ -52,24 +52,30 @@ impl Socket {
     }
 
     pub(crate) async fn next_text(&mut self) -> String {
-        loop {
-            match soon("a message comes", self.0.next()).await {
-                Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
-                Some(Ok(Message::Ping(_))) => {}
-                other => panic!("{other:?}"),
+        let text = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Text(text))) => return text.as_str().to_owned(),
+                    Some(Ok(Message::Ping(_))) => {}
+                    other => panic!("{other:?}"),
+                }
             }
-        }
+        };
+        soon("a message comes", text).await
     }
 
     /// Reads on until the server closes the connection; what it says.
     pub(crate) async fn closed(mut self) -> Option<CloseFrame> {
-        loop {
-            match soon("the connection is closed", self.0.next()).await {
-                Some(Ok(Message::Close(close))) => return close,
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return None,
+        let closed = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Close(close))) => return close,
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return None,
+                }
             }
-        }
+        };
+        soon("the connection is closed", closed).await
     }
 }
 
@@ -109,19 +115,21 @@ impl Events {
 
     /// The next event as it is, without comments; nothing when the stream is over.
     pub(crate) async fn next_raw(&mut self) -> Option<String> {
-        loop {
-            if let Some((event, rest)) = self.read.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
-                self.read = rest;
-                if event.starts_with(':') {
-                    continue;
+        let event = async {
+            loop {
+                if let Some((event, rest)) = self.read.split_once("\n\n") {
+                    let (event, rest) = (event.to_owned(), rest.to_owned());
+                    self.read = rest;
+                    if event.starts_with(':') {
+                        continue;
+                    }
+                    return Some(event);
                 }
-                return Some(event);
+                let part = self.response.chunk().await.expect("the stream goes on")?;
+                self.read
+                    .push_str(std::str::from_utf8(&part).expect("it is text"));
             }
-            let part = soon("something comes", self.response.chunk()).await;
-            let part = part.expect("the stream goes on")?;
-            self.read
-                .push_str(std::str::from_utf8(&part).expect("it is text"));
-        }
+        };
+        soon("an event comes", event).await
     }
 }
