@@ -1,7 +1,8 @@
 use super::super::hub::Hub;
 use super::*;
 use futures::StreamExt;
-use stepwell_protocol::realtime::{STREAM_TOPIC, Topic};
+use stepwell_protocol::realtime::{Kind, Message, STREAM_TOPIC, Topic};
+use stepwell_protocol::shared_json;
 
 const RUN: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
@@ -58,5 +59,28 @@ async fn who_is_subscribed_to_more_than_a_stream_stays() {
     hub.end_stream(RUN.parse().unwrap());
     for _ in 0..3 {
         assert_eq!(lines.next().await.unwrap(), ":\n\n");
+    }
+}
+
+#[tokio::test]
+async fn a_message_begins_on_a_line_of_its_own() {
+    let (hub, mut lines) = lines(&["a", STREAM_TOPIC]);
+    assert_eq!(lines.next().await.unwrap(), ":\n\n");
+    hub.forward(RUN, &Bytes::from_static(b"no event"));
+    assert_eq!(lines.next().await.unwrap(), "no event");
+    for before in ["\n\n", ""] {
+        hub.publish(&Message {
+            kind: Kind::Data,
+            data: &shared_json("1".to_owned()).unwrap(),
+            metadata: None,
+            created_at: None,
+            channel: RUN,
+            env_id: "",
+            topic: "a",
+            stream_id: None,
+            run_id: None,
+        });
+        let line = lines.next().await.unwrap();
+        assert!(line.starts_with(&format!("{before}data: {{")), "{line:?}");
     }
 }
