@@ -235,6 +235,13 @@ def test_a_failed_run_is_repeated_from_the_step_that_failed(app):
     assert [executions[run["run_id"], step_id] for step_id in ("before", "fragile")] == [0, 1]
 
 
+def test_other_arguments_for_a_step_are_more_than_this_sdk_understands_and_its_error_ends_the_run(app):
+    original = app.run("py-api/repeats-a-failure")
+    run = repeat(app, original["run_id"], {"fromStep": {"stepId": "before", "input": ["other"]}})
+    assert run["status"] == "Failed"
+    assert run["output"]["name"] == "StepUnexpectedError"
+
+
 @pytest.mark.parametrize(
     "body, message",
     [

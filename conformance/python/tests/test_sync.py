@@ -1,9 +1,10 @@
+import datetime
 import os
 
 import inngest
 import pytest
 
-from app import start_app
+from app import join_app, start_app
 
 
 def greet(client: inngest.Inngest) -> list[inngest.Function]:
@@ -48,3 +49,34 @@ def test_the_call_carries_the_event_whole():
     event = seen["event"]
     assert (event.id, event.name, event.data, event.ts) == ("py-call-1", "py-sync/call", {"number": 1}, 1767225600000)
     assert [each.id for each in seen["events"]] == ["py-call-1"]
+
+
+def version(name: str, *fn_ids: str):
+    """A deployment of an app whose functions wait and then say of which version they are."""
+
+    def define(client: inngest.Inngest) -> list[inngest.Function]:
+        def waits_then_tells(fn_id: str) -> inngest.Function:
+            @client.create_function(fn_id=fn_id, trigger=inngest.TriggerEvent(event=f"py-versions/{fn_id}"))
+            async def handler(ctx: inngest.Context) -> str:
+                await ctx.step.wait_for_event("go", event="py-versions/go", timeout=datetime.timedelta(minutes=1))
+                return f"{fn_id} of the {name}"
+
+            return handler
+
+        return [waits_then_tells(fn_id) for fn_id in fn_ids]
+
+    return define
+
+
+def test_the_next_deployment_goes_on_with_the_runs_and_takes_over_the_functions():
+    with start_app("py-versions", version("first", "stays", "goes")) as first:
+        run_id = first.parked_at("py-versions/stays")
+        with join_app(first.server, "py-versions", version("second", "stays", "comes")) as second:
+            slugs = [function["slug"] for function in second.ask("GET", "/v1/apps/py-versions/functions").json()]
+            assert sorted(slugs) == ["py-versions-comes", "py-versions-stays"]
+            of_the_gone = second.send("py-versions/goes")
+            later = second.parked_at("py-versions/comes")
+            second.send("py-versions/go")
+            assert second.end_of(run_id)["output"] == "stays of the second"
+            assert second.end_of(later)["output"] == "comes of the second"
+            assert second.get(f"/v1/events/{of_the_gone}/runs") == []

@@ -93,9 +93,8 @@ fn repetition(
         return Ok(repetition);
     };
     let mut steps = reader.steps(id)?;
-    steps.sort_by_key(|step| step.queued_at);
     let at = position_of(&steps, &name)?;
-    let step = steps[at].step.clone();
+    let (step, started_at) = (steps[at].step.clone(), steps[at].started_at);
     // Steps that no call runs are found again by a call that finds out what comes next.
     let runs_alone = matches!(
         Opcode::parse(&steps[at].op),
@@ -103,7 +102,9 @@ fn repetition(
     );
     repetition.target = runs_alone.then(|| step.clone());
     repetition.input = input.map(|input| (step, input));
-    steps.truncate(at);
+    // Whatever the step was given had ended before it. Of what ended later, what had begun before it was its sibling.
+    let later = steps.split_off(at).into_iter().skip(1);
+    steps.extend(later.filter(|step| step.started_at < started_at));
     repetition.steps = steps.into_iter().map(kept).collect();
     Ok(repetition)
 }

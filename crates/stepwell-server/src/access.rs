@@ -1,7 +1,7 @@
 //! Who may do what.
 
 use crate::answer::ApiError;
-use crate::state::Shared;
+use crate::state::{ServerOptions, Shared};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -60,18 +60,27 @@ impl EventKeys {
     }
 }
 
-/// Lets a request pass whose bearer token is the signing key, if there is one.
+/// Lets a request pass whose bearer token is the signing key or the fallback, if there is a signing key.
 pub(crate) async fn require_signing_key(
     State(shared): State<Shared>,
     request: Request,
     next: Next,
 ) -> Response {
-    if let Some(key) = &shared.options.signing_key
-        && !key.accepts_bearer(bearer(request.headers()))
-    {
+    if !opens(&shared.options, bearer(request.headers())) {
         return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
     }
     next.run(request).await
+}
+
+/// Whether this is a signing key of the server, or it has none.
+pub(crate) fn opens(options: &ServerOptions, key: &str) -> bool {
+    let Some(signing_key) = &options.signing_key else {
+        return true;
+    };
+    let fallback = options.signing_key_fallback.as_ref();
+    // Both are tried in any case: the time tells nothing.
+    let by_fallback = fallback.is_some_and(|fallback| fallback.accepts_bearer(key));
+    signing_key.accepts_bearer(key) || by_fallback
 }
 
 /// What a request's sender shows to be let in; empty if nothing.

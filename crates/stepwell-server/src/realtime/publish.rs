@@ -49,7 +49,7 @@ pub(super) async fn publish(
     let kind = request.headers().get(CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("");
     if kind.split(';').next().unwrap_or("").trim() == "text/stream" {
-        return streams::publish(&shared, &target, request.into_body()).await;
+        return streams::publish(&shared, &target, request).await;
     }
     let body = Body::<MESSAGE_BYTES_MAX>::read(request, &shared.room)
         .await

@@ -4,6 +4,7 @@ use super::access;
 use super::pieces::Pieces;
 use super::publish::{Pairs, Target, check_name, invalid, string};
 use crate::answer::ApiError;
+use crate::connections::Patience;
 use crate::state::Shared;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
@@ -12,11 +13,14 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use std::time::Duration;
 use stepwell_protocol::realtime::{CHUNK_BYTES_MAX, Kind};
+use tokio::time::Instant;
 
 /// What one request may stream, in bytes. Nothing of it is kept.
 const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The largest part that is passed on at once.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
+/// How long a stream may go on: as long as a call.
+const STREAM_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long a stream may pause.
 const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 
@@ -31,7 +35,7 @@ pub(super) async fn tee(
     access::publisher(&shared, sent, target.token.as_deref(), channel)?;
     check_name("channel", channel)?;
     let mut pieces = Pieces::of_events(PIECE_BYTES_MAX);
-    let mut parts = Parts::of(request.into_body());
+    let mut parts = Parts::of(request);
     while let Some(part) = parts.next().await? {
         for piece in pieces.push(&part) {
             shared.hub.forward(channel, &piece);
@@ -44,10 +48,14 @@ pub(super) async fn tee(
 }
 
 /// Publishes a body as a stream of chunks.
-pub(super) async fn publish(shared: &Shared, target: &Target, body: Body) -> Result<(), ApiError> {
+pub(super) async fn publish(
+    shared: &Shared,
+    target: &Target,
+    request: Request,
+) -> Result<(), ApiError> {
     let stream = Stream::begin(shared, target);
     let mut pieces = Pieces::of_text(CHUNK_BYTES_MAX);
-    let mut parts = Parts::of(body);
+    let mut parts = Parts::of(request);
     while let Some(part) = parts.next().await? {
         pieces
             .push(&part)
@@ -92,18 +100,32 @@ impl Drop for Stream<'_> {
 struct Parts {
     body: Body,
     bytes: usize,
+    until: Instant,
 }
 
 impl Parts {
-    fn of(body: Body) -> Self {
-        Self { body, bytes: 0 }
+    /// Of a request by someone who may publish.
+    fn of(request: Request) -> Self {
+        if let Some(patience) = request.extensions().get::<Patience>() {
+            patience.grant();
+        }
+        Self {
+            body: request.into_body(),
+            bytes: 0,
+            until: Instant::now() + STREAM_MAX,
+        }
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
-            let frame = tokio::time::timeout(PAUSE_MAX, self.body.frame()).await;
+            let patience = self.until.min(Instant::now() + PAUSE_MAX);
+            let frame = tokio::time::timeout_at(patience, self.body.frame()).await;
             let frame = frame.map_err(|_| {
-                let message = format!("the stream paused for {} s", PAUSE_MAX.as_secs());
+                let message = format!(
+                    "the stream paused for {} s, or went on for {} s",
+                    PAUSE_MAX.as_secs(),
+                    STREAM_MAX.as_secs()
+                );
                 ApiError::new(StatusCode::REQUEST_TIMEOUT, message)
             })?;
             let Some(frame) = frame else {
