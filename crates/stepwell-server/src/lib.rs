@@ -12,6 +12,7 @@ mod connections;
 mod discovery;
 mod endings;
 mod poller;
+mod realtime;
 mod routes;
 mod state;
 

@@ -15,7 +15,10 @@ mod state;
 mod v2;
 mod verdicts;
 
+pub(crate) use rest::{ACCOUNT, ENVIRONMENT};
+
 use crate::access;
+use crate::realtime;
 use crate::state::{ServerOptions, Shared};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -50,6 +53,7 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
     ));
     Router::from(open())
         .merge(locked)
+        .merge(realtime::routes(&shared))
         .fallback(meta::not_found)
         .layer(cors())
         .layer(middleware::from_fn_with_state(

@@ -4,6 +4,7 @@ use crate::access::EventKeys;
 use crate::apps::Apps;
 use crate::body::Room;
 use crate::endings::Endings;
+use crate::realtime::Hub;
 use std::sync::Arc;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_protocol::token::TokenKey;
@@ -66,12 +67,16 @@ pub(crate) struct Shared {
     pub(crate) room: Room,
     pub(crate) tokens: TokenKey,
     pub(crate) endings: Endings,
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Shared {
     pub(crate) fn new(handle: Handle, options: ServerOptions) -> Self {
+        let hub = Hub::new();
+        handle.admit(&(Arc::clone(&hub) as _));
         Self {
             handle,
+            hub,
             tokens: TokenKey::of(options.signing_key.as_ref()),
             options: Arc::new(options),
             room: Room::new(),

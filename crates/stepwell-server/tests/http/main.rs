@@ -8,6 +8,7 @@ mod endpoints;
 mod events_api;
 mod good_apps;
 mod outage;
+mod realtime;
 mod registration;
 mod retries;
 mod runs_api;
