@@ -62,6 +62,9 @@ describe("defers", { concurrency: 8 }, () => {
       const key = fresh();
       const run = await app.run(`defers/${id}`, { key });
       assert.equal(run.status, "Failed");
+      assert.equal(run.output.message, "no use");
+      const trace = await app.get(`/v2/runs/${run.run_id}/trace`);
+      assert.ok(!JSON.stringify(trace).includes('"complete"'), "the failure is the function's, not that of a step");
       const [seen] = await until(key, 1);
       assert.equal(seen.parents[0].runId, run.run_id);
     });

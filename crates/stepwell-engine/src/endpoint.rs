@@ -9,6 +9,7 @@ use crate::decision::Decision;
 use crate::engine::{Engine, Timer};
 use crate::flow::{Keys, hash};
 use crate::function::{ConfigError, Function};
+use crate::handler_failure;
 use crate::input::Ask;
 use crate::item::ItemState;
 use crate::lifecycle::{Recorded, StepEnd};
@@ -25,8 +26,7 @@ use std::sync::Arc;
 use stepwell_protocol::config::{FunctionConfig, Retries, Runtime, StepConfig};
 use stepwell_protocol::endpoint::SHARED_SLUG;
 use stepwell_protocol::op::Opcode;
-use stepwell_protocol::reply::Failure;
-use stepwell_protocol::{AppId, FunctionId, RunId, StepId, UserError, limits};
+use stepwell_protocol::{AppId, FunctionId, RunId, limits};
 
 /// How long an app may be silent before the run goes on without it: longer than nearly all steps and all but a few HTTP
 /// requests take, so that a step is rarely executed twice at once; short enough that a run whose app was killed is not
@@ -38,8 +38,6 @@ const ENDPOINTS_PER_APP_MAX: usize = 1_000;
 const APPS_MAX: usize = 1_000;
 /// The type in a function's configuration that marks an endpoint.
 pub(crate) const RUNTIME: &str = "api";
-/// The user id of the step that stands for the handler itself, in the SDKs' reports.
-const HANDLER: &str = "complete";
 
 /// The first report of an endpoint's run.
 #[derive(Debug, Clone)]
@@ -307,21 +305,14 @@ impl Engine {
             retry_after: None,
             no_retry: false,
         };
-        let Some(at) = steps.iter().position(is_of_the_handler) else {
+        let Some(failed) = handler_failure::take(&mut steps) else {
             self.ops_reported(&mut returned, steps, now, ids, out);
             return Ok(());
         };
-        let failed = steps.remove(at);
         let recorded = self.record_reported(id, steps, since, now, out);
         if self.runs.contains_key(&id) {
-            returned.no_retry = failed.op == Opcode::StepFailed;
-            let mut error = failed.error.unwrap_or_default();
-            if error.name.is_empty() && error.message.is_empty() {
-                // What JavaScript makes of an error's JSON.
-                let message = "the endpoint failed without saying why";
-                error = UserError::new("Error", message);
-            }
-            self.attempt_failed(&returned, Failure::of(error), now, ids, out);
+            returned.no_retry = failed.no_retry;
+            self.attempt_failed(&returned, failed.failure, now, ids, out);
         }
         recorded
     }
@@ -416,13 +407,6 @@ fn stays_with_the_app(op: &ReportedOp) -> bool {
         op.op,
         Opcode::StepRun | Opcode::Step | Opcode::None | Opcode::DeferAdd | Opcode::DeferAbort
     )
-}
-
-/// Whether this is the failure of the handler itself. A step of the user's has a name.
-fn is_of_the_handler(op: &ReportedOp) -> bool {
-    matches!(op.op, Opcode::StepError | Opcode::StepFailed)
-        && op.title.is_empty()
-        && op.step == StepId::of(HANDLER, 0)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::arrival::Approach;
 use crate::decision::Decision;
 use crate::engine::Engine;
+use crate::handler_failure;
 use crate::input::Ask;
 use crate::item::ItemState;
 use crate::lifecycle::{Ending, Recorded, StepEnd};
@@ -206,7 +207,7 @@ impl Engine {
     pub(crate) fn ops_reported(
         &mut self,
         returned: &mut Returned,
-        ops: Vec<ReportedOp>,
+        mut ops: Vec<ReportedOp>,
         now: Timestamp,
         ids: &mut IdSource,
         out: &mut Decision,
@@ -226,6 +227,14 @@ impl Engine {
             );
             let failure = Failure::of(UserError::new("Error", message));
             return self.attempt_failed(returned, failure, now, ids, out);
+        }
+        if let Some(failed) = handler_failure::take(&mut ops) {
+            let verdict = self.apply_ops(returned, ops, now, ids, out);
+            if !matches!(verdict, Verdict::Ended | Verdict::Retried) {
+                returned.no_retry = failed.no_retry;
+                self.attempt_failed(returned, failed.failure, now, ids, out);
+            }
+            return;
         }
         self.plan_group(returned.run, &ops, out);
         match self.apply_ops(returned, ops, now, ids, out) {

@@ -9,7 +9,8 @@ use stepwell_engine::Timestamp;
 use stepwell_protocol::limits;
 use stepwell_store::{Mark, Pruned, Slice, StoreError, Writer};
 
-/// Rows that a slice looks at or removes: about 1 ms of work, which is what a commit waits at most that comes in its midst.
+/// Rows that a slice looks at or removes: about 1 ms of work, for which a commit waits that comes in its midst; a few
+/// milliseconds more when SQLite folds its log into the file.
 const SLICE_ROWS_MAX: usize = 500;
 /// Bytes that a slice removes, so that large steps take no longer than many.
 const SLICE_BYTES_MAX: usize = 1024 * 1024;

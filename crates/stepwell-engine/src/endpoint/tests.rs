@@ -1,6 +1,7 @@
 use super::*;
+use crate::handler_failure::HANDLER;
 use crate::{Answer, Config, Input, Snapshot};
-use stepwell_protocol::shared_json;
+use stepwell_protocol::{StepId, shared_json};
 
 const NOW: Timestamp = Timestamp::from_ms(1_767_225_600_000);
 

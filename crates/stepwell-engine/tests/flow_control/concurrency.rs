@@ -231,8 +231,8 @@ proptest! {
                     rig.restart(1);
                 }
             }
-            for (at, what) in rig.seen[seen..].to_vec() {
-                model.note(at, &what)?;
+            for (at, what) in &rig.seen[seen..] {
+                model.note(*at, what)?;
             }
             for (number, run) in model.runs.iter().enumerate() {
                 let waits = matches!(run.state, State::Waits(due) if due <= rig.now_ms());
