@@ -1,6 +1,7 @@
 //! The `stepwell` command line.
 
 mod commands;
+mod connect;
 mod logging;
 mod retention;
 

@@ -33,6 +33,14 @@ pub enum CallError {
     /// The app could not be reached, or broke off; counts as an attempt.
     #[error("{0}")]
     Unreachable(String),
+    /// What carries calls to the app has failed, under a name that SDKs and users know; counts as an attempt.
+    #[error("{message}")]
+    Carrier {
+        /// The error's name, e.g. `connect_no_healthy_connection`.
+        name: &'static str,
+        /// What happened, for people.
+        message: String,
+    },
     /// The answer was over the limit; counts as an attempt.
     #[error(
         "the answer is larger than {} bytes",

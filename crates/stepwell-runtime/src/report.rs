@@ -10,7 +10,7 @@ use stepwell_engine::{
 };
 use stepwell_protocol::gateway::Request;
 use stepwell_protocol::op::{Op, Opcode};
-use stepwell_protocol::reply::{self, Outcome, RawReply, Reply};
+use stepwell_protocol::reply::{self, Failure, Outcome, RawReply, Reply};
 use stepwell_protocol::{SharedJson, StepId, UserError, shared_json, span};
 
 /// How far a wait may look back, in milliseconds: a day. A wish for more counts as this.
@@ -61,6 +61,9 @@ fn report(
             };
         }
         Err(CallError::NotMade) => ReportedOutcome::NotMade,
+        Err(CallError::Carrier { name, message }) => {
+            ReportedOutcome::Failed(Failure::of(UserError::new(name, message)))
+        }
         Err(CallError::TooLarge) => ReportedOutcome::Failed(reply::output_too_large()),
         Err(CallError::Impossible(reason)) => {
             no_retry = true;

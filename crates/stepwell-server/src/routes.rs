@@ -14,7 +14,11 @@ mod state;
 mod trace;
 mod verdicts;
 
+pub(crate) use register::sync as sync_registration;
+pub(crate) use rest::{ACCOUNT, ENVIRONMENT};
+
 use crate::access;
+use crate::connect;
 use crate::state::{ServerOptions, Shared};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -73,12 +77,16 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
         .route("/v1/checkpoint/{run}/steps", post(endpoint::steps))
         .route("/v1/http/runs/{run}/steps", post(endpoint::steps))
         .route("/dev", get(meta::dev))
+        .merge(connect::locked_routes())
         .route_layer(middleware::from_fn_with_state(
             shared.clone(),
             access::require_signing_key,
         ));
-    Router::new()
-        .route("/", get(meta::root))
+    let mut open = Router::new();
+    if let Some(gateway) = &shared.options.connect {
+        open = connect::open_routes(gateway, &shared.handle);
+    }
+    open.route("/", get(meta::root))
         .route("/health", get(meta::health))
         .route("/e", any(events::no_key))
         .route("/e/", any(events::no_key))

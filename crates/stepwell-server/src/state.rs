@@ -2,6 +2,7 @@
 
 use crate::access::EventKeys;
 use crate::body::Room;
+use crate::connect::Gateway;
 use crate::endings::Endings;
 use std::sync::Arc;
 use stepwell_protocol::signing::SigningKey;
@@ -37,6 +38,8 @@ pub struct ServerOptions {
     pub event_keys: EventKeys,
     /// What opens the rest of the API; without one it is open.
     pub signing_key: Option<SigningKey>,
+    /// Where workers connect, if they may; its invoker is to be among the engine's.
+    pub connect: Option<Gateway>,
 }
 
 impl ServerOptions {
@@ -47,6 +50,7 @@ impl ServerOptions {
             kind: ServerKind::Dev,
             event_keys: EventKeys::Any,
             signing_key: None,
+            connect: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `stepwell dev`: a server for development.
 
+use crate::connect::Connect;
 use crate::retention::Retention;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -64,6 +65,8 @@ pub(crate) struct Arguments {
     sync: Sync,
     #[command(flatten)]
     retention: Retention,
+    #[command(flatten)]
+    connect: Connect,
     /// An event key that senders must use; without one any is good. May be given several times.
     #[arg(
         long,
@@ -164,9 +167,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     })
     .context("cannot set up the HTTP client")?;
     let http = Arc::new(http);
+    let gateway = arguments.connect.gateway(signing_key.clone());
     let invokers = Invokers::none()
         .with("http", Arc::clone(&http) as _)
-        .with("https", http);
+        .with("https", http)
+        .with("ws", gateway.invoker())
+        .with("wss", gateway.invoker());
     let backoff = arguments.retry_interval.map_or(Backoff::Table, |seconds| {
         Backoff::Constant(seconds.saturating_mul(1_000))
     });
@@ -203,7 +209,12 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         kind: ServerKind::Dev,
         event_keys,
         signing_key: signing_key.clone(),
+        connect: Some(gateway.clone()),
     };
+    arguments
+        .connect
+        .listen(&arguments.host, &gateway, runtime.handle())
+        .await?;
     let router = stepwell_server::router(runtime.handle(), options);
     let poller = Poller::new(PollerOptions {
         urls: arguments.sdk_url.clone(),
@@ -244,6 +255,8 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         stopped = shutdown => stopped,
         again = interrupts.next() => { again?; Stopped::GaveUp }
     };
+    // Only now: a worker that connects anew brings its replies to whoever is there then.
+    gateway.close(LAST_ANSWERS).await;
     stop.send_replace(());
     // What has been decided is also answered; a client that does not read its answer cannot hold the server.
     if tokio::time::timeout(LAST_ANSWERS, server).await.is_err() {
@@ -348,7 +361,7 @@ impl Interrupts {
 }
 
 /// Answers are small and awaited: they go out at once.
-struct ListenerNoDelay(TcpListener);
+pub(crate) struct ListenerNoDelay(pub(crate) TcpListener);
 
 impl axum::serve::Listener for ListenerNoDelay {
     type Io = tokio::net::TcpStream;

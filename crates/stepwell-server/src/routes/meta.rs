@@ -1,6 +1,7 @@
 //! What the server says of itself.
 
 use crate::answer::ApiError;
+use crate::connect::Gateway;
 use crate::state::{ServerKind, Shared};
 use axum::Json;
 use axum::extract::State;
@@ -47,7 +48,7 @@ pub(super) async fn dev(State(shared): State<Shared>) -> Result<Json<Value>, Api
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "authed": false,
-        "startOpts": {},
+        "startOpts": {"connectGatewayPort": shared.options.connect.as_ref().and_then(Gateway::port)},
         "functions": functions,
         "handlers": [],
         "isSingleNodeService": false,

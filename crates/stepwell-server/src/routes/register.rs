@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use stepwell_protocol::headers;
 use stepwell_protocol::register::{RegisterAnswer, Registration};
-use stepwell_runtime::{RegisterError, check_registration};
+use stepwell_runtime::{Handle, RegisterError, check_registration};
 
 pub(super) async fn register(
     State(shared): State<Shared>,
@@ -27,9 +27,17 @@ pub(super) async fn register(
     let registration = Registration::parse(&body.bytes).map_err(|error| {
         ApiError::new(StatusCode::BAD_REQUEST, format!("Invalid request: {error}"))
     })?;
-    let sync = check_registration(&registration).map_err(refused)?;
+    sync(&shared.handle, &registration).await.map(Json)
+}
+
+/// Registers an app, however it came here.
+pub(crate) async fn sync(
+    handle: &Handle,
+    registration: &Registration,
+) -> Result<RegisterAnswer, ApiError> {
+    let sync = check_registration(registration).map_err(refused)?;
     let functions = sync.functions.len();
-    let (app_id, modified) = shared.handle.sync_app(sync).await?;
+    let (app_id, modified) = handle.sync_app(sync).await?;
     if modified {
         tracing::info!(
             app = registration.app_name,
@@ -38,12 +46,12 @@ pub(super) async fn register(
             "app registered"
         );
     }
-    Ok(Json(RegisterAnswer {
+    Ok(RegisterAnswer {
         ok: true,
         modified,
         sync_id: uuid::Uuid::new_v4(),
         app_id,
-    }))
+    })
 }
 
 fn refused(error: RegisterError) -> ApiError {

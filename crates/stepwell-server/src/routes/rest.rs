@@ -11,8 +11,8 @@ use stepwell_protocol::{EventId, RunId, span};
 use stepwell_store::{EventRecord, RunRecord};
 
 /// The account and the environment of a server that has one of each.
-const ACCOUNT: &str = "00000000-0000-4000-a000-000000000000";
-pub(super) const ENVIRONMENT: &str = "00000000-0000-4000-b000-000000000000";
+pub(crate) const ACCOUNT: &str = "00000000-0000-4000-a000-000000000000";
+pub(crate) const ENVIRONMENT: &str = "00000000-0000-4000-b000-000000000000";
 const EVENTS_DEFAULT: usize = 20;
 const EVENTS_MAX: usize = 51;
 
