@@ -100,7 +100,7 @@ impl Leases {
             && !lease.taken
         {
             lease.taken = true;
-            lease.ends = now + times.lease + times.lease_grace;
+            lease.end_at(now + times.lease + times.lease_grace);
         }
     }
 
@@ -121,7 +121,7 @@ impl Leases {
         lease.id_before = Some(id);
         lease.id = new_id();
         lease.taken = true;
-        lease.ends = now + times.lease + times.lease_grace;
+        lease.end_at(now + times.lease + times.lease_grace);
         Some((lease.id, lease.worker.replace(worker)))
     }
 
@@ -177,11 +177,17 @@ impl Leases {
 }
 
 impl Lease {
-    fn end_by(&mut self, latest: Instant) {
-        if latest < self.ends {
-            self.ends = latest;
+    fn end_at(&mut self, end: Instant) {
+        let sooner = end < self.ends;
+        self.ends = end;
+        // A call that looks too early looks again; one that looks too late does not.
+        if sooner {
             self.sooner.notify_one();
         }
+    }
+
+    fn end_by(&mut self, latest: Instant) {
+        self.end_at(self.ends.min(latest));
     }
 
     /// Hands the reply to the call; it comes back when nobody waits for it any more.

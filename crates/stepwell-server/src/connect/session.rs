@@ -61,6 +61,10 @@ pub(super) async fn run(socket: WebSocket, door: Door, handshake: OwnedSemaphore
     let farewell = async {
         drop((&mut writer).await);
         while incoming.0.next().await.is_some_and(|frame| frame.is_ok()) {}
+        if close == Some(CloseCode::MessageTooLarge) {
+            // The rest of its frame is not read: to end now would reset the connection, and the reason with it.
+            std::future::pending::<()>().await;
+        }
     };
     drop(timeout(FAREWELL, farewell).await);
 }

@@ -236,6 +236,18 @@ impl Worker {
         {}
     }
 
+    /// Sends a frame and reads meanwhile: how the gateway closes the connection.
+    pub(crate) async fn overwhelm(self, frame: Vec<u8>) -> (u16, String) {
+        let (mut sink, mut stream) = self.socket.split();
+        let sending = tokio::spawn(async move { sink.send(Message::binary(frame)).await });
+        let closed = soon("the gateway closes", stream.next()).await;
+        sending.abort();
+        match closed {
+            Some(Ok(Message::Close(Some(frame)))) => (frame.code.into(), frame.reason.to_string()),
+            other => panic!("expected a close frame, got {other:?}"),
+        }
+    }
+
     /// How the gateway closes the connection; what it says before is let go by.
     pub(crate) async fn closed(&mut self) -> (u16, String) {
         loop {

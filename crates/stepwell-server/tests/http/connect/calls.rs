@@ -1,6 +1,6 @@
 //! Calls of functions that workers have.
 
-use super::{LONG, patient, timed};
+use super::{patient, timed};
 use crate::app::step_run;
 use crate::server::soon;
 use crate::worker::{Introduction, Worker, app, body, function, response};
@@ -128,11 +128,7 @@ async fn a_worker_has_no_more_calls_at_once_than_it_wants() {
     for _ in 2..5 {
         worker.silent().await;
         let call = held.remove(0);
-        // The reply's acknowledgement and the next call cross.
-        worker
-            .send(FrameKind::WorkerReply, &done(&call, &json!("ok")))
-            .await;
-        worker.expect(FrameKind::WorkerReplyAck).await;
+        worker.returned(&call, &json!("ok")).await;
         seen.push(call);
         held.push(worker.called().await);
     }
@@ -222,11 +218,8 @@ async fn a_reply_that_is_too_large_fails_its_call_by_name_and_a_huge_frame_the_c
     assert_eq!(run["output"]["error"]["name"], "output_too_large");
 
     let huge = vec![0; 2 * stepwell_protocol::limits::REPLY_BYTES_MAX + 1];
-    let sent = worker.send_raw(Message::binary(huge));
-    // The gateway stops reading in the middle of it.
-    drop(tokio::time::timeout(LONG, sent).await);
     assert_eq!(
-        worker.closed().await,
+        worker.overwhelm(huge).await,
         (1009, "MESSAGE_TOO_LARGE".to_owned())
     );
 }
