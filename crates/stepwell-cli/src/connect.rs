@@ -4,9 +4,10 @@ use crate::commands::dev::ListenerNoDelay;
 use anyhow::Context;
 use clap::Args;
 use std::io::ErrorKind;
+use std::time::Duration;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_runtime::Handle;
-use stepwell_server::{ConnectOptions, Gateway};
+use stepwell_server::{ConnectOptions, ConnectTimes, Gateway};
 use tokio::net::TcpListener;
 
 #[derive(Debug, Args)]
@@ -40,6 +41,17 @@ pub(crate) struct Connect {
         value_parser = clap::value_parser!(u32).range(1..=100_000)
     )]
     workers_max: u32,
+    /// How long a call stays with a worker that is not heard of. A worker whose connection broke gets half of it to come
+    /// back.
+    #[arg(
+        id = "connect_lease",
+        long = "connect-lease",
+        env = "STEPWELL_CONNECT_LEASE",
+        default_value_t = 120,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(6..=3_600)
+    )]
+    lease_s: u64,
 }
 
 impl Connect {
@@ -49,6 +61,7 @@ impl Connect {
             signing_key,
             connections_max: self.workers_max as usize,
             url: self.url.clone(),
+            times: ConnectTimes::with_lease(Duration::from_secs(self.lease_s)),
             ..ConnectOptions::default()
         })
     }

@@ -91,15 +91,18 @@ pub struct ConnectTimes {
     pub write: Duration,
 }
 
-impl Default for ConnectTimes {
-    fn default() -> Self {
+impl ConnectTimes {
+    /// Times for leases of this length: they are extended six times as often, and half of it is what a worker gets whose
+    /// connection broke.
+    #[must_use]
+    pub fn with_lease(lease: Duration) -> Self {
         Self {
+            extend: Duration::from_secs((lease.as_secs() / 6).max(1)),
+            lease,
+            reconnect: lease / 2,
             hello: Duration::from_secs(5),
             heartbeat: Duration::from_secs(10),
-            extend: Duration::from_secs(20),
-            lease: Duration::from_secs(120),
             lease_grace: Duration::from_secs(5),
-            reconnect: Duration::from_secs(60),
             take: Duration::from_secs(30),
             take_draining: Duration::from_secs(2),
             absence: Duration::from_secs(10),
@@ -107,6 +110,13 @@ impl Default for ConnectTimes {
             room: Duration::from_secs(5),
             write: Duration::from_secs(30),
         }
+    }
+}
+
+impl Default for ConnectTimes {
+    /// For leases of two minutes.
+    fn default() -> Self {
+        Self::with_lease(Duration::from_secs(120))
     }
 }
 

@@ -51,6 +51,16 @@ impl Outbox {
         (outbox, writer)
     }
 
+    /// An outbox whose frames go nowhere.
+    #[cfg(test)]
+    pub(super) fn detached() -> Self {
+        Self {
+            waiting: mpsc::channel(FRAMES_MAX).0,
+            room: Arc::new(Semaphore::new(BYTES_MAX / PERMIT_BYTES)),
+            stuck: CancellationToken::new(),
+        }
+    }
+
     /// Whether a frame of about this size could go in now.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.waiting.capacity() > 1 && self.room.available_permits() >= permits(bytes) as usize

@@ -265,6 +265,3 @@ impl Switchboard {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -310,3 +310,6 @@ fn newer<'g>(one: &'g Arc<Group>, other: &'g Arc<Group>) -> &'g Arc<Group> {
     };
     if other_is_newer { other } else { one }
 }
+
+#[cfg(test)]
+mod tests;
