@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use stepwell_protocol::call::CallRequest;
 use stepwell_protocol::reply::RawReply;
 use stepwell_protocol::{RunId, SharedJson};
@@ -53,6 +54,9 @@ pub enum CallError {
     /// Nobody can take the call now; it does not count as an attempt.
     #[error("nobody can take the call now")]
     NotMade,
+    /// The same, and asking again before this time has passed is in vain; a minute at most.
+    #[error("nobody can take the call for a while")]
+    NotFor(Duration),
 }
 
 /// Calls functions.

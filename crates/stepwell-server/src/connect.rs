@@ -10,6 +10,7 @@ mod flush;
 mod handshake;
 mod late;
 mod leases;
+mod lines;
 mod listing;
 mod outbox;
 mod session;

@@ -140,12 +140,11 @@ impl Call {
                         Some(place) => place,
                         None => match InLine::at(&self.gateway, app) {
                             Some(place) => place_in_line.insert(place),
-                            None => return Err(CallError::NotMade),
+                            None => return Err(self.turned_away(app)),
                         },
                     };
                     if Instant::now() >= patience {
-                        tracing::debug!(run = %self.invocation.run, "All workers are at capacity");
-                        return Err(CallError::NotMade);
+                        return Err(self.turned_away(app));
                     }
                     place.wait(patience).await;
                 }
@@ -159,6 +158,14 @@ impl Call {
                 }
             }
         }
+    }
+
+    /// The call goes back to the queue, and comes again at its time.
+    fn turned_away(&self, app: AppId) -> CallError {
+        let mut switchboard = self.gateway.switchboard();
+        let wait = switchboard.lines.turn_away(app, Instant::now());
+        tracing::debug!(run = %self.invocation.run, ?wait, "All workers are at capacity");
+        CallError::NotFor(wait)
     }
 
     fn frame(&self, leased: &Leased, app_name: String) -> Frame {
@@ -245,7 +252,7 @@ struct InLine<'g> {
 
 impl<'g> InLine<'g> {
     fn at(gateway: &'g Gateway, app: AppId) -> Option<Self> {
-        let room = gateway.switchboard().line_up(app)?;
+        let room = gateway.switchboard().lines.enter(app, Instant::now())?;
         Some(Self { gateway, app, room })
     }
 
@@ -258,6 +265,6 @@ impl<'g> InLine<'g> {
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        self.gateway.switchboard().leave_line(self.app);
+        self.gateway.switchboard().lines.leave(self.app);
     }
 }

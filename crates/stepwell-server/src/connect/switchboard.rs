@@ -3,11 +3,10 @@
 
 use super::late::LateReplies;
 use super::leases::{Leased, Leases, State};
+use super::lines::Lines;
 use super::outbox::Outbox;
 use super::workers::{Choice, Status, Worker, Workers};
 use super::{ConnectOptions, ConnectTimes};
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::SystemTime;
 use stepwell_protocol::connect::{CloseCode, SdkResponse, WorkerStatus};
 use stepwell_protocol::{AppId, FunctionId};
@@ -15,25 +14,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use ulid::Ulid;
 
-/// Calls of one app that wait here for a worker with room; more go back to the queue, and come again from there.
-const WAITING_MAX: usize = 100;
-
 /// What the gateway knows.
 #[derive(Debug)]
 pub(super) struct Switchboard {
     pub(super) workers: Workers,
     leases: Leases,
     late: LateReplies,
-    lines: HashMap<AppId, Line>,
+    pub(super) lines: Lines,
     times: ConnectTimes,
     connections_max: usize,
-}
-
-/// Calls of an app that wait for room.
-#[derive(Debug, Default)]
-struct Line {
-    waiting: usize,
-    room: Arc<Notify>,
 }
 
 /// What became of a call that looks for a worker.
@@ -75,7 +64,7 @@ impl Switchboard {
             workers: Workers::new(&options.times, now),
             leases: Leases::default(),
             late: LateReplies::default(),
-            lines: HashMap::new(),
+            lines: Lines::default(),
             times: options.times.clone(),
             connections_max: options.connections_max,
         }
@@ -95,6 +84,7 @@ impl Switchboard {
             return Err(JoinError::TooMany);
         }
         self.workers.add(worker, now);
+        self.lines.forget_old(now);
         Ok(())
     }
 
@@ -165,10 +155,11 @@ impl Switchboard {
                     .find(|group| group.functions.contains(&function))
                     .expect("a choice has the function");
                 let (app, app_name) = (group.app, group.app_name.clone());
-                if !in_line && self.lines.contains_key(&app) {
+                if !in_line && self.lines.is_waited_in(app) {
                     return Placement::Full(app);
                 }
                 worker.calls += 1;
+                self.lines.note_placed(app, now);
                 let outbox = worker.outbox.clone();
                 let leased = self.leases.grant(request, id, &self.times, now);
                 Placement::Placed(leased, outbox, app_name)
@@ -176,25 +167,6 @@ impl Switchboard {
             Choice::Full(app) => Placement::Full(app),
             Choice::Awaited => Placement::Awaited,
             Choice::Nobody => Placement::Nobody,
-        }
-    }
-
-    /// Lines up for a worker of this app with room; `None` when too many wait. What lines up leaves the line again.
-    pub(super) fn line_up(&mut self, app: AppId) -> Option<Arc<Notify>> {
-        let line = self.lines.entry(app).or_default();
-        if line.waiting >= WAITING_MAX {
-            return None;
-        }
-        line.waiting += 1;
-        Some(Arc::clone(&line.room))
-    }
-
-    pub(super) fn leave_line(&mut self, app: AppId) {
-        if let Some(line) = self.lines.get_mut(&app) {
-            line.waiting -= 1;
-            if line.waiting == 0 {
-                self.lines.remove(&app);
-            }
         }
     }
 
@@ -259,8 +231,8 @@ impl Switchboard {
     fn tell_of_room(&self, worker: Ulid, tell: fn(&Notify)) {
         let groups = self.workers.get(worker).map(|worker| &worker.groups);
         for group in groups.into_iter().flatten() {
-            if let Some(line) = self.lines.get(&group.app) {
-                tell(&line.room);
+            if let Some(room) = self.lines.room(group.app) {
+                tell(room);
             }
         }
     }
