@@ -1,14 +1,16 @@
 //! The gateway that workers connect to, as options and as a port of its own.
 
-use crate::commands::dev::ListenerNoDelay;
 use anyhow::Context;
 use clap::Args;
 use std::io::ErrorKind;
 use std::time::Duration;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_runtime::Handle;
-use stepwell_server::{ConnectOptions, ConnectTimes, Gateway};
+use stepwell_server::{ConnectOptions, ConnectTimes, ConnectionLimits, Gateway};
 use tokio::net::TcpListener;
+
+/// Connections beside those of workers.
+const HESITANT_MAX: usize = 256;
 
 #[derive(Debug, Args)]
 pub(crate) struct Connect {
@@ -90,7 +92,13 @@ impl Connect {
             .context("the listener has no address")?;
         gateway.listens_on(address.port());
         let router = gateway.router(handle);
-        tokio::spawn(axum::serve(ListenerNoDelay(listener), router).into_future());
+        let limits = ConnectionLimits {
+            // A few more, so that those who are too many are told so.
+            connections_max: self.workers_max as usize + HESITANT_MAX,
+            ..ConnectionLimits::default()
+        };
+        let never = std::future::pending();
+        tokio::spawn(stepwell_server::serve(listener, router, limits, never));
         Ok(())
     }
 }

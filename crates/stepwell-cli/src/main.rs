@@ -4,6 +4,7 @@ mod commands;
 mod connect;
 mod logging;
 mod retention;
+mod serving;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -1,9 +1,9 @@
 //! Who may do what.
 
 use crate::answer::ApiError;
-use crate::state::Shared;
+use crate::state::{ServerOptions, Shared};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::fmt;
@@ -60,23 +60,32 @@ impl EventKeys {
     }
 }
 
-/// Lets a request pass whose bearer token is the signing key, if there is one.
+/// Lets a request pass whose bearer token is the signing key or the fallback, if there is a signing key.
 pub(crate) async fn require_signing_key(
     State(shared): State<Shared>,
     request: Request,
     next: Next,
 ) -> Response {
-    if let Some(key) = &shared.options.signing_key {
-        let token = request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let token = token
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .unwrap_or("");
-        if !key.accepts_bearer(token) {
-            return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
-        }
+    let token = bearer(request.headers()).unwrap_or("");
+    if !is_key(&shared.options, token) {
+        return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
     }
     next.run(request).await
+}
+
+/// The bearer token of a request, if it has one.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    token.strip_prefix("Bearer ")
+}
+
+/// Whether a bearer token opens the server: every one does when there is no signing key.
+pub(crate) fn is_key(options: &ServerOptions, token: &str) -> bool {
+    let Some(key) = &options.signing_key else {
+        return true;
+    };
+    let fallback = options.signing_key_fallback.as_ref();
+    // Both are tried in any case: the time tells nothing.
+    let by_fallback = fallback.is_some_and(|key| key.accepts_bearer(token));
+    key.accepts_bearer(token) || by_fallback
 }

@@ -51,7 +51,8 @@ const PATH: &str = "/v0/connect";
 /// What the operator decides about connect.
 #[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// What opens it; without one it is open.
+    /// What session tokens are made from, so that they are good on all servers that have it; without one they are good on
+    /// this server only.
     pub signing_key: Option<SigningKey>,
     /// Connections at once.
     pub connections_max: usize,

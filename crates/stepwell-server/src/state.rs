@@ -40,6 +40,8 @@ pub struct ServerOptions {
     pub signing_key: Option<SigningKey>,
     /// Where workers connect, if they may; its invoker is to be among the engine's.
     pub connect: Option<Gateway>,
+    /// What opens it as well, while keys are being changed.
+    pub signing_key_fallback: Option<SigningKey>,
 }
 
 impl ServerOptions {
@@ -51,6 +53,7 @@ impl ServerOptions {
             event_keys: EventKeys::Any,
             signing_key: None,
             connect: None,
+            signing_key_fallback: None,
         }
     }
 }

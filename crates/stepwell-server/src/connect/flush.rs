@@ -16,7 +16,7 @@ pub(super) async fn flush(
     request: Request,
 ) -> Result<Response, ApiError> {
     let gateway = gateway(&shared)?;
-    authenticate(gateway, request.headers())?;
+    authenticate(&shared.options, request.headers())?;
     let body = Body::<FRAME_BYTES_MAX>::read(request, &shared.room).await?;
     let reply = SdkResponse::decode(&*body.bytes).map_err(|_| not_readable())?;
     let bad = |message| ApiError::new(StatusCode::BAD_REQUEST, message);

@@ -1,9 +1,10 @@
 //! `POST /v0/connect/start`: a worker asks where to connect.
 
 use super::{GROUP, Gateway, PATH, leases};
+use crate::access;
 use crate::answer::ApiError;
 use crate::body::Body;
-use crate::state::Shared;
+use crate::state::{ServerOptions, Shared};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +18,7 @@ pub(super) async fn start(
     request: Request,
 ) -> Result<Response, ApiError> {
     let gateway = gateway(&shared)?;
-    let bearer = authenticate(gateway, request.headers())?;
+    let bearer = authenticate(&shared.options, request.headers())?;
     let endpoint = endpoint(gateway, request.headers());
     if gateway.is_closing() {
         // By this text SDKs know that another try soon is as good as any.
@@ -53,22 +54,19 @@ pub(super) fn gateway(shared: &Shared) -> Result<&Gateway, ApiError> {
 }
 
 /// The bearer token of a request, which must be the signing key if there is one.
-pub(super) fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<String, ApiError> {
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    let bearer = given.and_then(|value| value.strip_prefix("Bearer "));
-    let Some(key) = &gateway.options().signing_key else {
-        return Ok(bearer.unwrap_or_default().to_owned());
-    };
+pub(super) fn authenticate(
+    options: &ServerOptions,
+    headers: &HeaderMap,
+) -> Result<String, ApiError> {
     let refused = |message| ApiError::new(StatusCode::UNAUTHORIZED, message);
-    if given.is_none_or(str::is_empty) {
+    if options.signing_key.is_some() && !headers.contains_key(header::AUTHORIZATION) {
         return Err(refused("missing Authorization header"));
     }
-    match bearer {
-        Some(bearer) if key.accepts_bearer(bearer) => Ok(bearer.to_owned()),
-        _ => Err(refused("authentication failed")),
+    let bearer = access::bearer(headers).unwrap_or("");
+    if !access::is_key(options, bearer) {
+        return Err(refused("authentication failed"));
     }
+    Ok(bearer.to_owned())
 }
 
 /// Where the worker reaches the gateway: at the host that it asked.
