@@ -80,14 +80,14 @@ struct Call {
 
 /// What became of a call that a worker was sent.
 enum Sent {
-    Answered(SdkResponse),
+    Answered(Box<SdkResponse>),
     NotTaken,
     Lost,
     Superseded,
 }
 
 impl Call {
-    async fn make(&self) -> Result<SdkResponse, CallError> {
+    async fn make(&self) -> Result<Box<SdkResponse>, CallError> {
         let mut tried = Vec::new();
         let mut place_in_line = None;
         let patience = Instant::now() + self.gateway.times().room;

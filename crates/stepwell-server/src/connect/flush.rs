@@ -27,7 +27,7 @@ pub(super) async fn flush(
         return Err(bad("the reply's system_trace_ctx is not JSON"));
     }
     let request_id = reply.request_id.clone();
-    gateway.switchboard().reply(reply, Instant::now());
+    gateway.switchboard().reply(Box::new(reply), Instant::now());
     Ok(protobuf(&FlushResponse { request_id }))
 }
 

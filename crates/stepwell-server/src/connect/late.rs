@@ -18,7 +18,7 @@ const KEPT: Duration = Duration::from_secs(10 * 60);
 /// Replies by the id of their call.
 #[derive(Debug, Default)]
 pub(super) struct LateReplies {
-    replies: HashMap<String, SdkResponse>,
+    replies: HashMap<String, Box<SdkResponse>>,
     /// Ids in the order in which their replies came, with the times; some may have been taken.
     order: VecDeque<(Instant, String)>,
     bytes: usize,
@@ -26,7 +26,7 @@ pub(super) struct LateReplies {
 
 impl LateReplies {
     /// Keeps a reply; the first one for a call stays.
-    pub(super) fn put(&mut self, reply: SdkResponse, now: Instant) {
+    pub(super) fn put(&mut self, reply: Box<SdkResponse>, now: Instant) {
         if self.replies.contains_key(&reply.request_id) {
             return;
         }
@@ -38,7 +38,7 @@ impl LateReplies {
     }
 
     /// Takes the reply to a call, if it is here.
-    pub(super) fn take(&mut self, request: &str, now: Instant) -> Option<SdkResponse> {
+    pub(super) fn take(&mut self, request: &str, now: Instant) -> Option<Box<SdkResponse>> {
         self.forget_old(now);
         let reply = self.replies.remove(request)?;
         self.bytes -= size(&reply);
@@ -68,12 +68,12 @@ fn size(reply: &SdkResponse) -> usize {
 mod tests {
     use super::*;
 
-    fn reply(id: &str, body: usize) -> SdkResponse {
-        SdkResponse {
+    fn reply(id: &str, body: usize) -> Box<SdkResponse> {
+        Box::new(SdkResponse {
             request_id: id.to_owned(),
             body: vec![b'x'; body],
             ..SdkResponse::default()
-        }
+        })
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(super) struct Lease {
     taken: bool,
     /// When the call is given up, unless the worker is heard.
     ends: Instant,
-    reply: oneshot::Sender<SdkResponse>,
+    reply: oneshot::Sender<Box<SdkResponse>>,
     /// Tells the call to look at `ends` again.
     sooner: Arc<Notify>,
 }
@@ -41,7 +41,7 @@ pub(super) struct Leased {
     pub(super) serial: u64,
     pub(super) id: Ulid,
     pub(super) worker: Ulid,
-    pub(super) reply: oneshot::Receiver<SdkResponse>,
+    pub(super) reply: oneshot::Receiver<Box<SdkResponse>>,
     pub(super) sooner: Arc<Notify>,
 }
 
@@ -191,7 +191,7 @@ impl Lease {
     }
 
     /// Hands the reply to the call; it comes back when nobody waits for it any more.
-    pub(super) fn reply(self, reply: SdkResponse) -> Result<(), SdkResponse> {
+    pub(super) fn reply(self, reply: Box<SdkResponse>) -> Result<(), Box<SdkResponse>> {
         self.reply.send(reply)
     }
 }

@@ -210,7 +210,7 @@ impl Session<'_> {
                     return Err(CloseCode::InvalidMessage);
                 }
                 let request_id = reply.request_id.clone();
-                switchboard.reply(reply, now);
+                switchboard.reply(Box::new(reply), now);
                 self.outbox.send(&Frame::of(
                     FrameKind::WorkerReplyAck,
                     &ReplyAck { request_id },

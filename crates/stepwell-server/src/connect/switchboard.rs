@@ -31,7 +31,7 @@ pub(super) enum Placement {
     /// It goes to a worker.
     Placed(Leased, Outbox, String),
     /// Its reply is here already.
-    Answered(SdkResponse),
+    Answered(Box<SdkResponse>),
     /// All workers of the app are full.
     Full(AppId),
     /// A worker may come any moment.
@@ -197,7 +197,7 @@ impl Switchboard {
     }
 
     /// A reply is here.
-    pub(super) fn reply(&mut self, reply: SdkResponse, now: Instant) {
+    pub(super) fn reply(&mut self, reply: Box<SdkResponse>, now: Instant) {
         let Some(lease) = self.leases.finish(&reply.request_id) else {
             return self.late.put(reply, now);
         };

@@ -13,6 +13,8 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
+type Change = dyn FnOnce(&mut WorkerConnect);
+
 const KEY: &str = "signkey-test-00112233445566778899aabbccddeeff";
 
 async fn refused(server: &Server, change: impl FnOnce(&mut WorkerConnect)) -> (u16, String) {
@@ -27,7 +29,7 @@ async fn a_worker_that_does_not_introduce_itself_properly_is_told_why() {
     let server = patient().start().await;
     let payload = (1008, "connect_worker_hello_invalid_payload".to_owned());
     let other = start(&server).await;
-    let cases: Vec<(&str, Box<dyn FnOnce(&mut WorkerConnect)>, (u16, String))> = vec![
+    let cases: Vec<(&str, Box<Change>, (u16, String))> = vec![
         (
             "a connection id that is none",
             Box::new(|connect| connect.connection_id = "x".to_owned()),
@@ -160,14 +162,15 @@ async fn functions_that_cannot_be_registered_are_named_before_the_connection_clo
 
 #[tokio::test]
 async fn with_a_signing_key_a_worker_needs_it_to_start_and_to_flush() {
-    let key = Some(SigningKey::new(KEY));
+    let (key, fallback) = (SigningKey::new(KEY), SigningKey::new("signkey-test-aabb"));
     let setup = Setup {
         server: ServerOptions {
-            signing_key: key.clone(),
+            signing_key: Some(key.clone()),
+            signing_key_fallback: Some(fallback.clone()),
             ..ServerOptions::dev()
         },
         connect: ConnectOptions {
-            signing_key: key.clone(),
+            signing_key: Some(key.clone()),
             ..ConnectOptions::default()
         },
         ..Setup::default()
@@ -188,14 +191,18 @@ async fn with_a_signing_key_a_worker_needs_it_to_start_and_to_flush() {
             );
         }
     }
-    let hashed = key.unwrap().hashed();
-    let bearer = format!("Bearer {hashed}");
-    let headers = [("authorization", bearer.as_str())];
-    let (status, body) = server
-        .post_bytes("/v0/connect/start", &headers, Vec::new())
-        .await;
-    assert_eq!(status, 200);
-    let started = StartResponse::decode(&*body).unwrap();
+    let start_with = async |bearer: &str| {
+        let bearer = format!("Bearer {bearer}");
+        let headers = [("authorization", bearer.as_str())];
+        let (status, body) = server
+            .post_bytes("/v0/connect/start", &headers, Vec::new())
+            .await;
+        assert_eq!(status, 200);
+        StartResponse::decode(&*body).unwrap()
+    };
+    start_with(&fallback.hashed()).await;
+    let hashed = key.hashed();
+    let started = start_with(&hashed).await;
     assert_eq!(started.sync_token, hashed);
     assert_eq!(server.get("/v0/connect/envs/dev/conns").await.status, 401);
 
