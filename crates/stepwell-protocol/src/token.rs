@@ -19,6 +19,10 @@ use subtle::ConstantTimeEq;
 const RUN_ISSUER: &str = "api.inngest.com";
 /// Who issues the tokens for subscribing and publishing.
 const REALTIME_ISSUER: &str = "rt.inngest.com";
+/// Who issues the tokens that open the gateway of connect.
+const CONNECT_ISSUER: &str = "connect.inngest.com";
+/// How long a token for a connection is good, in seconds.
+pub const CONNECTION_TOKEN_S: u64 = 5 * 60;
 /// How long a token for a run is good, in seconds: longer than anyone waits for a response.
 pub const RUN_TOKEN_S: u64 = 60 * 60;
 /// The secret of servers without a signing key, which are open to everyone anyway.
@@ -86,7 +90,22 @@ struct RunClaims {
     run_id: RunId,
 }
 
+#[derive(Serialize, Deserialize)]
+struct ConnectionClaims {
+    iss: String,
+    iat: u64,
+    exp: u64,
+    /// The connection's id.
+    jti: String,
+}
+
 impl TokenKey {
+    /// A key of its own, for tokens that need not outlive the program.
+    #[must_use]
+    pub fn from_secret(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
     /// The key of a server: tokens are good across restarts, and on all servers with the same signing key. Without one the
     /// secret is known to all, as everything else on such a server is.
     #[must_use]
@@ -120,6 +139,39 @@ impl TokenKey {
         let claims: RunClaims =
             serde_json::from_value(self.claims(token)?).map_err(|_| TokenError::Other)?;
         if claims.iss != RUN_ISSUER || claims.run_id != run {
+            return Err(TokenError::Other);
+        }
+        if claims.exp <= now_s {
+            return Err(TokenError::Expired);
+        }
+        Ok(())
+    }
+
+    /// A token that opens the gateway for the connection of this id, for [`CONNECTION_TOKEN_S`].
+    #[must_use]
+    pub fn for_connection(&self, connection: &str, now_s: u64) -> String {
+        let claims = ConnectionClaims {
+            iss: CONNECT_ISSUER.to_owned(),
+            iat: now_s,
+            exp: now_s + CONNECTION_TOKEN_S,
+            jti: connection.to_owned(),
+        };
+        self.issue(&serde_json::to_value(claims).expect("claims have only string keys"))
+    }
+
+    /// Checks a token for a connection.
+    ///
+    /// # Errors
+    /// [`TokenError`]; the connection is not to be made then.
+    pub fn check_for_connection(
+        &self,
+        token: &str,
+        connection: &str,
+        now_s: u64,
+    ) -> Result<(), TokenError> {
+        let claims: ConnectionClaims =
+            serde_json::from_value(self.claims(token)?).map_err(|_| TokenError::Other)?;
+        if claims.iss != CONNECT_ISSUER || claims.jti != connection {
             return Err(TokenError::Other);
         }
         if claims.exp <= now_s {

@@ -3,6 +3,7 @@
 use crate::access::EventKeys;
 use crate::apps::Apps;
 use crate::body::Room;
+use crate::connect::Gateway;
 use crate::endings::Endings;
 use crate::realtime::Hub;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ pub struct ServerOptions {
     pub event_keys: EventKeys,
     /// What opens the rest of the API; without one it is open.
     pub signing_key: Option<SigningKey>,
+    /// Where workers connect, if they may; its invoker is to be among the engine's.
+    pub connect: Option<Gateway>,
     /// What opens it as well, while keys are being changed.
     pub signing_key_fallback: Option<SigningKey>,
     /// What is known of apps; to be shared with the poller.
@@ -53,6 +56,7 @@ impl ServerOptions {
             kind: ServerKind::Dev,
             event_keys: EventKeys::Any,
             signing_key: None,
+            connect: None,
             signing_key_fallback: None,
             apps: Apps::default(),
         }

@@ -79,6 +79,32 @@ fn a_token_for_a_stream_opens_no_output() {
 }
 
 #[test]
+fn a_token_for_a_connection_opens_that_connection_for_its_time() {
+    let token = key().for_connection("01C", NOW);
+    let check = |connection, now| key().check_for_connection(&token, connection, now);
+    assert_eq!(check("01C", NOW + CONNECTION_TOKEN_S - 1), Ok(()));
+    assert_eq!(
+        check("01C", NOW + CONNECTION_TOKEN_S),
+        Err(TokenError::Expired)
+    );
+    assert_eq!(check("01D", NOW), Err(TokenError::Other));
+    let own = TokenKey::from_secret([7; 32]);
+    assert_eq!(
+        own.check_for_connection(&token, "01C", NOW),
+        Err(TokenError::Invalid)
+    );
+    assert_eq!(
+        key().check_for_run(&token, run(1), NOW),
+        Err(TokenError::Other)
+    );
+    let of_a_run = key().for_run(run(1), "01C".to_owned(), NOW);
+    assert_eq!(
+        key().check_for_connection(&of_a_run, "01C", NOW),
+        Err(TokenError::Other)
+    );
+}
+
+#[test]
 fn debug_output_keeps_the_key_secret() {
     assert_eq!(format!("{:?}", key()), "TokenKey(…)");
 }

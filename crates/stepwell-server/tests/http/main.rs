@@ -4,6 +4,7 @@
 mod access;
 mod app;
 mod bad_apps;
+mod connect;
 mod endpoints;
 mod events_api;
 mod good_apps;
@@ -18,3 +19,4 @@ mod trace_api;
 mod v2_api;
 mod verdicts_api;
 mod waits_api;
+mod worker;
