@@ -2,7 +2,7 @@
 //!
 //! Everything here is data: what an event looks like ([`event`]), how an app registers its functions
 //! ([`register`], [`config`]), what a call to a function carries ([`call`]), what the SDK answers ([`reply`],
-//! [`op`], [`gateway`]), how endpoints report ([`endpoint`]), how both sides sign ([`signing`]) and what tokens a
+//! [`op`], [`gateway`]), how endpoints report ([`endpoint`]), what subscribers get ([`realtime`]), how both sides sign ([`signing`]) and what tokens a
 //! server hands out ([`token`]). Both directions are covered: each type serialises and deserialises, so a server and
 //! an SDK built on this crate cannot drift apart.
 //!
@@ -20,6 +20,7 @@ pub mod headers;
 pub mod id;
 pub mod limits;
 pub mod op;
+pub mod realtime;
 pub mod register;
 pub mod reply;
 pub mod session;

@@ -1,8 +1,10 @@
 //! What all routes share.
 
 use crate::access::EventKeys;
+use crate::apps::Apps;
 use crate::body::Room;
 use crate::endings::Endings;
+use crate::realtime::Hub;
 use std::sync::Arc;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_protocol::token::TokenKey;
@@ -39,6 +41,8 @@ pub struct ServerOptions {
     pub signing_key: Option<SigningKey>,
     /// What opens it as well, while keys are being changed.
     pub signing_key_fallback: Option<SigningKey>,
+    /// What is known of apps; to be shared with the poller.
+    pub apps: Apps,
 }
 
 impl ServerOptions {
@@ -50,6 +54,7 @@ impl ServerOptions {
             event_keys: EventKeys::Any,
             signing_key: None,
             signing_key_fallback: None,
+            apps: Apps::default(),
         }
     }
 }
@@ -62,12 +67,16 @@ pub(crate) struct Shared {
     pub(crate) room: Room,
     pub(crate) tokens: TokenKey,
     pub(crate) endings: Endings,
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Shared {
     pub(crate) fn new(handle: Handle, options: ServerOptions) -> Self {
+        let hub = Hub::new();
+        handle.admit(&(Arc::clone(&hub) as _));
         Self {
             handle,
+            hub,
             tokens: TokenKey::of(options.signing_key.as_ref()),
             options: Arc::new(options),
             room: Room::new(),

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use stepwell_engine::{Backoff, Config};
+use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{Clock, Handle, HttpInvoker, HttpOptions, Invokers, Options, Runtime};
 use stepwell_server::{ServerOptions, router};
 use stepwell_store::{Store, memory};
@@ -30,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) backoff: Backoff,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
+    /// For requests that functions have the server make.
+    pub(crate) private_addresses: PrivateAddresses,
 }
 
 impl Default for Setup {
@@ -40,6 +43,7 @@ impl Default for Setup {
             backoff: Backoff::Constant(0),
             clock: Clock::System,
             store: memory::open(),
+            private_addresses: PrivateAddresses::Refuse,
         }
     }
 }
@@ -50,7 +54,7 @@ pub(crate) struct Server {
     pub(crate) handle: Handle,
     client: Client,
     // Dropping it stops the engine.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Setup {
@@ -62,6 +66,7 @@ impl Setup {
                 ..Config::default()
             },
             clock: self.clock,
+            private_addresses: self.private_addresses,
             ..Options::default()
         };
         let runtime = Runtime::start(self.store, Invokers::none().with("http", http), options)
@@ -83,7 +88,7 @@ impl Setup {
             url,
             handle: runtime.handle(),
             client,
-            _runtime: runtime,
+            runtime,
         }
     }
 }
@@ -127,6 +132,11 @@ impl Answer {
 impl Server {
     pub(crate) async fn start() -> Self {
         Setup::default().start().await
+    }
+
+    /// Stops the engine, as the program does before it stops taking requests.
+    pub(crate) async fn stop(self) {
+        self.runtime.shutdown(PATIENCE).await;
     }
 
     pub(crate) async fn request(
