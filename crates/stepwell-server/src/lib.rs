@@ -9,14 +9,14 @@ mod answer;
 mod apps;
 mod body;
 mod connections;
-mod discovery;
 mod endings;
+mod finder;
 mod poller;
 mod routes;
 mod state;
 
 pub use access::EventKeys;
-pub use apps::{AppStanding, Apps};
+pub use apps::{Apps, KnownApp};
 pub use connections::{ConnectionLimits, serve};
 pub use poller::{Poller, PollerOptions, Polling};
 pub use routes::router;
