@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Args)]
 pub(crate) struct Logging {
     /// What to log: error, warn, info, debug, trace, or a filter such as `info,stepwell_runtime=debug`.
-    #[arg(help_heading = "Settings and logs", 
+    #[arg(help_heading = "Settings and logs",
         long,
         global = true,
         env = "STEPWELL_LOG",

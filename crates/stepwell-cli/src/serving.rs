@@ -241,7 +241,7 @@ pub(crate) struct Shape {
     /// Which apps are asked again to register.
     pub(crate) polling: Polling,
     /// Whether apps are looked for on this machine.
-    pub(crate) discovers: bool,
+    pub(crate) finds: bool,
     /// Whether functions may have the server make requests to this machine and its network.
     pub(crate) private_addresses: PrivateAddresses,
     /// Whether to greet in JSON.
@@ -327,7 +327,7 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
             urls: options.sdk_url.clone(),
             every: Duration::from_secs(every),
             polling: shape.polling,
-            discover: shape.discovers.then_some(address.port()),
+            find: shape.finds.then_some(address.port()),
             ports: port_of_environment().into_iter().collect(),
             kind: shape.kind,
             signing_key: shape.keys.signing.clone(),

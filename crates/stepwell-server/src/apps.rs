@@ -11,7 +11,7 @@ const ERROR_CHARS_MAX: usize = 2_000;
 
 /// What is known of an app at a URL.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct AppStanding {
+pub struct KnownApp {
     /// The name under which it registered, if it did.
     pub name: Option<String>,
     /// Its SDK, e.g. `js:v4.1.2`.
@@ -28,12 +28,12 @@ pub struct AppStanding {
 
 /// The apps of a server, by URL; cheap to clone. Nothing of it is kept when the server ends.
 #[derive(Debug, Clone, Default)]
-pub struct Apps(Arc<Mutex<BTreeMap<String, AppStanding>>>);
+pub struct Apps(Arc<Mutex<BTreeMap<String, KnownApp>>>);
 
 impl Apps {
     /// All apps, by URL.
     #[must_use]
-    pub fn list(&self) -> Vec<(String, AppStanding)> {
+    pub fn list(&self) -> Vec<(String, KnownApp)> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known
             .iter()
@@ -49,7 +49,7 @@ impl Apps {
     }
 
     /// What is known of the app at a URL.
-    pub(crate) fn get(&self, url: &str) -> AppStanding {
+    pub(crate) fn get(&self, url: &str) -> KnownApp {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&key(url)).cloned().unwrap_or_default()
     }
@@ -93,7 +93,7 @@ impl Apps {
             .unwrap_or(false)
     }
 
-    fn change<T>(&self, url: &str, change: impl FnOnce(&mut AppStanding) -> T) -> Option<T> {
+    fn change<T>(&self, url: &str, change: impl FnOnce(&mut KnownApp) -> T) -> Option<T> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = key(url);
         if known.len() >= APPS_MAX && !known.contains_key(&key) {

@@ -11,15 +11,15 @@ mod apps;
 mod body;
 mod connect;
 mod connections;
-mod discovery;
 mod endings;
+mod finder;
 mod poller;
 mod realtime;
 mod routes;
 mod state;
 
 pub use access::EventKeys;
-pub use apps::{AppStanding, Apps};
+pub use apps::{Apps, KnownApp};
 pub use connect::{ConnectOptions, ConnectTimes, Gateway};
 pub use connections::{ConnectionLimits, serve};
 pub use poller::{Poller, PollerOptions, Polling};

@@ -1,7 +1,7 @@
 //! The poller: asks apps to register, again and again, so that a changed app is known in seconds.
 
 use crate::apps::Apps;
-use crate::discovery::Discovery;
+use crate::finder::Finder;
 use crate::routes::register;
 use futures::future::join_all;
 use reqwest::header::HeaderValue;
@@ -42,7 +42,7 @@ pub struct PollerOptions {
     /// Which apps are asked again.
     pub polling: Polling,
     /// Look for apps on this machine until one has registered. The port is the server's own, where it does not look.
-    pub discover: Option<u16>,
+    pub find: Option<u16>,
     /// Ports beside the usual ones.
     pub ports: Vec<u16>,
     /// How the server presents itself.
@@ -61,7 +61,7 @@ pub struct Poller {
     client: reqwest::Client,
     handle: Handle,
     options: PollerOptions,
-    discovery: Option<Discovery>,
+    finder: Option<Finder>,
     /// Asked for, or found.
     urls: BTreeSet<String>,
     /// Those that were asked before.
@@ -75,8 +75,8 @@ impl Poller {
     /// The client's error when it cannot be set up.
     pub fn new(handle: Handle, options: PollerOptions) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        let discovery = match options.discover {
-            Some(own_port) => Some(Discovery::new(own_port, &options.ports)?),
+        let finder = match options.find {
+            Some(own_port) => Some(Finder::new(own_port, &options.ports)?),
             None => None,
         };
         let urls = options.urls.iter().map(|url| with_scheme(url)).collect();
@@ -84,7 +84,7 @@ impl Poller {
             client,
             handle,
             options,
-            discovery,
+            finder,
             urls,
             asked: BTreeSet::new(),
         })
@@ -97,10 +97,10 @@ impl Poller {
         }
         loop {
             if self.options.apps.any_registered() {
-                self.discovery = None;
+                self.finder = None;
             }
-            if let Some(discovery) = &mut self.discovery {
-                self.urls.extend(discovery.sweep().await);
+            if let Some(finder) = &mut self.finder {
+                self.urls.extend(finder.sweep().await);
             }
             let urls = self.due();
             join_all(urls.iter().map(|url| self.ask(url))).await;

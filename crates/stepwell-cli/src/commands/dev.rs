@@ -39,7 +39,7 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> anyhow::Result<()> {
         } else {
             Polling::All
         },
-        discovers: !arguments.no_discovery,
+        finds: !arguments.no_discovery,
         private_addresses: options.private_addresses(true),
         json,
     };

@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments, json: bool) -> anyhow::Result<()> {
             fallback: keys.fallback,
         },
         polling: Polling::Failing,
-        discovers: false,
+        finds: false,
         private_addresses: options.private_addresses(false),
         json,
     };

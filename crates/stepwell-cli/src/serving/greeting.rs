@@ -38,7 +38,7 @@ pub(super) fn greet(options: &Options, shape: &Shape, url: &str) -> anyhow::Resu
     for app in &options.sdk_url {
         say("app", app.clone());
     }
-    match (options.sdk_url.is_empty(), shape.discovers) {
+    match (options.sdk_url.is_empty(), shape.finds) {
         (true, true) => say(
             "apps",
             "are looked for on the usual ports; name others with -u URL".to_owned(),

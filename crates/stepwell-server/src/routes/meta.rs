@@ -1,7 +1,7 @@
 //! What the server says of itself.
 
 use crate::answer::{ApiError, Failure};
-use crate::apps::AppStanding;
+use crate::apps::KnownApp;
 use crate::connect::Gateway;
 use crate::state::{ServerKind, Shared};
 use axum::Json;
@@ -84,7 +84,7 @@ pub(super) async fn dev(State(shared): State<Shared>) -> Result<Json<Value>, Api
 }
 
 /// An app, and what is wrong with it.
-fn handler((url, app): (String, AppStanding)) -> Value {
+fn handler((url, app): (String, KnownApp)) -> Value {
     json!({
         "url": url,
         "appName": app.name,

@@ -94,6 +94,7 @@ fn disk(path: &Path, database: u64, findings: &mut Findings) {
         Ok(disk) => disk,
         Err(error) => return findings.say("disk", Status::Skipped, error.to_string()),
     };
+    #[allow(clippy::useless_conversion, reason = "on some systems it has 32 bits")]
     let free = u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size());
     let detail = format!("{} free", bytes(free));
     if free < ROOM_MIN.max(database) {

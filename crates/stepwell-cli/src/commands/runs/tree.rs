@@ -109,11 +109,11 @@ mod tests {
             {"name": "approval", "status": "WAITING", "stepOp": "WAIT_FOR_EVENT", "children": []},
         ]});
         insta::assert_snapshot!(render(&root), @r"
-        ├─ charge        COMPLETED   10.3 s  42
-        │  ├─ Attempt 0  FAILED       12 ms  Error: no luck\nat all
-        │  └─ Attempt 1  COMPLETED   200 ms  42
+        ├─ charge        COMPLETED  10.3 s  42
+        │  ├─ Attempt 0  FAILED      12 ms  Error: no luck\nat all
+        │  └─ Attempt 1  COMPLETED  200 ms  42
         ├─ nap           COMPLETED  1h 00m  sleep
-        └─ approval      WAITING             wait for event
+        └─ approval      WAITING            wait for event
         ");
     }
 }

@@ -55,6 +55,7 @@ pub(super) struct RunListParams {
 
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "it describes what Params reads")]
+#[expect(clippy::enum_variant_names, reason = "the names are the protocol's")]
 #[serde(rename_all = "camelCase")]
 enum TimeField {
     QueuedAt,

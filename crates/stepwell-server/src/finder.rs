@@ -1,4 +1,4 @@
-//! Discovery: looks for apps on the ports and paths of this machine where frameworks put them.
+//! The finder: looks for apps on the ports and paths of this machine where frameworks put them.
 
 use futures::future::join_all;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub(crate) enum Finding {
 
 /// Looks for apps.
 #[derive(Debug)]
-pub(crate) struct Discovery {
+pub(crate) struct Finder {
     client: reqwest::Client,
     ports: Vec<u16>,
     /// What was told of each port.
@@ -47,8 +47,8 @@ pub(crate) struct Discovery {
     swept: bool,
 }
 
-impl Discovery {
-    /// Discovery on the usual ports, and on that of the environment's `PORT`, but not on the server's own.
+impl Finder {
+    /// A finder on the usual ports, and on that of the environment's `PORT`, but not on the server's own.
     pub(crate) fn new(own_port: u16, extra: &[u16]) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .timeout(PATIENCE)
