@@ -3,6 +3,7 @@
 mod commands;
 mod logging;
 mod retention;
+mod serving;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

@@ -250,6 +250,7 @@ impl Engine {
                     name: Arc::clone(name),
                     condition: condition.clone(),
                     since: Timestamp::from_ms(*since_ms),
+                    until: item.row.due,
                 })));
             }
         }

@@ -39,7 +39,36 @@ pub enum VerifyError {
     Mismatch,
 }
 
+/// Why a text is no signing key. The text itself is not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// An odd number of hex digits, or none.
+    #[error(
+        "must be hex string with even number of chars, after signkey-<environment>- if it begins so"
+    )]
+    Odd,
+    /// Something else than hex digits.
+    #[error("must be valid hex string, after signkey-<environment>- if it begins so")]
+    NotHex,
+}
+
 impl SigningKey {
+    /// Reads a key, with or without its `signkey-…-` prefix, whose secret must be hex: SDKs take no other.
+    ///
+    /// # Errors
+    /// [`KeyError`], which does not show the key.
+    pub fn parse(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim();
+        let (_, secret) = split_prefix(text);
+        if secret.is_empty() || !secret.len().is_multiple_of(2) {
+            return Err(KeyError::Odd);
+        }
+        match hex::decode(secret) {
+            Ok(_) => Ok(Self(text.to_owned())),
+            Err(_) => Err(KeyError::NotHex),
+        }
+    }
+
     /// Wraps the key's text, with or without its `signkey-…-` prefix.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Self {
@@ -216,6 +245,23 @@ mod tests {
         }
         assert!(!key.accepts_bearer("signkey-test-00112233445566778899aabbccddeefe"));
         assert!(!key.accepts_bearer(""));
+    }
+
+    #[test]
+    fn a_key_is_hex_with_or_without_prefix() {
+        for good in [KEY, "00ff", "signkey-prod-00FF", " 00ff\n"] {
+            SigningKey::parse(good).expect(good);
+        }
+        for (bad, error) in [
+            ("", KeyError::Odd),
+            ("signkey-prod-", KeyError::Odd),
+            ("00f", KeyError::Odd),
+            ("signkey-prod-0", KeyError::Odd),
+            ("secrets!", KeyError::NotHex),
+            ("signkey-00", KeyError::NotHex),
+        ] {
+            assert_eq!(SigningKey::parse(bad), Err(error), "{bad}");
+        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl EventKeys {
     }
 }
 
-/// Lets a request pass whose bearer token is the signing key, if there is one.
+/// Lets a request pass whose bearer token is the signing key or the fallback, if there is a signing key.
 pub(crate) async fn require_signing_key(
     State(shared): State<Shared>,
     request: Request,
@@ -74,7 +74,10 @@ pub(crate) async fn require_signing_key(
         let token = token
             .and_then(|value| value.strip_prefix("Bearer "))
             .unwrap_or("");
-        if !key.accepts_bearer(token) {
+        let fallback = shared.options.signing_key_fallback.as_ref();
+        // Both are tried in any case: the time tells nothing.
+        let by_fallback = fallback.is_some_and(|key| key.accepts_bearer(token));
+        if !key.accepts_bearer(token) && !by_fallback {
             return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
         }
     }

@@ -1,18 +1,20 @@
 //! The HTTP server: events come in, apps register, runs are read.
 //!
-//! [`router`] gives the routes over a running engine's [`stepwell_runtime::Handle`]; [`Poller`] asks development apps to register again
-//! and again. The server decides nothing: every request becomes an input of the engine or a question to the
+//! [`router`] gives the routes over a running engine's [`stepwell_runtime::Handle`]; [`serve`] serves them over connections of which
+//! none holds up the others; [`Poller`] asks development apps to register again and again. The server decides nothing: every request becomes an input of the engine or a question to the
 //! store.
 
 mod access;
 mod answer;
 mod body;
+mod connections;
 mod endings;
 mod poller;
 mod routes;
 mod state;
 
 pub use access::EventKeys;
+pub use connections::{ConnectionLimits, serve};
 pub use poller::{Poller, PollerOptions};
 pub use routes::router;
 pub use state::{ServerKind, ServerOptions};

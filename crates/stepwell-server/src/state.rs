@@ -37,6 +37,8 @@ pub struct ServerOptions {
     pub event_keys: EventKeys,
     /// What opens the rest of the API; without one it is open.
     pub signing_key: Option<SigningKey>,
+    /// What opens it as well, while keys are being changed.
+    pub signing_key_fallback: Option<SigningKey>,
 }
 
 impl ServerOptions {
@@ -47,6 +49,7 @@ impl ServerOptions {
             kind: ServerKind::Dev,
             event_keys: EventKeys::Any,
             signing_key: None,
+            signing_key_fallback: None,
         }
     }
 }

@@ -5,6 +5,7 @@ mod liar;
 mod walk;
 
 use crate::dice::Dice;
+use crate::plan::flow::Data;
 use crate::plan::program::{Conduct, Ending, Program, Sleep, Step};
 use crate::plan::{Body, Function};
 pub(crate) use walk::Memo;
@@ -23,6 +24,8 @@ pub(crate) type Answer = ReportedReply;
 pub(crate) struct Visit<'p> {
     pub(crate) call: Call,
     function: &'p Function,
+    /// What the run's event carries.
+    data: Data,
     /// Steps whose results the call carries, or that have run in it.
     memo: Memo,
     /// Steps that have run and were not reported yet.
@@ -60,10 +63,11 @@ pub(crate) struct Surroundings<'w> {
 }
 
 impl<'p> Visit<'p> {
-    pub(crate) fn new(call: Call, function: &'p Function, memo: Memo) -> Self {
+    pub(crate) fn new(call: Call, function: &'p Function, data: Data, memo: Memo) -> Self {
         Self {
             call,
             function,
+            data,
             memo,
             buffered: Vec::new(),
             ready: None,
@@ -262,6 +266,12 @@ impl<'p> Visit<'p> {
             What::Sleep(Sleep { id, name, ms }) => ReportedOp {
                 title: name.clone(),
                 ..sleep_op(id.clone(), *ms, race)
+            },
+            What::Wait(wait) => ReportedOp {
+                race,
+                title: wait.name.clone(),
+                ask: wait.ask(self.data),
+                ..op(wait.opcode(), wait.id.clone())
             },
         }
     }

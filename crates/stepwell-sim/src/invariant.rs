@@ -5,9 +5,11 @@ mod answers;
 mod arrivals;
 mod audit;
 mod concurrency;
+mod cutoffs;
 mod effects;
 mod ends;
 mod fates;
+mod gathered;
 mod gcra;
 mod groups;
 mod idle;
@@ -15,11 +17,13 @@ mod late;
 mod loads;
 mod memory;
 mod order;
+mod singletons;
 mod spans;
 mod stalls;
 mod steps;
 mod throttle;
 mod times;
+mod waits;
 
 use crate::ledger::{Decided, Ledger};
 pub(crate) use idle::Resting;
@@ -54,6 +58,7 @@ pub(crate) struct Watch {
     arrivals: arrivals::Arrivals,
     executions: steps::Executions,
     order: order::Line,
+    places: singletons::Places,
     throttle: throttle::Starts,
 }
 
@@ -78,15 +83,23 @@ impl Watch {
     ) -> Result<(), Violation> {
         late::check(ledger, decided).map_err(broken("late"))?;
         ledger.take_cause(decided);
-        self.arrivals
+        let drafts = self
+            .arrivals
             .check(ledger, decided)
             .map_err(broken("arrivals"))?;
+        ledger.take_runs(decided, &drafts);
+        self.places
+            .check(ledger, decided)
+            .map_err(broken("singletons"))?;
         ends::check(ledger, decided).map_err(broken("ends"))?;
         steps::check(ledger, decided).map_err(broken("steps"))?;
         announcements::check(ledger, decided).map_err(broken("announcements"))?;
         answers::check_before(ledger, decided).map_err(broken("answers"))?;
         times::check(ledger, decided).map_err(broken("times"))?;
+        waits::check(ledger, decided).map_err(broken("waits"))?;
+        cutoffs::check(ledger, decided).map_err(broken("cutoffs"))?;
         ledger.apply(decided);
+        waits::check_after(ledger, &self.arrivals).map_err(broken("waits"))?;
         times::check_calls(ledger, decided).map_err(broken("times"))?;
         answers::check_after(ledger, decided).map_err(broken("answers"))?;
         steps::check_targets(ledger, decided).map_err(broken("steps"))?;
@@ -109,6 +122,10 @@ impl Watch {
     ) -> Result<(), Violation> {
         loads::check(stored, resting.snapshot, resting.latest).map_err(broken("loads"))?;
         concurrency::check_count(ledger, resting).map_err(broken("concurrency"))?;
+        self.arrivals
+            .check_times(ledger, resting)
+            .map_err(broken("arrivals"))?;
+        cutoffs::check_times(ledger, resting).map_err(broken("cutoffs"))?;
         idle::check(ledger, &self.throttle, resting).map_err(broken("idle"))
     }
 

@@ -1,14 +1,19 @@
 //! The ledger: what is true by the commits so far, kept apart from engine and store.
 
-use crate::plan::flow::{Data, Flow, Key, Scope};
+mod run;
+
+use crate::plan::flow::{Data, Flow};
 use crate::plan::{App, Body, Function, Variant};
 use indexmap::IndexMap;
+pub(crate) use run::{Gate, Recorded, Run};
 use std::collections::{BTreeMap, HashMap};
 use stepwell_engine::{
-    Announcement, Answer, Call, Change, Effect, ItemId, ItemKind, ItemRow, RunRow, RunStatus,
-    StepRow, Timestamp,
+    Announcement, Answer, Call, CancelRow, Change, Effect, ItemId, ItemKind, ItemRow, StepRow,
+    Timestamp,
 };
-use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::event::{
+    FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, FUNCTION_INVOKED,
+};
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 /// A decision together with what led to it.
@@ -50,6 +55,15 @@ pub(crate) enum Cause {
         events: Vec<Sent>,
     },
     Cancel(RunId),
+    /// A signal was sent.
+    Signal(String),
+    /// The past was looked through for a wait.
+    LookedBack {
+        item: ItemId,
+        found: Option<EventId>,
+    },
+    /// An event went on to more waits.
+    Delivered,
     /// The engine checks itself.
     Audit,
     Timers,
@@ -66,47 +80,12 @@ pub(crate) struct Sent {
     pub(crate) identity: Option<String>,
     pub(crate) data: Data,
     pub(crate) ts: Timestamp,
+    /// When it came in first, by the clock; nothing as long as it has not.
+    pub(crate) received: Option<Timestamp>,
 }
 
-/// A concurrency limit, whatever its number is.
-pub(crate) type LimitId = (Scope, Key);
-
-/// Where calls are counted together.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Gate {
-    Function(FunctionId, Key, String),
-    Environment(String),
-    Account(String),
-}
-
-/// What is known of a run.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) number: usize,
-    pub(crate) function: FunctionId,
-    pub(crate) data: Data,
-    /// Where it stands in line, in milliseconds; lower goes first.
-    pub(crate) score: u64,
-    /// Whether its event asked for a later start.
-    pub(crate) delayed: bool,
-    pub(crate) announces: bool,
-    pub(crate) gates: Vec<(LimitId, Gate)>,
-    /// The value of the throttle's key, if there was a throttle when it was scheduled.
-    pub(crate) bucket: Option<String>,
-    pub(crate) started: bool,
-    pub(crate) steps: IndexMap<StepId, Recorded>,
-    pub(crate) ended: Option<RunStatus>,
-    /// Attempts that were used up by calls that came to nothing.
-    pub(crate) strain: u32,
-}
-
-/// A recorded step.
-#[derive(Debug)]
-pub(crate) struct Recorded {
-    /// The number of the decision that recorded it.
-    pub(crate) decision: u64,
-    pub(crate) value: String,
-}
+/// The variants of functions by which new runs were drafted.
+pub(crate) type Drafts = HashMap<RunId, usize>;
 
 /// A call in flight, as the engine sees it.
 #[derive(Debug)]
@@ -133,6 +112,8 @@ pub(crate) struct Ledger<'s> {
     pub(crate) functions: BTreeMap<FunctionId, Known>,
     pub(crate) in_flight: IndexMap<(ItemId, u64), InFlight>,
     pub(crate) items: BTreeMap<ItemId, ItemRow>,
+    /// The engine's listeners of events that cancel runs.
+    pub(crate) cancels: BTreeMap<ItemId, CancelRow>,
     /// Ends of runs that are to be announced.
     pub(crate) announcements: BTreeMap<ItemId, RunId>,
 }
@@ -147,6 +128,7 @@ impl<'s> Ledger<'s> {
             functions: BTreeMap::new(),
             in_flight: IndexMap::new(),
             items: BTreeMap::new(),
+            cancels: BTreeMap::new(),
             announcements: BTreeMap::new(),
         }
     }
@@ -190,6 +172,18 @@ impl<'s> Ledger<'s> {
         }
     }
 
+    /// Whether a function has triggers that announcements of ends may meet.
+    pub(crate) fn hears_of_ends(&self, function: FunctionId) -> bool {
+        let variant = self.variant(function);
+        variant.is_some_and(|variant| {
+            let mut triggers = variant.triggers.iter();
+            triggers.any(|trigger| {
+                let ends = [FUNCTION_FINISHED, FUNCTION_FAILED, FUNCTION_CANCELLED];
+                ends.into_iter().any(|name| trigger.covers(name))
+            })
+        })
+    }
+
     /// The functions that an event of this name and data starts, by their triggers.
     pub(crate) fn listeners(&self, name: &str, data: Data) -> Vec<FunctionId> {
         let active = self.functions.iter().filter(|(_, known)| !known.archived);
@@ -217,6 +211,7 @@ impl<'s> Ledger<'s> {
     /// Takes in what was sent and registered, before what followed from it is looked at.
     pub(crate) fn take_cause(&mut self, decided: &Decided) {
         self.decisions += 1;
+        self.take_invocations(decided);
         match &decided.cause {
             Cause::Events(events) | Cause::Announced { events, .. } => {
                 for event in events {
@@ -237,9 +232,38 @@ impl<'s> Ledger<'s> {
             }
             Cause::Checkpointed { .. }
             | Cause::Cancel(_)
+            | Cause::Signal(_)
+            | Cause::LookedBack { .. }
+            | Cause::Delivered
             | Cause::Audit
             | Cause::Timers
             | Cause::Resumed => {}
+        }
+    }
+
+    /// Takes in the events that the engine makes itself.
+    fn take_invocations(&mut self, decided: &Decided) {
+        for change in &decided.changes {
+            let Change::EventPut(row) = change else {
+                continue;
+            };
+            if row.name == FUNCTION_INVOKED {
+                let body: serde_json::Value =
+                    serde_json::from_str(row.body.get()).unwrap_or_default();
+                let number = |key: &str| body["data"][key].as_u64().unwrap_or_default();
+                let sent = Sent {
+                    id: row.id,
+                    name: FUNCTION_INVOKED,
+                    identity: None,
+                    data: Data {
+                        user: number("u"),
+                        number: number("n"),
+                    },
+                    ts: decided.now,
+                    received: Some(decided.now),
+                };
+                self.events.insert(row.id, sent);
+            }
         }
     }
 
@@ -263,11 +287,39 @@ impl<'s> Ledger<'s> {
         }
     }
 
-    /// Takes in what a decision changes.
+    /// Takes in the runs that a decision makes, before what becomes of them in it is looked at.
+    pub(crate) fn take_runs(&mut self, decided: &Decided, drafts: &Drafts) {
+        for change in &decided.changes {
+            if let Change::RunPut(row) = change {
+                let draft = drafts.get(&row.id).copied();
+                let variant = self.functions.get(&row.function).and_then(|known| {
+                    let variants = &self.apps[known.app].functions[known.function].variants;
+                    variants.get(draft.unwrap_or(known.variant))
+                });
+                let data = self.events.get(&row.events[0]).map(|sent| sent.data);
+                let mut run = Run::new(self.runs.len() + 1, row, variant, data.unwrap_or_default());
+                run.delayed = decided.changes.iter().any(|change| {
+                    matches!(change, Change::ItemPut(item) if item.run == row.id && item.due > row.queued_at)
+                });
+                self.runs.insert(row.id, run);
+            }
+        }
+    }
+
+    /// Takes in what else a decision changes.
     pub(crate) fn apply(&mut self, decided: &Decided) {
         for change in &decided.changes {
             match change {
-                Change::RunPut(row) => self.put_run(row),
+                Change::EventPut(row) => {
+                    if let Some(sent) = self.events.get_mut(&row.id) {
+                        sent.received.get_or_insert(row.received_at);
+                    }
+                }
+                Change::RunProgress(row) => {
+                    if let Some(run) = self.runs.get_mut(&row.id) {
+                        run.started_at = row.started_at;
+                    }
+                }
                 Change::StepPut(row) => self.put_step(row),
                 Change::RunEnd(end) => {
                     if let Some(run) = self.runs.get_mut(&end.id) {
@@ -279,6 +331,12 @@ impl<'s> Ledger<'s> {
                 }
                 Change::ItemPut(row) => {
                     self.items.insert(row.id, (**row).clone());
+                }
+                Change::CancelPut(row) => {
+                    self.cancels.insert(row.id, (**row).clone());
+                }
+                Change::CancelDelete(id) => {
+                    self.cancels.remove(id);
                 }
                 Change::ItemDelete(id) => {
                     self.items.remove(id);
@@ -296,39 +354,6 @@ impl<'s> Ledger<'s> {
                 self.call(call);
             }
         }
-    }
-
-    fn put_run(&mut self, row: &RunRow) {
-        let event = row.events[0];
-        let sent = self.events.get(&event);
-        let data = sent.map(|sent| sent.data).unwrap_or_default();
-        let flow = self.flow(row.function);
-        let gates = flow.map_or_else(Vec::new, |flow| gates(row.function, flow, data));
-        let bucket = flow
-            .and_then(|flow| flow.throttle)
-            .map(|throttle| throttle.key.text(data));
-        let head_start_s = flow
-            .and_then(|flow| flow.priority)
-            .map_or(0, |priority| priority.seconds(data));
-        let score = row
-            .queued_at
-            .ms()
-            .saturating_add_signed(-1_000 * head_start_s);
-        let run = Run {
-            number: self.runs.len() + 1,
-            function: row.function,
-            data,
-            score,
-            delayed: sent.is_some_and(|sent| sent.ts > row.queued_at),
-            announces: row.announces,
-            gates,
-            bucket,
-            started: false,
-            steps: IndexMap::new(),
-            ended: None,
-            strain: 0,
-        };
-        self.runs.insert(row.id, run);
     }
 
     fn put_step(&mut self, row: &StepRow) {
@@ -353,19 +378,6 @@ impl<'s> Ledger<'s> {
     pub(crate) fn forget_calls(&mut self) {
         self.in_flight.clear();
     }
-}
-
-/// Where a run of an event counts, by the limits that its function has when it is scheduled.
-fn gates(function: FunctionId, flow: &Flow, data: Data) -> Vec<(LimitId, Gate)> {
-    let gate = |scope, key: Key| match scope {
-        Scope::Function => Gate::Function(function, key, key.text(data)),
-        Scope::Environment => Gate::Environment(key.text(data)),
-        Scope::Account => Gate::Account(key.text(data)),
-    };
-    flow.concurrency
-        .iter()
-        .map(|limit| ((limit.scope, limit.key), gate(limit.scope, limit.key)))
-        .collect()
 }
 
 /// Whether an event of this name tells of a run's end: the ends of the runs that it starts are not told again.

@@ -1,11 +1,16 @@
 //! What users wrote: apps, their functions, and how their registrations change.
 
+pub(crate) mod cutoff;
 mod draw;
 pub(crate) mod flow;
+pub(crate) mod gather;
 mod print;
 pub(crate) mod program;
+pub(crate) mod wait;
 
+use cutoff::Cutoff;
 use flow::{Data, Flow};
+use gather::Gather;
 use program::Program;
 use serde_json::{Value, json};
 use stepwell_engine::{AppRow, AppSync, Timestamp, function};
@@ -63,6 +68,8 @@ pub(crate) enum Body {
 pub(crate) struct Variant {
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) flow: Flow,
+    pub(crate) cutoff: Cutoff,
+    pub(crate) gather: Gather,
 }
 
 /// What starts a function.
@@ -96,7 +103,7 @@ impl Trigger {
 }
 
 impl Condition {
-    fn met(self, data: Data) -> bool {
+    pub(crate) fn met(self, data: Data) -> bool {
         match self {
             Self::UserIs(user) => data.user == user,
             Self::NumberAbove(number) => data.number > number,
@@ -173,6 +180,8 @@ impl Function {
             "steps": {"step": {"id": "step", "name": "step", "runtime": runtime}},
         });
         variant.flow.write(&mut config);
+        variant.cutoff.write(&mut config);
+        variant.gather.write(&mut config);
         config
     }
 }

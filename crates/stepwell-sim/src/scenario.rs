@@ -60,6 +60,8 @@ pub(crate) enum Act {
     Register { app: usize, version: usize },
     /// Someone cancels a run: one of those there are.
     Cancel { which: u64 },
+    /// Someone sends a signal: one of those that functions wait for.
+    Signal { signal: u64 },
     /// The engine checks itself.
     Audit,
     /// The process is stopped and started again: it waits so long for calls in flight.
@@ -98,7 +100,21 @@ impl Scenario {
         } else {
             StoreKind::Memory
         };
-        let apps = plan::apps(&mut Dice::of(seed, "apps", &[]), span_ms);
+        let mut apps = plan::apps(&mut Dice::of(seed, "apps", &[]), span_ms);
+        // A seed uses some of these; with all of them in each, nothing would get far.
+        let mut swarm = Dice::of(seed, "swarm", &[]);
+        if swarm.chance(65) {
+            plan::wait::add(&mut Dice::of(seed, "waits", &[]), &mut apps, span_ms);
+        }
+        if swarm.chance(35) {
+            plan::cutoff::add(&mut Dice::of(seed, "cutoffs", &[]), &mut apps, span_ms);
+        }
+        if swarm.chance(25) {
+            plan::flow::add_singletons(&mut Dice::of(seed, "singletons", &[]), &mut apps);
+        }
+        if swarm.chance(25) {
+            plan::gather::add(&mut Dice::of(seed, "gathering", &[]), &mut apps, span_ms);
+        }
         let script = script(&mut Dice::of(seed, "script", &[]), &apps, span_ms);
         let faults = faults::draw(&mut Dice::of(seed, "faults", &[]), span_ms);
         Self {
@@ -154,6 +170,9 @@ fn act(dice: &mut Dice, apps: &[App], span_ms: u64) -> Act {
             patience_ms: dice.below(span_ms / 4),
         },
         18..=21 => Act::Audit,
+        22..=27 => Act::Signal {
+            signal: dice.below(plan::wait::SIGNALS),
+        },
         _ => {
             let events = if dice.chance(70) {
                 1
@@ -223,6 +242,7 @@ impl Scenario {
                 }
                 Act::Register { app, version } => format!("app{app} registers version {version}"),
                 Act::Cancel { which } => format!("cancel one of the runs there are ({which})"),
+                Act::Signal { signal } => format!("signal g{signal}"),
                 Act::Audit => "audit".to_owned(),
                 Act::Stop { patience_ms } => format!("stop within {patience_ms} ms"),
             };

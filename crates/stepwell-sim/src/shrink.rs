@@ -2,6 +2,7 @@
 
 use crate::invariant::Violation;
 use crate::plan::Body;
+use crate::plan::gather::Gather;
 use crate::plan::program::Node;
 use crate::report::Story;
 use crate::scenario::{Act, Scenario};
@@ -146,12 +147,20 @@ impl Search {
         for app in 0..self.best.apps.len() {
             for function in 0..self.best.apps[app].functions.len() {
                 for variant in 0..self.best.apps[app].functions[function].variants.len() {
-                    let simpler: [fn(&mut crate::plan::Variant) -> bool; 6] = [
+                    let simpler: [fn(&mut crate::plan::Variant) -> bool; 11] = [
                         |variant| !std::mem::take(&mut variant.flow.concurrency).is_empty(),
                         |variant| variant.flow.throttle.take().is_some(),
                         |variant| variant.flow.rate_limit.take().is_some(),
                         |variant| variant.flow.idempotency.take().is_some(),
                         |variant| variant.flow.priority.take().is_some(),
+                        |variant| variant.flow.singleton.take().is_some(),
+                        |variant| {
+                            let gather = std::mem::take(&mut variant.gather);
+                            !matches!(gather, Gather::Nothing)
+                        },
+                        |variant| variant.cutoff.events.pop().is_some(),
+                        |variant| variant.cutoff.start_ms.take().is_some(),
+                        |variant| variant.cutoff.finish_ms.take().is_some(),
                         |variant| variant.triggers.len() > 1 && variant.triggers.pop().is_some(),
                     ];
                     for simplify in simpler {

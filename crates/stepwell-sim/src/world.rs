@@ -1,6 +1,7 @@
 //! The world of a simulation: what happens next, until everything is over.
 
 mod decider;
+mod past;
 mod process;
 mod senders;
 mod traffic;
@@ -153,6 +154,11 @@ enum Happening {
     /// The events of a run's end are ready.
     Announced {
         announcement: Announcement,
+        life: u64,
+    },
+    /// The store is asked about the past.
+    Past {
+        asked: past::Asked,
         life: u64,
     },
     /// The store is done with the batch.
@@ -361,6 +367,7 @@ impl<'s> World<'s> {
                 engine,
             } => self.reply_arrives((item, generation, run), *answer, strained, engine),
             Happening::Announced { announcement, life } => self.announced(announcement, life),
+            Happening::Past { asked, life } => self.past_answers(asked, life),
             Happening::Written { engine } if engine == self.engines => self.written(),
             Happening::Probe { engine } if engine == self.engines => self.probe(),
             Happening::Written { .. } | Happening::Probe { .. } => Ok(()),
@@ -385,6 +392,7 @@ impl<'s> World<'s> {
             }
             Act::Register { app, version } => self.register(*app, *version),
             Act::Cancel { which } => self.cancel(*which),
+            Act::Signal { signal } => self.signal(*signal),
             Act::Audit => self.audit(),
             Act::Stop { patience_ms } => {
                 self.stop(*patience_ms);

@@ -53,6 +53,7 @@ impl Engine {
                 name,
                 condition,
                 since,
+                until,
             })));
         }
     }

@@ -109,11 +109,12 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
             }
             Effect::LookBack(look) => {
                 told.push(format!(
-                    "question {}: {}, {} since {}",
+                    "question {}: {}, {} since {} until {}",
                     world.looks.len() + 1,
                     run(world, look.run),
                     look.name,
-                    before(look.since)
+                    before(look.since),
+                    before(look.until)
                 ));
                 world.looks.push(*look);
             }

@@ -47,15 +47,15 @@ impl HttpInvoker {
         {
             headers.insert(CONTENT_TYPE, content_type);
         }
-        let signature = self.signature(&signed_part(&method, &body));
-        insert(&mut headers, headers::SIGNATURE, &signature);
+        let signed = signed_part(&method, &body);
         let exchange = Exchange {
             method,
             url,
             headers,
             body: body.into(),
         };
-        exchange.perform(&self.endpoints, self.guard).await
+        self.signed(exchange, Some(&signed), &self.endpoints, self.guard)
+            .await
     }
 }
 

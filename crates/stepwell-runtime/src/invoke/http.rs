@@ -26,6 +26,8 @@ const IDLE: Duration = Duration::from_secs(30);
 pub struct HttpOptions {
     /// Signs calls, if there is one.
     pub signing_key: Option<SigningKey>,
+    /// Signs a call again that an app refused with 401 or 403: while keys are being changed, it may not know the new one.
+    pub signing_key_fallback: Option<SigningKey>,
     /// How long an app may take to answer.
     pub timeout: Duration,
     /// How long connecting may take.
@@ -42,6 +44,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             signing_key: None,
+            signing_key_fallback: None,
             timeout: Duration::from_secs(2 * 60 * 60),
             connect_timeout: Duration::from_secs(10),
             idle_max: 1_000,
@@ -55,6 +58,7 @@ impl Default for HttpOptions {
 pub struct HttpInvoker {
     client: Client,
     signing_key: Option<Arc<SigningKey>>,
+    signing_key_fallback: Option<Arc<SigningKey>>,
     /// For durable endpoints, which it keeps from addresses that they may not be at.
     pub(super) endpoints: Client,
     pub(super) guard: Guard,
@@ -88,6 +92,7 @@ impl HttpInvoker {
         Ok(Self {
             client,
             signing_key: options.signing_key.map(Arc::new),
+            signing_key_fallback: options.signing_key_fallback.map(Arc::new),
             endpoints,
             guard,
         })
@@ -108,12 +113,12 @@ impl HttpInvoker {
 
     /// The signature of a body now. Without a key there is none, but an SDK that does not verify it still looks for the
     /// header.
-    pub(super) fn signature(&self, body: &[u8]) -> String {
+    fn signature(key: Option<&SigningKey>, body: &[u8]) -> String {
         let now_s = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
-        match &self.signing_key {
+        match key {
             Some(key) => key.sign(body, now_s),
             None => format!("t={now_s}&s="),
         }
@@ -121,17 +126,13 @@ impl HttpInvoker {
 
     async fn post(self, invocation: Invocation) -> Result<RawReply, CallError> {
         let mut body = invocation.request.to_json();
-        let mut call_headers = headers_of(&invocation);
+        let call_headers = headers_of(&invocation);
         if self.signing_key.is_some() {
             // What is signed is what is sent: receivers verify the bytes they got.
             body =
                 canonical_json(&body).map_err(|error| CallError::Unreachable(error.to_string()))?;
-            insert(
-                &mut call_headers,
-                headers::SIGNATURE,
-                &self.signature(&body),
-            );
         }
+        let signed = self.signing_key.is_some().then(|| body.clone());
         let exchange = Exchange {
             method: Method::POST,
             url: call_url(&invocation)?,
@@ -139,11 +140,39 @@ impl HttpInvoker {
             body: body.into(),
         };
         let anywhere = Guard::of(PrivateAddresses::Allow);
-        exchange.perform(&self.client, anywhere).await
+        self.signed(exchange, signed.as_deref(), &self.client, anywhere)
+            .await
+    }
+
+    /// Performs an exchange of which `part` is signed; once more with the fallback key when the app refuses the first.
+    pub(super) async fn signed(
+        &self,
+        mut exchange: Exchange,
+        part: Option<&[u8]>,
+        client: &Client,
+        guard: Guard,
+    ) -> Result<RawReply, CallError> {
+        let Some(part) = part else {
+            return exchange.perform(client, guard).await;
+        };
+        let signature = Self::signature(self.signing_key.as_deref(), part);
+        insert(&mut exchange.headers, headers::SIGNATURE, &signature);
+        let Some(fallback) = self.signing_key_fallback.as_deref() else {
+            return exchange.perform(client, guard).await;
+        };
+        let reply = exchange.clone().perform(client, guard).await?;
+        // Nothing has been executed: SDKs verify first.
+        if !matches!(reply.status, 401 | 403) {
+            return Ok(reply);
+        }
+        let signature = Self::signature(Some(fallback), part);
+        insert(&mut exchange.headers, headers::SIGNATURE, &signature);
+        exchange.perform(client, guard).await
     }
 }
 
 /// A request to an app, and where the app sends it on to.
+#[derive(Clone)]
 pub(super) struct Exchange {
     pub(super) method: Method,
     pub(super) url: Url,

@@ -89,6 +89,29 @@ async fn a_signing_key_locks_everything_but_events_and_health() {
 }
 
 #[tokio::test]
+async fn while_keys_are_changed_both_open() {
+    let (new, old) = (SigningKey::new(KEY), SigningKey::new("signkey-test-ff00"));
+    let server = server(ServerOptions {
+        signing_key: Some(new.clone()),
+        signing_key_fallback: Some(old.clone()),
+        ..ServerOptions::dev()
+    })
+    .await;
+    for (token, status) in [
+        (KEY.to_owned(), 200),
+        ("signkey-test-ff00".to_owned(), 200),
+        (new.hashed(), 200),
+        (old.hashed(), 200),
+        ("signkey-test-ff01".to_owned(), 401),
+        (String::new(), 401),
+    ] {
+        let bearer = format!("Bearer {token}");
+        let answer = with_bearer(&server, &Method::GET, "/v1/events", &bearer).await;
+        assert_eq!(answer.status, status, "{token}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_signing_key_everything_is_open() {
     let server = Server::start().await;
     for (method, path) in locked() {

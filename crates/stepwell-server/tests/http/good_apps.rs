@@ -299,3 +299,39 @@ async fn calls_are_signed_with_the_signing_key() {
     let now_s = server.handle.now().ms() / 1_000;
     assert_eq!(verify([&key], Some(signature), &call.raw, now_s), Ok(&key));
 }
+
+#[tokio::test]
+async fn an_app_that_knows_only_the_old_key_is_called_with_it() {
+    let new = SigningKey::new("signkey-test-00112233445566778899aabbccddeeff");
+    let old = SigningKey::new("signkey-test-ffeeddccbbaa99887766554433221100");
+    let known = old.clone();
+    let app = App::start(move |call| {
+        let signature = call.headers["x-inngest-signature"].to_str().unwrap();
+        let time = signature[2..].split('&').next().unwrap().parse().unwrap();
+        if verify([&known], Some(signature), &call.raw, time).is_ok() {
+            return returned(&json!("done"));
+        }
+        crate::app::sdk(401, r#"{"message":"Unauthorized"}"#)
+    })
+    .await;
+    let http = |fallback| HttpOptions {
+        signing_key: Some(new.clone()),
+        signing_key_fallback: fallback,
+        ..HttpOptions::default()
+    };
+    for (fallback, status, calls) in [(Some(old.clone()), "Completed", 2), (None, "Failed", 1)] {
+        let server = Setup {
+            http: http(fallback),
+            ..Setup::default()
+        }
+        .start()
+        .await;
+        server
+            .register("app", &app, &[function("app-f", "go", &app.url, 0)])
+            .await;
+        let before = app.count();
+        let event = server.send(json!({"name": "go"})).await;
+        assert_eq!(server.ended(&event).await["status"], status);
+        assert_eq!(app.count() - before, calls);
+    }
+}

@@ -12,6 +12,7 @@ mod registration;
 mod retries;
 mod runs_api;
 mod server;
+mod slow_clients;
 mod trace_api;
 mod verdicts_api;
 mod waits_api;

@@ -1,6 +1,7 @@
 //! Walking a program: how far recorded steps take it, and what it wants next.
 
 use crate::plan::program::{Node, Sleep, Step, Stumble};
+use crate::plan::wait::Wait;
 use std::collections::HashMap;
 use stepwell_protocol::StepId;
 
@@ -31,6 +32,7 @@ pub(super) struct Wanted<'p> {
 pub(super) enum What<'p> {
     Step(&'p Step),
     Sleep(&'p Sleep),
+    Wait(&'p Wait),
 }
 
 /// Runs a program on what is recorded. Code between steps throws only in a call that looks for what comes next
@@ -58,6 +60,16 @@ pub(super) fn walk<'p>(
                     Stand::Done
                 } else {
                     let what = What::Sleep(sleep);
+                    wanted.push(Wanted { what, in_race });
+                    Stand::Blocked
+                }
+            }
+            Node::Wait(wait) => {
+                // Whatever came of it, the function goes on.
+                if memo.contains_key(&wait.id) {
+                    Stand::Done
+                } else {
+                    let what = What::Wait(wait);
                     wanted.push(Wanted { what, in_race });
                     Stand::Blocked
                 }
@@ -102,6 +114,7 @@ fn any_recorded(nodes: &[Node], memo: &Memo) -> bool {
     nodes.iter().any(|node| match node {
         Node::Step(step) => memo.contains_key(&step.id),
         Node::Sleep(sleep) => memo.contains_key(&sleep.id),
+        Node::Wait(wait) => memo.contains_key(&wait.id),
         Node::Stumble(_) => false,
         Node::All(branches) | Node::Race(branches) => {
             branches.iter().any(|branch| any_recorded(branch, memo))

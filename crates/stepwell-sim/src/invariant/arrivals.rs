@@ -1,12 +1,15 @@
 //! Each event starts each function that it matches once, unless flow control says otherwise.
 //!
-//! A model of its own says which: triggers, 24 hours of duplicates, rate limits.
+//! A model of its own says which: triggers, 24 hours of duplicates, rate limits, debounce windows, batches.
 
+use super::Resting;
+use super::gathered::{Batches, Closing, Windows};
 use super::gcra::{Buckets, Verdict};
-use crate::ledger::{Cause, Decided, Ledger, Sent, tells_of_an_end};
+use crate::ledger::{Cause, Decided, Drafts, Ledger, Sent, tells_of_an_end};
 use crate::plan::flow::{Flow, Key, KeyValue};
-use std::collections::HashMap;
-use stepwell_engine::{Change, ItemKind, RunRow, Timestamp};
+use crate::plan::gather::Gather;
+use std::collections::{BTreeMap, HashMap};
+use stepwell_engine::{Change, ItemKind, RunRow, RunStatus, Timestamp, Verdict as Told, WaitFor};
 use stepwell_protocol::{EventId, FunctionId, limits};
 
 #[derive(Default)]
@@ -14,125 +17,359 @@ pub(super) struct Arrivals {
     /// When the last run of a function for an identity was scheduled.
     seen: HashMap<(FunctionId, String), Timestamp>,
     rates: Buckets,
+    windows: Windows,
+    batches: Batches,
 }
 
-/// Whether an event is to start a function.
+/// Whether something is to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
-    Run,
-    None,
+    Yes,
+    No,
     /// The clock has gone back to before something that was forgotten when it was ahead.
     Either,
 }
 
-impl Arrivals {
-    pub(super) fn check(&mut self, ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
-        let mut made: HashMap<(EventId, FunctionId), Vec<&RunRow>> = HashMap::new();
+/// The runs that a decision makes, by their first events and functions, until they are accounted for.
+struct Made<'d> {
+    rows: BTreeMap<(EventId, FunctionId), Vec<&'d RunRow>>,
+    decided: &'d Decided,
+}
+
+impl<'d> Made<'d> {
+    fn of(decided: &'d Decided) -> Self {
+        let mut rows: BTreeMap<_, Vec<&RunRow>> = BTreeMap::new();
         for change in &decided.changes {
             if let Change::RunPut(row) = change {
-                let made = made.entry((row.events[0], row.function)).or_default();
+                let made = rows.entry((row.events[0], row.function)).or_default();
                 made.push(row);
             }
         }
-        let none = Vec::new();
-        let events = match &decided.cause {
+        Self { rows, decided }
+    }
+
+    fn take(&mut self, event: EventId, function: FunctionId) -> Option<&'d RunRow> {
+        let rows = self.rows.get_mut(&(event, function))?;
+        (!rows.is_empty()).then(|| rows.remove(0))
+    }
+
+    fn has(&self, event: EventId, function: FunctionId) -> bool {
+        let rows = self.rows.get(&(event, function));
+        rows.is_some_and(|rows| !rows.is_empty())
+    }
+
+    /// Whether an event was turned away from a function, by what was noted of it.
+    fn refused(&self, event: EventId, function: FunctionId) -> bool {
+        self.decided.changes.iter().any(|change| match change {
+            Change::VerdictPut(row) if (row.event, row.function) == (event, function) => {
+                matches!(
+                    row.verdict,
+                    Told::Duplicate { .. } | Told::RateLimited { .. }
+                )
+            }
+            _ => false,
+        })
+    }
+}
+
+impl Arrivals {
+    /// Looks at a decision before the ledger takes in the runs that it makes: by which variants they were drafted.
+    pub(super) fn check(
+        &mut self,
+        ledger: &Ledger<'_>,
+        decided: &Decided,
+    ) -> Result<Drafts, String> {
+        let mut made = Made::of(decided);
+        let mut drafts = Drafts::new();
+        if matches!(decided.cause, Cause::Timers | Cause::Resumed) {
+            self.close(ledger, decided, &mut made, &mut drafts)?;
+        }
+        let events: &[Sent] = match &decided.cause {
             Cause::Events(events) => events,
             Cause::Announced {
                 announcement,
                 events,
             } if ledger.announcements.contains_key(&announcement.item) => events,
-            _ => &none,
+            _ => &[],
         };
         for event in events {
             for function in ledger.listeners(event.name, event.data) {
-                let rows = made.get_mut(&(event.id, function));
-                let row = rows
-                    .filter(|rows| !rows.is_empty())
-                    .map(|rows| rows.remove(0));
-                let expected = self.expect(ledger, decided, event, function, row.is_some());
-                let title = ledger.title(function);
-                match (expected, row) {
-                    (Expected::Run, None) => {
-                        return Err(format!(
-                            "event {} ({}) did not start {title}",
-                            event.id, event.name
-                        ));
-                    }
-                    (Expected::None, Some(_)) => {
-                        return Err(format!(
-                            "event {} ({}) started {title} though it must not",
-                            event.id, event.name
-                        ));
-                    }
-                    (Expected::Run | Expected::Either, Some(row)) => {
-                        check_row(decided, event, row)?
-                    }
-                    (Expected::None | Expected::Either, None) => {}
-                }
+                self.arrive(ledger, event, function, &mut made, &mut drafts)?;
             }
         }
-        match made.values().flatten().next() {
+        for (event, function) in invocations(ledger, decided) {
+            // Its target is known by its id, whatever its triggers.
+            self.arrive(ledger, event, function, &mut made, &mut drafts)?;
+        }
+        match made.rows.values().flatten().next() {
             Some(row) => Err(format!(
                 "a run of {} for event {} that nothing asked for",
                 ledger.title(row.function),
                 row.events[0]
             )),
+            None => Ok(drafts),
+        }
+    }
+
+    /// Looks at an engine that has dealt with all that is due: nothing that was gathered waits on.
+    pub(super) fn check_times(
+        &self,
+        ledger: &Ledger<'_>,
+        resting: &Resting<'_>,
+    ) -> Result<(), String> {
+        let mut due = self.windows.due(resting.now);
+        due.extend(self.batches.due(resting.now));
+        match due.first() {
+            Some(closing) => Err(format!(
+                "{} was to start by {:?} for event {}",
+                ledger.title(closing.function),
+                closing.at,
+                closing.events[0]
+            )),
             None => Ok(()),
         }
     }
 
-    /// What the model says; `started` is what the engine did, where the model cannot know.
-    fn expect(
+    /// Whether an event waits for others.
+    pub(super) fn gathers(&self, event: EventId) -> bool {
+        self.windows.holds(event) || self.batches.holds(event)
+    }
+
+    /// An event comes to a function.
+    fn arrive(
+        &mut self,
+        ledger: &Ledger<'_>,
+        event: &Sent,
+        function: FunctionId,
+        made: &mut Made<'_>,
+        drafts: &mut Drafts,
+    ) -> Result<(), String> {
+        let variant = ledger.variant(function).expect("it listens");
+        let draft = ledger.functions[&function].variant;
+        let now = made.decided.now;
+        let title = ledger.title(function);
+        let unless_refused = |expected: Expected, made: &Made<'_>| match expected {
+            Expected::Either => !made.refused(event.id, function),
+            expected => expected == Expected::Yes,
+        };
+        let is_new = self.is_new(event.identity.as_ref(), function, made.decided);
+        if let Gather::Batch(rule) = variant.gather
+            && rule
+                .condition
+                .is_none_or(|condition| condition.met(event.data))
+        {
+            if rule.key.value(event.data) == KeyValue::Broken {
+                return Ok(());
+            }
+            if !unless_refused(is_new, made) {
+                return Ok(());
+            }
+            if let Some(identity) = &event.identity {
+                self.seen.insert((function, identity.clone()), now);
+            }
+            let full = self.batches.add(function, rule, event, draft, now);
+            return match full {
+                Some(closing) => self.closes(ledger, closing, made, drafts),
+                None => Ok(()),
+            };
+        }
+        let gathers = matches!(variant.gather, Gather::Debounce(_));
+        let happens = |made: &Made<'_>| match gathers {
+            true => !made.refused(event.id, function),
+            false => made.has(event.id, function),
+        };
+        let expected = self.is_let_through(&variant.flow, event, function, is_new, made, happens);
+        if let Gather::Debounce(rule) = variant.gather {
+            if unless_refused(expected, made) {
+                self.windows.add(function, rule, event, draft, now);
+            }
+            return Ok(());
+        }
+        let row = made.take(event.id, function);
+        match (expected, row) {
+            (Expected::Yes, None) => Err(format!(
+                "event {} ({}) did not start {title}",
+                event.id, event.name
+            )),
+            (Expected::No, Some(_)) => Err(format!(
+                "event {} ({}) started {title} though it must not",
+                event.id, event.name
+            )),
+            (Expected::Yes | Expected::Either, Some(row)) => {
+                drafts.insert(row.id, draft);
+                let due = event.ts.max(now);
+                let announces = !tells_of_an_end(event.name);
+                self.scheduled(made.decided, row, event.identity.as_ref(), due, announces)
+            }
+            (Expected::No | Expected::Either, None) => Ok(()),
+        }
+    }
+
+    /// Starts what has been gathered for long enough.
+    fn close(
         &mut self,
         ledger: &Ledger<'_>,
         decided: &Decided,
+        made: &mut Made<'_>,
+        drafts: &mut Drafts,
+    ) -> Result<(), String> {
+        let mut due = self.windows.due(decided.now);
+        due.extend(self.batches.due(decided.now));
+        // Of two that close at the same moment either may go first.
+        due.sort_by_key(|closing| (closing.at, !made.has(closing.events[0], closing.function)));
+        for closing in due {
+            self.windows.remove(&closing);
+            self.batches.remove(&closing);
+            self.closes(ledger, closing, made, drafts)?;
+        }
+        Ok(())
+    }
+
+    fn closes(
+        &mut self,
+        ledger: &Ledger<'_>,
+        closing: Closing,
+        made: &mut Made<'_>,
+        drafts: &mut Drafts,
+    ) -> Result<(), String> {
+        let known = &ledger.functions[&closing.function];
+        let is_new = self.is_new(closing.identity.as_ref(), closing.function, made.decided);
+        let expected = if known.archived { Expected::No } else { is_new };
+        let row = made.take(closing.events[0], closing.function);
+        let title = ledger.title(closing.function);
+        match (expected, row) {
+            (Expected::Yes, None) | (Expected::No, Some(_)) => Err(format!(
+                "what was gathered for {title}, from event {} on, is to start it: {expected:?}; it did: {}",
+                closing.events[0],
+                row.is_some()
+            )),
+            (_, Some(row)) => {
+                if row.events.as_slice() != closing.events {
+                    return Err(format!(
+                        "a run of {title} is for {:?}, not for {:?}",
+                        row.events, closing.events
+                    ));
+                }
+                drafts.insert(row.id, closing.variant);
+                let now = made.decided.now;
+                let due = closing.ts.map_or(now, |ts| ts.max(now));
+                let announces = match closing.announces {
+                    Some(announces) => announces,
+                    None => !ledger.hears_of_ends(closing.function),
+                };
+                let identity = closing.identity.as_ref();
+                self.scheduled(made.decided, row, identity, due, announces)
+            }
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// Whether nothing of this identity has started the function in the last 24 hours.
+    fn is_new(
+        &self,
+        identity: Option<&String>,
+        function: FunctionId,
+        decided: &Decided,
+    ) -> Expected {
+        let before = identity.and_then(|identity| self.seen.get(&(function, identity.clone())));
+        let until = before.map(|before| before.after_ms(limits::IDEMPOTENCY_MS));
+        match until {
+            Some(until) if until > decided.latest => Expected::No,
+            Some(until) if until > decided.now => Expected::Either,
+            _ => Expected::Yes,
+        }
+    }
+
+    /// Whether an event passes the rate limit, too; `happens` is what the engine did, where the model cannot know.
+    fn is_let_through(
+        &mut self,
+        flow: &Flow,
         event: &Sent,
         function: FunctionId,
-        started: bool,
+        is_new: Expected,
+        made: &Made<'_>,
+        happens: impl Fn(&Made<'_>) -> bool,
     ) -> Expected {
-        let mut expected = Expected::Run;
-        let identity = event.identity.clone().map(|identity| (function, identity));
-        let before = identity.as_ref().and_then(|key| self.seen.get(key));
-        if let Some(before) = before {
-            let until = before.after_ms(limits::IDEMPOTENCY_MS);
-            if until > decided.now {
-                if until > decided.latest {
-                    return Expected::None;
-                }
-                expected = Expected::Either;
-            }
+        let mut expected = is_new;
+        if expected == Expected::No {
+            return expected;
         }
-        let rate = ledger.flow(function).map(|flow| rate(flow, event));
-        match rate.unwrap_or(Rate::Unlimited) {
+        let (now, latest) = (made.decided.now, made.decided.latest);
+        match rate(flow, event) {
             Rate::Unlimited => {}
-            Rate::Untold => return Expected::None,
+            Rate::Untold => return Expected::No,
             Rate::Limited {
                 emission_us,
                 burst,
                 value,
             } => {
                 let key = (function, value);
-                let verdict = self
-                    .rates
-                    .ask(&key, emission_us, burst, decided.now, decided.latest);
-                match verdict {
-                    Verdict::Refused => return Expected::None,
+                match self.rates.ask(&key, emission_us, burst, now, latest) {
+                    Verdict::Refused => return Expected::No,
                     Verdict::Either => expected = Expected::Either,
                     Verdict::Admitted => {}
                 }
-                if expected == Expected::Run || started {
-                    self.rates
-                        .take(key, emission_us, decided.now, decided.latest);
+                if expected == Expected::Yes || happens(made) {
+                    self.rates.take(key, emission_us, now, latest);
                 }
             }
         }
-        if let Some(key) = identity
-            && (expected == Expected::Run || started)
-        {
-            self.seen.insert(key, decided.now);
-        }
         expected
     }
+
+    /// Takes in a new run, which is to start then and to be announced at its end, unless it is skipped.
+    fn scheduled(
+        &mut self,
+        decided: &Decided,
+        row: &RunRow,
+        identity: Option<&String>,
+        due: Timestamp,
+        announces: bool,
+    ) -> Result<(), String> {
+        if row.announces != announces {
+            return Err(format!("run {} is announced: {}", row.id, row.announces));
+        }
+        let skipped = decided.changes.iter().any(|change| {
+            matches!(change, Change::RunEnd(end) if end.id == row.id && end.status == RunStatus::Skipped)
+        });
+        if skipped {
+            return Ok(());
+        }
+        if let Some(identity) = identity {
+            self.seen
+                .insert((row.function, identity.clone()), decided.now);
+        }
+        let starts = decided.changes.iter().find_map(|change| match change {
+            Change::ItemPut(item) if item.run == row.id && item.kind == ItemKind::Start => {
+                Some(item.due)
+            }
+            _ => None,
+        });
+        if starts != Some(due) {
+            return Err(format!(
+                "run {} of event {} is to start at {starts:?}, not at {due:?}",
+                row.id, row.events[0]
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The events by which steps invoke functions, and whom.
+fn invocations<'a>(
+    ledger: &'a Ledger<'_>,
+    decided: &'a Decided,
+) -> impl Iterator<Item = (&'a Sent, FunctionId)> {
+    decided.changes.iter().filter_map(|change| {
+        let Change::ItemPut(item) = change else {
+            return None;
+        };
+        let Some(WaitFor::Invoke { event, function }) = item.wait.as_deref() else {
+            return None;
+        };
+        let sent = ledger.events.get(event)?;
+        Some((sent, function.parse().ok()?))
+    })
 }
 
 /// What a function's rate limit makes of an event.
@@ -165,28 +402,4 @@ fn rate(flow: &Flow, event: &Sent) -> Rate {
             value,
         },
     }
-}
-
-/// Whether a new run is as its event wants it.
-fn check_row(decided: &Decided, event: &Sent, row: &RunRow) -> Result<(), String> {
-    let due = decided.changes.iter().find_map(|change| match change {
-        Change::ItemPut(item) if item.run == row.id && item.kind == ItemKind::Start => {
-            Some(item.due)
-        }
-        _ => None,
-    });
-    let expected = event.ts.max(decided.now);
-    if due != Some(expected) {
-        return Err(format!(
-            "run {} of event {} is to start at {due:?}, not at {expected:?}",
-            row.id, event.id
-        ));
-    }
-    if row.announces == tells_of_an_end(event.name) {
-        return Err(format!(
-            "run {} of {} is announced: {}",
-            row.id, event.name, row.announces
-        ));
-    }
-    Ok(())
 }

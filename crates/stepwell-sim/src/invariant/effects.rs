@@ -1,7 +1,7 @@
 //! Nothing is asked of the world that does not rest on committed rows.
 
 use crate::ledger::Ledger;
-use stepwell_engine::{Effect, ItemKind, Snapshot};
+use stepwell_engine::{Effect, ItemKind, Snapshot, WaitFor};
 use stepwell_store::Reader;
 
 /// Looks at an effect when it is carried out; `stored` is what the store holds at that moment.
@@ -16,6 +16,8 @@ pub(super) fn check(
         Effect::Announce(announcement) => announcement.item,
         // It asks nothing new of the world.
         Effect::GiveUp { .. } => return Ok(()),
+        Effect::LookBack(look) => look.item,
+        Effect::Deliver(delivery) if stored.deliveries.contains(delivery) => return Ok(()),
         other => return Err(format!("no function here asks for {other:?}")),
     };
     let found = stored
@@ -73,6 +75,20 @@ pub(super) fn check(
                 .map_err(|error| error.to_string())?;
             if run.is_none_or(|run| run.status != announcement.status) {
                 return Err(format!("the end of {name} is announced and not stored"));
+            }
+        }
+        Effect::LookBack(look) => {
+            let since_ms = found.and_then(|row| match row.wait.as_deref() {
+                Some(WaitFor::Event { since_ms, .. }) => *since_ms,
+                _ => None,
+            });
+            // The wait may have ended in the batch that asked.
+            if found.is_some_and(|row| matches!(row.kind, ItemKind::WaitForEvent(_)))
+                && since_ms != Some(look.since.ms())
+            {
+                return Err(format!(
+                    "{look:?} is asked, and what is stored is {found:?}"
+                ));
             }
         }
         _ => {}

@@ -1,8 +1,8 @@
 //! In the end every run has ended, as its plan implies.
 
 use crate::ledger::{Ledger, Run};
-use crate::plan::Body;
 use crate::plan::program::Fate;
+use crate::plan::{Body, wait};
 use stepwell_engine::{Engine, RunStatus};
 use stepwell_store::Reader;
 
@@ -50,14 +50,18 @@ fn statuses(ledger: &Ledger<'_>, run: &Run) -> Vec<RunStatus> {
     let Body::Program(program) = &function.body else {
         return Vec::new();
     };
-    if run.ended == Some(RunStatus::Cancelled) {
-        // Someone wished it, or it would have failed a check before.
+    if matches!(run.ended, Some(RunStatus::Cancelled | RunStatus::Skipped)) {
+        // It is as it should be, or would have failed a check before.
         return Vec::new();
     }
     let mut expected = match program.fate(function.retries) {
         Fate::Completes => vec![RunStatus::Completed],
         Fate::Fails => vec![RunStatus::Failed],
     };
+    if wait::may_conflict(&program.body) {
+        // Another wait may have had its signal.
+        expected.push(RunStatus::Failed);
+    }
     if run.strain > 0 {
         // Attempts that came to nothing leave fewer for what the program needs them for.
         expected.push(RunStatus::Failed);

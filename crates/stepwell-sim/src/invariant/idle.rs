@@ -2,6 +2,7 @@
 
 use super::gcra::Verdict;
 use super::throttle::Starts;
+use super::waits;
 use crate::ledger::{Gate, Ledger};
 use std::collections::{BTreeMap, BTreeSet};
 use stepwell_engine::{ItemId, ItemKind, Snapshot, Timestamp};
@@ -49,7 +50,8 @@ pub(super) fn check(
         }
     }
     for item in &snapshot.items {
-        if item.kind == ItemKind::Announce || item.due > now || called.contains(&item.id) {
+        let rests = item.kind == ItemKind::Announce || waits::looks_back(item);
+        if rests || item.due > now || called.contains(&item.id) {
             continue;
         }
         let Some(run) = ledger.runs.get(&item.run) else {

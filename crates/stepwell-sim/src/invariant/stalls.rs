@@ -8,7 +8,7 @@ pub(super) fn check(engine: &Engine, ledger: &Ledger<'_>, stopping: bool) -> Res
     if let Some(run) = engine.stuck_runs().next() {
         return Err(format!("{} has no queue item", ledger.name_of(run)));
     }
-    let waits = engine.calls_in_flight() > 0 || engine.next_due().is_some();
+    let waits = engine.calls_in_flight() > 0 || engine.next_due().is_some() || engine.waits() > 0;
     if engine.runs_unfinished() > 0 && !waits && !stopping {
         return Err(format!(
             "{} runs are unfinished, no call is in flight and no timer runs",

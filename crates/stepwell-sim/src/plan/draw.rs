@@ -1,6 +1,8 @@
 //! Drawing plans: what a seed makes users write.
 
+use super::cutoff::Cutoff;
 use super::flow::{Flow, Key, Limit, Priority, RateLimit, Scope, Throttle};
+use super::gather::Gather;
 use super::program::{Conduct, Ending, Node, Program, Sleep, Step, Stumble};
 use super::{App, Body, Condition, Function, Trigger, Variant, Version};
 use crate::dice::Dice;
@@ -59,6 +61,8 @@ fn function(dice: &mut Dice, app: &str, slug: &str, span_ms: u64) -> Function {
         .map(|_| Variant {
             triggers: triggers(dice),
             flow: flow(dice, span_ms),
+            cutoff: Cutoff::default(),
+            gather: Gather::Nothing,
         })
         .collect();
     Function {

@@ -1,5 +1,7 @@
 //! Flow control as users configure it, and what its keys and conditions make of an event.
 
+use super::App;
+use crate::dice::Dice;
 use serde_json::{Value, json};
 
 /// The longest head start or handicap: 12 hours.
@@ -21,6 +23,7 @@ pub(crate) struct Flow {
     /// One start a day for each value; takes the place of the rate limit.
     pub(crate) idempotency: Option<Key>,
     pub(crate) priority: Option<Priority>,
+    pub(crate) singleton: Option<Singleton>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,14 @@ pub(crate) struct RateLimit {
     pub(crate) limit: u64,
     pub(crate) period_s: u64,
     pub(crate) key: Key,
+}
+
+/// One unfinished run for each value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Singleton {
+    pub(crate) key: Key,
+    /// Whether a new run cancels the one there is, rather than being skipped.
+    pub(crate) cancels: bool,
 }
 
 /// How many seconds a run goes before others.
@@ -126,6 +137,29 @@ impl Key {
     }
 }
 
+impl Singleton {
+    /// The value of which a run of this event is the only one; nothing when it may run beside others.
+    pub(crate) fn value(&self, data: Data) -> Option<String> {
+        match self.key.value(data) {
+            KeyValue::Text(text) => Some(text),
+            KeyValue::False | KeyValue::Broken => None,
+        }
+    }
+}
+
+/// Makes some variants of some functions run one at a time.
+pub(crate) fn add_singletons(dice: &mut Dice, apps: &mut [App]) {
+    let functions = apps.iter_mut().flat_map(|app| &mut app.functions);
+    for variant in functions.flat_map(|function| &mut function.variants) {
+        if dice.chance(55) {
+            variant.flow.singleton = Some(Singleton {
+                key: dice.pick(&Key::ALL),
+                cancels: dice.chance(50),
+            });
+        }
+    }
+}
+
 impl Throttle {
     /// Time between two starts, in microseconds.
     pub(crate) fn emission_us(&self) -> u64 {
@@ -186,6 +220,10 @@ impl Flow {
         }
         if let Some(expression) = self.idempotency.and_then(Key::expression) {
             config["idempotency"] = expression.into();
+        }
+        if let Some(singleton) = self.singleton {
+            let mode = if singleton.cancels { "cancel" } else { "skip" };
+            config["singleton"] = json!({"mode": mode, "key": singleton.key.expression()});
         }
         if let Some(priority) = self.priority {
             config["priority"] = json!({"run": priority.expression()});

@@ -67,6 +67,8 @@ impl Variant {
             })
             .collect();
         parts.extend(self.flow.describe());
+        parts.extend(self.cutoff.describe());
+        parts.extend(self.gather.describe());
         parts.join(", ")
     }
 }
@@ -101,6 +103,10 @@ impl Flow {
         }
         if let Some(key) = self.idempotency {
             parts.push(format!("once a day{}", by(key)));
+        }
+        if let Some(singleton) = self.singleton {
+            let mode = if singleton.cancels { ", the last" } else { "" };
+            parts.push(format!("one at a time{}{mode}", by(singleton.key)));
         }
         match self.priority {
             Some(Priority::ByNumber(seconds)) => parts.push(format!("priority n * {seconds}")),
@@ -148,6 +154,7 @@ fn node(node: &Node) -> String {
             format!("{} ({conduct}{caught})", step.name)
         }
         Node::Sleep(sleep) => format!("{} (sleeps {})", sleep.name, format_ms(sleep.ms)),
+        Node::Wait(wait) => wait.describe(),
         Node::Stumble(stumble) if stumble.no_retry => "throw for good".to_owned(),
         Node::Stumble(stumble) => format!("throw {}x", stumble.times),
         Node::All(parts) => format!("all {{ {} }}", branches(parts)),

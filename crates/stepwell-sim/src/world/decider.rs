@@ -1,5 +1,6 @@
 //! Deciding, committing, releasing: the runtime's decider and committer, in one thread.
 
+use super::past::Asked;
 use super::{Happening, Phase, World};
 use crate::faults::CommitFault;
 use crate::invariant::{Resting, Violation, broken};
@@ -270,6 +271,8 @@ impl World<'_> {
                     Effect::Call(call) => self.call(call, first + number as u64 + 1),
                     Effect::Announce(announcement) => self.announce(announcement),
                     Effect::GiveUp { item, generation } => self.give_up(item, generation),
+                    Effect::LookBack(look) => self.ask_the_past(Asked::LookBack(look)),
+                    Effect::Deliver(delivery) => self.ask_the_past(Asked::Delivery(delivery)),
                     other => {
                         let what = format!("no function here asks for {other:?}");
                         return Err(broken("effects")(what));

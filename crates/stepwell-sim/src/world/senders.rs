@@ -5,6 +5,7 @@ use super::{Happening, Phase, World};
 use crate::dice::Dice;
 use crate::invariant::Violation;
 use crate::ledger::{Cause, Sent};
+use crate::plan::wait::signal_name;
 use crate::scenario::{Identity, Sending};
 use serde_json::json;
 use stepwell_engine::{Input, NewEvent, Timestamp};
@@ -82,6 +83,7 @@ impl World<'_> {
             identity,
             data: sending.data,
             ts,
+            received: None,
         };
         (event, sent)
     }
@@ -103,6 +105,18 @@ impl World<'_> {
             Cause::Registered { app, version },
             Asker::Nobody,
         )
+    }
+
+    pub(super) fn signal(&mut self, signal: u64) -> Result<(), Violation> {
+        if self.phase != Phase::Up || self.draining {
+            return Ok(());
+        }
+        let signal = signal_name(signal);
+        self.values += 1;
+        let data = shared_json(self.values.to_string()).expect("a number is JSON");
+        self.tell(|| format!("signal {signal} comes"));
+        let cause = Cause::Signal(signal.clone());
+        self.decide(Input::SignalSent { signal, data }, cause, Asker::Nobody)
     }
 
     pub(super) fn cancel(&mut self, which: u64) -> Result<(), Violation> {

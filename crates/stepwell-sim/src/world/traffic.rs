@@ -112,11 +112,13 @@ impl World<'_> {
             .into_iter()
             .map(|(step, value)| (step, value.get().starts_with("{\"error\"")))
             .collect();
+        let data = self.ledger.runs.get(&call.run).map(|run| run.data);
+        let data = data.unwrap_or_default();
         let Some(function) = self.ledger.function(call.function) else {
             return Err(broken("effects")(format!("{name} is called")));
         };
         let visiting = Visiting {
-            visit: Visit::new(call, function, memo),
+            visit: Visit::new(call, function, data, memo),
             nth,
             decision,
             engine,
@@ -407,6 +409,7 @@ impl World<'_> {
                 identity: None,
                 data,
                 ts: wall,
+                received: None,
             });
         }
         let name = self.ledger.name_of(announcement.run);
