@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+#[expect(
+    clippy::print_stdout,
+    reason = "shown when a test fails: the input that did it comes last"
+)]
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("corpus")
