@@ -3,6 +3,13 @@
 #[path = "kill/server.rs"]
 mod server;
 
+#[path = "commands/app.rs"]
+mod app;
+#[path = "commands/asking.rs"]
+mod asking;
+#[path = "commands/starting.rs"]
+mod starting;
+
 use crate::server::{Folder, Server, client, stepwell};
 use axum::Router;
 use axum::routing::post;
@@ -94,7 +101,6 @@ async fn wrong_options_are_explained() {
             &["dev", "--db", "x.db", "--sync", "often"],
             "[possible values: full, process]",
         ),
-        (&["dev", "--sync", "full"], "--db <FILE>"),
         (&["dev", "--retry-interval", "-1"], "'-1'"),
         (
             &["dev", "--retain", "a week"],
@@ -113,7 +119,6 @@ async fn wrong_options_are_explained() {
             &["dev", "--db", "x.db", "--retain-size", "1MiB"],
             "the least is 16MiB",
         ),
-        (&["dev", "--retain-size", "2GiB"], "--db <FILE>"),
         (&["dev", "--in-memory"], "unexpected argument '--in-memory'"),
         (
             &["dev", "--log-format", "xml"],
@@ -132,10 +137,56 @@ async fn wrong_options_are_explained() {
 }
 
 #[tokio::test]
+async fn what_needs_a_file_says_so() {
+    for (option, value) in [("--sync", "full"), ("--retain-size", "2GiB")] {
+        let said = refused(&["dev", option, value], 1).await;
+        let expected = format!(
+            "error: {option} is of use only where a file is kept: add --db <FILE> or --persist\n"
+        );
+        assert_eq!(said, expected);
+    }
+}
+
+#[tokio::test]
 async fn help_tells_every_option() {
-    let output = run(&["dev", "--help"]).await;
+    for (name, arguments) in [
+        ("help", &["--help"][..]),
+        ("dev_help", &["dev", "--help"]),
+        ("start_help", &["start", "-h"]),
+        ("events_help", &["events", "-h"]),
+        ("events_send_help", &["events", "send", "-h"]),
+        ("runs_help", &["runs", "-h"]),
+        ("runs_list_help", &["runs", "list", "-h"]),
+        ("doctor_help", &["doctor", "-h"]),
+    ] {
+        let output = run(arguments).await;
+        assert!(output.status.success());
+        insta::assert_snapshot!(name, String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[tokio::test]
+async fn completions_and_manual_pages_know_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(&["completions", shell]).await;
+        assert!(output.status.success());
+        let script = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            script.contains("verdicts") && script.contains("signing-key-fallback"),
+            "{shell}"
+        );
+    }
+    let folder = Folder::new();
+    let output = run(&["man", folder.path("man").to_str().unwrap()]).await;
     assert!(output.status.success());
-    insta::assert_snapshot!("dev_help", String::from_utf8_lossy(&output.stdout));
+    for page in ["stepwell.1", "stepwell-dev.1", "stepwell-events-send.1"] {
+        let text = std::fs::read_to_string(folder.path("man").join(page)).unwrap();
+        assert!(text.contains(".SH NAME"), "{page}");
+    }
+    assert!(
+        !folder.path("man/stepwell-man.1").exists(),
+        "hidden commands have no page"
+    );
 }
 
 #[tokio::test]

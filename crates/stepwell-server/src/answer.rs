@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use stepwell_protocol::span;
 use stepwell_runtime::Unavailable;
 use stepwell_store::StoreError;
+use utoipa::ToSchema;
 
 /// A refusal, in the protocol's envelope `{"error", "data": null, "status"}`.
 #[derive(Debug)]
@@ -61,6 +62,37 @@ impl From<StoreError> for ApiError {
             "the server could not read its store; see its log",
         )
     }
+}
+
+/// A refusal as it is sent.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it describes what ApiError writes")]
+pub(crate) struct Failure {
+    /// What is wrong, for people.
+    error: String,
+    /// Always null.
+    data: Option<Value>,
+    status: u16,
+    /// What kind of refusal it is, for programs.
+    code: Option<String>,
+    /// What is wrong in particular.
+    details: Option<Vec<String>>,
+}
+
+/// A success as it is sent.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it describes what Found writes")]
+pub(crate) struct Success<T> {
+    data: T,
+    metadata: FetchedAt,
+}
+
+/// When an answer was made.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it describes what Found writes")]
+struct FetchedAt {
+    #[schema(format = DateTime)]
+    fetched_at: String,
 }
 
 /// A success, in the envelope `{"data", "metadata": {"fetched_at"}}`.

@@ -6,8 +6,10 @@
 
 mod access;
 mod answer;
+mod apps;
 mod body;
 mod connections;
+mod discovery;
 mod endings;
 mod poller;
 mod realtime;
@@ -15,7 +17,8 @@ mod routes;
 mod state;
 
 pub use access::EventKeys;
+pub use apps::{AppStanding, Apps};
 pub use connections::{ConnectionLimits, serve};
-pub use poller::{Poller, PollerOptions};
+pub use poller::{Poller, PollerOptions, Polling};
 pub use routes::router;
 pub use state::{ServerKind, ServerOptions};

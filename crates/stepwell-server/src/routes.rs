@@ -1,17 +1,18 @@
 //! The routes.
 
 mod checkpoint;
+mod diagnosis;
 mod endpoint;
 mod events;
 mod functions;
 mod meta;
-mod register;
-mod repeat;
+mod openapi;
+mod query;
+pub(crate) mod register;
 mod rest;
-mod second;
 mod signals;
 mod state;
-mod trace;
+mod v2;
 mod verdicts;
 
 pub(crate) use rest::{ACCOUNT, ENVIRONMENT};
@@ -24,12 +25,14 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{any, post};
 use std::time::Duration;
 use stepwell_protocol::headers;
 use stepwell_runtime::Handle;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{Any, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// The largest body that events may come in.
 const EVENTS_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -44,51 +47,11 @@ const SMALL_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// All routes of a server over this engine.
 pub fn router(handle: Handle, options: ServerOptions) -> Router {
     let shared = Shared::new(handle, options);
-    let locked = Router::new()
-        .route(
-            "/fn/register",
-            post(register::register).put(register::register),
-        )
-        .route("/v0/runs/{run}/batch", get(state::batch))
-        .route("/v0/runs/{run}/actions", get(state::actions))
-        .route("/v1/events", get(rest::events))
-        .route("/v1/events/{event}", get(rest::event))
-        .route("/v1/events/{event}/runs", get(rest::runs_of_event))
-        .route("/v1/runs/{run}", get(rest::run).delete(rest::cancel))
-        .route("/v1/events/{event}/verdicts", get(verdicts::of_event))
-        .route("/v1/runs/{run}/jobs", get(rest::jobs))
-        .route("/v1/runs/{run}/standing", get(verdicts::standing))
-        .route("/v1/apps/{app}/functions", get(functions::list))
-        .route(
-            "/v1/apps/{app}/functions/{function}/pause",
-            post(functions::pause).delete(functions::unpause),
-        )
-        .route("/v1/signals", post(signals::send))
-        .route("/v2/runs/{run}/rerun", post(repeat::rerun))
-        .route("/api/v2/runs/{run}/rerun", post(repeat::rerun))
-        .route("/v2/runs/{run}/trace", get(trace::trace))
-        .route("/api/v2/runs/{run}/trace", get(trace::trace))
-        .route("/invoke/{function}", post(functions::invoke))
-        .route("/v1/checkpoint/{run}/async", post(checkpoint::checkpoint))
-        .route("/v1/http/runs/{run}/async", post(checkpoint::checkpoint))
-        .route("/v1/checkpoint", post(endpoint::start))
-        .route("/v1/http/runs", post(endpoint::start))
-        .route("/v1/checkpoint/{run}/steps", post(endpoint::steps))
-        .route("/v1/http/runs/{run}/steps", post(endpoint::steps))
-        .route("/dev", get(meta::dev))
-        .route_layer(middleware::from_fn_with_state(
-            shared.clone(),
-            access::require_signing_key,
-        ));
-    Router::new()
-        .route("/", get(meta::root))
-        .route("/health", get(meta::health))
-        .route("/e", any(events::no_key))
-        .route("/e/", any(events::no_key))
-        .route("/e/{key}", post(events::send))
-        // Opened by a token. A redirect keeps the method of some requests.
-        .route("/v1/checkpoint/{run}/output", any(endpoint::output))
-        .route("/v1/http/runs/{run}/output", any(endpoint::output))
+    let locked = Router::from(locked()).route_layer(middleware::from_fn_with_state(
+        shared.clone(),
+        access::require_signing_key,
+    ));
+    Router::from(open())
         .merge(locked)
         .merge(realtime::routes(&shared))
         .fallback(meta::not_found)
@@ -99,6 +62,56 @@ pub fn router(handle: Handle, options: ServerOptions) -> Router {
         ))
         .layer(CatchPanicLayer::new())
         .with_state(shared)
+}
+
+/// The routes that want the signing key, if there is one. Each is described where it is made.
+fn locked() -> OpenApiRouter<Shared> {
+    let second = v2::router();
+    OpenApiRouter::new()
+        .routes(routes!(register::register))
+        .routes(routes!(state::batch))
+        .routes(routes!(state::actions))
+        .routes(routes!(rest::events))
+        .routes(routes!(rest::event))
+        .routes(routes!(rest::runs_of_event))
+        .routes(routes!(rest::run, rest::cancel))
+        .routes(routes!(rest::jobs))
+        .routes(routes!(verdicts::of_event))
+        .routes(routes!(verdicts::standing))
+        .routes(routes!(functions::list))
+        .routes(routes!(functions::pause, functions::unpause))
+        .routes(routes!(functions::invoke))
+        .routes(routes!(signals::send))
+        .routes(routes!(checkpoint::checkpoint))
+        .routes(routes!(endpoint::start))
+        .routes(routes!(endpoint::steps))
+        .routes(routes!(meta::dev))
+        .routes(routes!(diagnosis::diagnosis))
+        .nest("/v2", second.clone())
+        // The same again, under the names that some clients use.
+        .merge(OpenApiRouter::from(
+            Router::new()
+                .nest("/api/v2", second.into())
+                .route("/v1/http/runs/{run}/async", post(checkpoint::checkpoint))
+                .route("/v1/http/runs", post(endpoint::start))
+                .route("/v1/http/runs/{run}/steps", post(endpoint::steps)),
+        ))
+}
+
+/// The routes that anyone may use, or whoever has an event key or a token.
+fn open() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(meta::root))
+        .routes(routes!(meta::health))
+        .routes(routes!(openapi::serve))
+        .routes(routes!(events::send))
+        .routes(routes!(endpoint::output))
+        .merge(OpenApiRouter::from(
+            Router::new()
+                .route("/e", any(events::no_key))
+                .route("/e/", any(events::no_key))
+                .route("/v1/http/runs/{run}/output", any(endpoint::output)),
+        ))
 }
 
 fn cors() -> CorsLayer {

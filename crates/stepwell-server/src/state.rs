@@ -1,6 +1,7 @@
 //! What all routes share.
 
 use crate::access::EventKeys;
+use crate::apps::Apps;
 use crate::body::Room;
 use crate::endings::Endings;
 use crate::realtime::Hub;
@@ -40,6 +41,8 @@ pub struct ServerOptions {
     pub signing_key: Option<SigningKey>,
     /// What opens it as well, while keys are being changed.
     pub signing_key_fallback: Option<SigningKey>,
+    /// What is known of apps; to be shared with the poller.
+    pub apps: Apps,
 }
 
 impl ServerOptions {
@@ -51,6 +54,7 @@ impl ServerOptions {
             event_keys: EventKeys::Any,
             signing_key: None,
             signing_key_fallback: None,
+            apps: Apps::default(),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod error;
 pub mod history;
+mod list;
 pub mod memory;
 mod prune;
 mod record;
@@ -16,9 +17,13 @@ pub mod sqlite;
 mod store;
 
 pub use error::StoreError;
+pub use list::{
+    EventFilter, EventPage, EventQuery, ParsePlaceError, RunFilter, RunPage, RunPlace, RunQuery,
+    RunTime,
+};
 pub use prune::{Mark, Pruned, Slice};
 pub use record::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, RunRecord, RunState,
-    StepOutline, StepRecord,
+    AppRecord, AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, RunRecord,
+    RunState, StepOutline, StepRecord,
 };
 pub use store::{Reader, Store, Writer};

@@ -3,6 +3,7 @@
 //! It is bounded: of ended runs it keeps the newest, with their events and steps, and of other events the newest. What
 //! is old goes earlier, as in every store.
 
+mod list;
 mod past;
 mod prune;
 mod read;
@@ -386,6 +387,7 @@ impl Tables {
             config: row.config.clone(),
             version: row.version,
             paused: row.paused,
+            archived: row.archived,
         }
     }
 }

@@ -160,6 +160,25 @@ pub struct AttemptRecord {
     pub detail: Option<StepDetail>,
 }
 
+/// A registered app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppRecord {
+    /// The app.
+    pub id: AppId,
+    /// Its name.
+    pub name: String,
+    /// Where it is called.
+    pub url: String,
+    /// Its SDK, e.g. `js:v4.1.2`.
+    pub sdk: String,
+    /// The web framework under the SDK.
+    pub framework: String,
+    /// Hash of its registration.
+    pub checksum: String,
+    /// When it last registered.
+    pub synced_at: Timestamp,
+}
+
 /// A registered function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionRecord {
@@ -179,6 +198,8 @@ pub struct FunctionRecord {
     pub version: u32,
     /// Whether someone has paused it.
     pub paused: bool,
+    /// Whether its app's last registration no longer had it.
+    pub archived: bool,
 }
 
 /// What a call carries: the run's events, and its ended steps in order.

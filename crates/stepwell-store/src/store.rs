@@ -1,8 +1,9 @@
 //! The contract of a store.
 
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, Pruned, RunRecord, RunState,
-    Slice, StepRecord, StoreError,
+    AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
+    FunctionRecord, History, Pruned, RunFilter, RunPage, RunQuery, RunRecord, RunState, Slice,
+    StepRecord, StoreError,
 };
 use std::sync::Arc;
 use stepwell_engine::{Change, ItemRow, Snapshot, Timestamp, Verdict};
@@ -102,6 +103,21 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> Result<Vec<EventRecord>, StoreError>;
 
+    /// A page of a list of runs.
+    fn find_runs(&self, query: &RunQuery) -> Result<RunPage, StoreError>;
+
+    /// How many runs there are, as far as `rows_max` rows tell.
+    fn count_runs(&self, filter: &RunFilter, rows_max: usize) -> Result<usize, StoreError>;
+
+    /// A page of a list of events.
+    fn find_events(&self, query: &EventQuery) -> Result<EventPage, StoreError>;
+
+    /// How many events there are, as far as `rows_max` rows tell.
+    fn count_events(&self, filter: &EventFilter, rows_max: usize) -> Result<usize, StoreError>;
+
+    /// The names of events, in the order asked for; nothing for one that is not there.
+    fn event_names(&self, ids: &[EventId]) -> Result<Vec<Option<String>>, StoreError>;
+
     /// What was decided about an event and the functions that listen to its name, other than that it started a run.
     fn verdicts(&self, event: EventId) -> Result<Vec<(FunctionId, Verdict)>, StoreError>;
 
@@ -126,9 +142,15 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
     /// What a call of a run carries; `None` when there is no such run.
     fn run_state(&self, run: RunId) -> Result<Option<RunState>, StoreError>;
 
+    /// All apps, by name.
+    fn apps(&self) -> Result<Vec<AppRecord>, StoreError>;
+
     /// A function, also an archived one.
     fn function(&self, id: FunctionId) -> Result<Option<FunctionRecord>, StoreError>;
 
     /// Functions that are not archived, by app and id.
     fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError>;
+
+    /// All functions, archived ones too, by app and id.
+    fn all_functions(&self) -> Result<Vec<FunctionRecord>, StoreError>;
 }

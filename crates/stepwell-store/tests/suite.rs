@@ -1,10 +1,17 @@
 //! What every store does: one suite, run on each.
 
+#[path = "suite/lists.rs"]
+mod lists;
 #[path = "suite/prune.rs"]
 mod prune;
 #[path = "suite/rows.rs"]
 mod rows;
 
+use lists::{
+    apps_are_listed_by_name, events_are_listed_by_name_and_time,
+    outputs_are_left_out_of_lists_or_bounded, runs_are_listed_by_function_status_and_time,
+    runs_are_listed_by_when_they_started_and_ended,
+};
 use prune::{
     a_key_is_remembered_for_a_day_though_its_run_is_gone,
     a_run_larger_than_a_slice_goes_all_the_same, a_walk_does_not_look_back,
@@ -108,6 +115,11 @@ suite! {
     a_walk_does_not_look_back
     events_that_wait_to_start_a_run_stay
     a_run_larger_than_a_slice_goes_all_the_same
+    runs_are_listed_by_function_status_and_time
+    runs_are_listed_by_when_they_started_and_ended
+    outputs_are_left_out_of_lists_or_bounded
+    events_are_listed_by_name_and_time
+    apps_are_listed_by_name
 }
 
 fn an_empty_store_is_empty(mut store: Opened) {
@@ -174,6 +186,12 @@ fn apps_and_functions_are_replaced(mut store: Opened) {
         listed(&store),
         ["renamed ant {}", "right bee {\"of\":\"bee\"}"]
     );
+    let all = store.reader.all_functions().unwrap();
+    let all: Vec<_> = all
+        .iter()
+        .map(|function| (&*function.slug, function.archived))
+        .collect();
+    assert_eq!(all, [("ant", false), ("zebra", true), ("bee", false)]);
     let snapshot = store.load(at(0));
     assert!(snapshot.functions.contains(&changed));
     assert!(snapshot.functions.contains(&archived));

@@ -1,7 +1,7 @@
 //! `POST /v1/checkpoint/{run}/async`: a running function reports steps ahead of its answer.
 
 use super::CHECKPOINT_BODY_BYTES_MAX;
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::body::Body;
 use crate::state::Shared;
 use axum::extract::{Path, State};
@@ -21,6 +21,12 @@ struct Checkpoint {
     steps: Vec<Op>,
 }
 
+/// Records steps that a running function reports ahead of its answer.
+#[utoipa::path(post, path = "/v1/checkpoint/{run}/async", tag = "SDKs", params(("run" = String, Path)),
+    request_body = serde_json::Value,
+    responses(
+        (status = 200), (status = 400, body = Failure),
+        (status = 409, description = "Another call has its place.", body = Failure), (status = 413, body = Failure)))]
 pub(super) async fn checkpoint(
     State(shared): State<Shared>,
     Path(run): Path<String>,

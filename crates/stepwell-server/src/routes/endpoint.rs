@@ -2,7 +2,7 @@
 
 use super::rest::{run_id, unknown_run};
 use super::{ACCOUNT, CHECKPOINT_BODY_BYTES_MAX, ENVIRONMENT, SMALL_BODY_BYTES_MAX};
-use crate::answer::{ApiError, Found};
+use crate::answer::{ApiError, Failure, Found, Success};
 use crate::body::Body;
 use crate::state::Shared;
 use axum::Json;
@@ -10,8 +10,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::time::Duration;
 use stepwell_engine::{EndpointError, EndpointStarted, RunStatus};
 use stepwell_protocol::endpoint::{self, MoreSteps, NewRun};
@@ -19,16 +19,34 @@ use stepwell_protocol::token::RealtimeClaims;
 use stepwell_protocol::{RunId, headers};
 use stepwell_store::RunRecord;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 /// How long a request for a run's output is held until the run ends.
 const OUTPUT_WAIT: Duration = Duration::from_secs(5 * 60);
 
-/// `POST /v1/checkpoint`: an app has begun to execute a run.
+/// What an app needs to report a run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Started {
+    fn_id: String,
+    app_id: String,
+    run_id: String,
+    /// Opens the run's stream.
+    realtime_token: String,
+    /// Opens the run's output, for whoever is redirected there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+/// An app has begun to execute an endpoint's run by itself.
+#[utoipa::path(post, path = "/v1/checkpoint", tag = "SDKs", request_body = serde_json::Value,
+    responses(
+        (status = 200, body = Success<Started>), (status = 400, body = Failure),
+        (status = 409, description = "The run is known.", body = Failure), (status = 429, body = Failure)))]
 pub(super) async fn start(
     State(shared): State<Shared>,
     sent: HeaderMap,
     body: Body<SMALL_BODY_BYTES_MAX>,
-) -> Result<Found<Value>, ApiError> {
+) -> Result<Found<Started>, ApiError> {
     let run: NewRun = stepwell_protocol::decode::from_slice(&body.bytes).map_err(invalid)?;
     let id = run.run_id;
     let header = |name: &str| sent.get(name).and_then(|value| value.to_str().ok());
@@ -58,20 +76,22 @@ pub(super) async fn start(
         environment: ENVIRONMENT,
         now_s,
     };
-    let mut answer = json!({
-        "fn_id": function,
-        "app_id": app,
-        "run_id": id,
-        "realtime_token": shared.tokens.for_stream(id, claims),
-    });
-    if has_steps {
-        answer["token"] = shared.tokens.for_run(id, new_id(), now_s).into();
-    }
+    let answer = Started {
+        fn_id: function.to_string(),
+        app_id: app.to_string(),
+        run_id: id.to_string(),
+        realtime_token: shared.tokens.for_stream(id, claims),
+        token: has_steps.then(|| shared.tokens.for_run(id, new_id(), now_s)),
+    };
     Ok(Found(answer, now.ms()))
 }
 
-/// `POST /v1/checkpoint/{run}/steps`: the app reports more. What the run does not take is for the log: the app has done its
+/// The app reports more of an endpoint's run.
+///
+/// What the run does not take is for the log: the app has done its
 /// part. Only when nothing can be written is the app told, so that it says it again.
+#[utoipa::path(post, path = "/v1/checkpoint/{run}/steps", tag = "SDKs", params(("run" = String, Path)),
+    request_body = serde_json::Value, responses((status = 200), (status = 400, body = Failure)))]
 pub(super) async fn steps(
     State(shared): State<Shared>,
     Path(run): Path<String>,
@@ -95,7 +115,12 @@ pub(super) struct OutputQuery {
     token: String,
 }
 
-/// `GET /v1/checkpoint/{run}/output?token=`: waits for the run's end and gives what its handler responded.
+/// Waits for the end of an endpoint's run, and answers as its handler did: with its status, headers and body.
+#[utoipa::path(method(get, post, put, patch, delete), path = "/v1/checkpoint/{run}/output", tag = "SDKs",
+    params(("run" = String, Path), ("token" = Option<String>, Query)),
+    responses(
+        (status = 200, body = serde_json::Value), (status = 400, body = Failure), (status = 401, body = Failure),
+        (status = 404, body = Failure), (status = 410, description = "It ended without a response.", body = Failure)))]
 pub(super) async fn output(
     State(shared): State<Shared>,
     Path(run): Path<String>,

@@ -1,7 +1,7 @@
 //! `POST /e/{key}`: events come in.
 
 use super::EVENTS_BODY_BYTES_MAX;
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::body::Body;
 use crate::state::Shared;
 use axum::Json;
@@ -15,12 +15,54 @@ use stepwell_engine::NewEvent;
 use stepwell_protocol::event::{IdSeed, SendAnswer};
 use stepwell_protocol::{headers, limits};
 
+/// One event, or up to 5,000.
+#[derive(utoipa::ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what read takes")]
+pub(super) enum OneOrMany {
+    One(Event),
+    Many(Vec<Event>),
+}
+
+/// An event to send.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "it describes what the protocol takes")]
+pub(super) struct Event {
+    /// What happened.
+    #[schema(min_length = 1)]
+    name: String,
+    #[schema(value_type = Option<Object>)]
+    data: Option<Box<RawValue>>,
+    /// By which one that comes twice is known, for 24 hours.
+    id: Option<String>,
+    /// When it happened, in milliseconds since the Unix epoch.
+    ts: Option<i64>,
+    v: Option<String>,
+}
+
+/// The internal ids of the events that were taken in, and what is wrong with the next one.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "it describes SendAnswer")]
+pub(super) struct Sent {
+    ids: Vec<String>,
+    status: u16,
+    error: Option<String>,
+}
+
 pub(super) async fn no_key() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "Event key is required")
 }
 
-/// Takes in one event or a list. What comes before the first bad event is taken in; an answer comes only after
+/// Takes in one event or a list.
+///
+/// What comes before the first bad event is taken in; an answer comes only after
 /// it is durable.
+#[utoipa::path(post, path = "/e/{key}", tag = "Events",
+    params(("key" = String, Path, description = "An event key; any, when the server wants none.")),
+    request_body = OneOrMany,
+    responses(
+        (status = 200, body = Sent), (status = 400, body = Sent), (status = 401, body = Failure),
+        (status = 503, body = Failure)))]
 pub(super) async fn send(
     State(shared): State<Shared>,
     Path(key): Path<String>,

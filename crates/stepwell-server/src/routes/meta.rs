@@ -1,6 +1,7 @@
 //! What the server says of itself.
 
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
+use crate::apps::AppStanding;
 use crate::state::{ServerKind, Shared};
 use axum::Json;
 use axum::extract::State;
@@ -8,24 +9,41 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+/// What this server is.
+#[utoipa::path(get, path = "/", tag = "Server", responses((status = 200, body = String)))]
 pub(super) async fn root() -> &'static str {
     concat!(
         "Stepwell ",
         env!("CARGO_PKG_VERSION"),
         "\n\nSend events to POST /e/{key}, register apps at POST /fn/register,\n",
-        "read runs at GET /v1/events/{id}/runs and GET /v1/runs/{id}. Health is at GET /health.\n"
+        "read runs at GET /v1/events/{id}/runs and GET /v1/runs/{id}. ServerHealth is at GET /health.\n"
     )
 }
 
+/// How a server is.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct ServerHealth {
+    status: u16,
+    message: &'static str,
+}
+
 /// 200 as long as events can be taken in, 503 with the reason otherwise.
+#[utoipa::path(get, path = "/health", tag = "Server",
+    responses((status = 200, body = ServerHealth), (status = 503, body = Failure)))]
 pub(super) async fn health(State(shared): State<Shared>) -> Response {
     match shared.handle.failure() {
-        None => Json(json!({"status": 200, "message": "OK"})).into_response(),
+        None => Json(ServerHealth {
+            status: 200,
+            message: "OK",
+        })
+        .into_response(),
         Some(reason) => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
     }
 }
 
 /// What SDKs ask to find out whether a development server is there.
+#[utoipa::path(get, path = "/dev", tag = "SDKs",
+    responses((status = 200, body = Value), (status = 404, body = Failure)))]
 pub(super) async fn dev(State(shared): State<Shared>) -> Result<Json<Value>, ApiError> {
     if shared.options.kind != ServerKind::Dev {
         return Err(ApiError::new(
@@ -44,17 +62,35 @@ pub(super) async fn dev(State(shared): State<Shared>) -> Result<Json<Value>, Api
             config
         })
         .collect();
+    let handlers: Vec<Value> = shared
+        .options
+        .apps
+        .list()
+        .into_iter()
+        .map(handler)
+        .collect();
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "authed": false,
         "startOpts": {},
         "functions": functions,
-        "handlers": [],
+        "handlers": handlers,
         "isSingleNodeService": false,
         "isMissingSigningKey": false,
         "isMissingEventKeys": false,
         "features": {},
     })))
+}
+
+/// An app, and what is wrong with it.
+fn handler((url, app): (String, AppStanding)) -> Value {
+    json!({
+        "url": url,
+        "appName": app.name,
+        "sdk": app.sdk,
+        "functionCount": app.functions,
+        "error": app.error,
+    })
 }
 
 pub(super) async fn not_found(uri: Uri) -> ApiError {

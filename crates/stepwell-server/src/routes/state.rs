@@ -1,6 +1,6 @@
 //! `/v0/runs/…`: a run's events and steps, for SDKs whose call left them out for their size.
 
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::state::Shared;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -10,6 +10,10 @@ use stepwell_protocol::{RunId, SharedJson};
 use stepwell_runtime::memoised;
 use stepwell_store::RunState;
 
+/// The events of an unfinished run.
+#[utoipa::path(get, path = "/v0/runs/{run}/batch", tag = "SDKs", params(("run" = String, Path)),
+    responses(
+        (status = 200, body = Vec<serde_json::Value>), (status = 400, body = Failure), (status = 410, body = Failure)))]
 pub(super) async fn batch(
     State(shared): State<Shared>,
     Path(run): Path<String>,
@@ -17,6 +21,11 @@ pub(super) async fn batch(
     Ok(Json(run_state(&shared, &run).await?.events))
 }
 
+/// The recorded steps of an unfinished run, by their hashed ids.
+#[utoipa::path(get, path = "/v0/runs/{run}/actions", tag = "SDKs", params(("run" = String, Path)),
+    responses(
+        (status = 200, body = std::collections::HashMap<String, serde_json::Value>), (status = 400, body = Failure),
+        (status = 410, body = Failure)))]
 pub(super) async fn actions(
     State(shared): State<Shared>,
     Path(run): Path<String>,

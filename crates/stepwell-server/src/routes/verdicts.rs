@@ -1,21 +1,79 @@
 //! Why a function ran for an event, or did not; and what a run waits for.
 
 use super::rest::{event_id, moment, run_id, unknown_run};
-use crate::answer::{ApiError, Found};
+use crate::answer::{ApiError, Failure, Found, Success};
 use crate::state::Shared;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::collections::HashMap;
 use stepwell_engine::{Standing, Verdict};
 use stepwell_protocol::{EventId, FunctionId};
 use stepwell_store::{Reader, RunRecord, StoreError};
+use utoipa::ToSchema;
 
-/// What was decided about an event, for each function that listens to its name.
+/// What was decided about an event and a function.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VerdictRow {
+    /// The function's public id.
+    function: String,
+    /// `verdict`, and what belongs to it.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    verdict: Verdict,
+    /// Where its run stands, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    /// What its unfinished run waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<StandingRow>,
+}
+
+/// What a run waits for.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(tag = "for", rename_all = "lowercase")]
+pub(crate) enum StandingRow {
+    /// For nothing: it has ended.
+    Nothing { status: &'static str },
+    /// For a time.
+    Time { until: String },
+    /// For an event or a signal, until then.
+    Event { until: String },
+    /// For a call in flight.
+    Call,
+    /// For its turn.
+    Turn {
+        /// How many items go first.
+        ahead: usize,
+        /// The limit that holds it.
+        limit: Option<LimitRow>,
+        throttled_until: Option<String>,
+        /// Whether its function is paused.
+        paused: bool,
+    },
+}
+
+/// A limit on what is called at once.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LimitRow {
+    concurrency: ConcurrencyRow,
+}
+
+/// The key that the limit counts by.
+#[derive(Debug, Serialize, ToSchema)]
+struct ConcurrencyRow {
+    key: Option<String>,
+}
+
+/// Why an event did, or did not, start each function that listens to its name.
+#[utoipa::path(get, path = "/v1/events/{event}/verdicts", tag = "Events",
+    params(("event" = String, Path, description = "Its internal id.")),
+    responses(
+        (status = 200, body = Success<Vec<VerdictRow>>), (status = 400, body = Failure), (status = 404, body = Failure)))]
 pub(super) async fn of_event(
     State(shared): State<Shared>,
     Path(event): Path<String>,
-) -> Result<Found<Vec<Value>>, ApiError> {
+) -> Result<Found<Vec<VerdictRow>>, ApiError> {
     let id = event_id(&event)?;
     let rows = shared
         .handle
@@ -29,17 +87,17 @@ pub(super) async fn of_event(
     };
     let mut told = Vec::with_capacity(rows.len());
     for (slug, verdict, run) in rows {
-        let mut row = json!(verdict);
-        row["function"] = slug.into();
-        if let Some(run) = run {
-            row["status"] = run.status.as_str().into();
-            if !run.status.has_ended()
-                && let Some(standing) = shared.handle.standing(run.id).await?
-            {
-                row["waits"] = standing_row(&standing);
-            }
-        }
-        told.push(row);
+        let unfinished = run.as_ref().filter(|run| !run.status.has_ended());
+        let standing = match unfinished {
+            Some(run) => shared.handle.standing(run.id).await?,
+            None => None,
+        };
+        told.push(VerdictRow {
+            function: slug,
+            verdict,
+            status: run.map(|run| run.status.as_str()),
+            waits: standing.map(StandingRow::of),
+        });
     }
     Ok(Found(told, shared.handle.now().ms()))
 }
@@ -77,38 +135,45 @@ fn read(reader: &dyn Reader, event: EventId) -> Result<Vec<Row>, StoreError> {
 }
 
 /// What an unfinished run waits for.
+#[utoipa::path(get, path = "/v1/runs/{run}/standing", tag = "Runs", params(("run" = String, Path)),
+    responses((status = 200, body = Success<StandingRow>), (status = 400, body = Failure), (status = 404, body = Failure)))]
 pub(super) async fn standing(
     State(shared): State<Shared>,
     Path(run): Path<String>,
-) -> Result<Found<Value>, ApiError> {
+) -> Result<Found<StandingRow>, ApiError> {
     let id = run_id(&run)?;
     let standing = match shared.handle.standing(id).await? {
-        Some(standing) => standing_row(&standing),
+        Some(standing) => StandingRow::of(standing),
         None => {
             let found = shared.handle.read(move |reader| reader.run(id)).await?;
             let found = found.ok_or_else(|| unknown_run(id))?;
-            json!({"for": "nothing", "status": found.status.as_str()})
+            StandingRow::Nothing {
+                status: found.status.as_str(),
+            }
         }
     };
     Ok(Found(standing, shared.handle.now().ms()))
 }
 
-fn standing_row(standing: &Standing) -> Value {
-    match standing {
-        Standing::Time(at) => json!({"for": "time", "until": moment(*at)}),
-        Standing::Wait(at) => json!({"for": "event", "until": moment(*at)}),
-        Standing::Call => json!({"for": "call"}),
-        Standing::Queue {
-            ahead,
-            limit,
-            throttled_until,
-            paused,
-        } => json!({
-            "for": "turn",
-            "ahead": ahead,
-            "limit": limit.as_ref().map(|key| json!({"concurrency": {"key": key}})),
-            "throttled_until": throttled_until.map(moment),
-            "paused": paused,
-        }),
+impl StandingRow {
+    fn of(standing: Standing) -> Self {
+        match standing {
+            Standing::Time(at) => Self::Time { until: moment(at) },
+            Standing::Wait(at) => Self::Event { until: moment(at) },
+            Standing::Call => Self::Call,
+            Standing::Queue {
+                ahead,
+                limit,
+                throttled_until,
+                paused,
+            } => Self::Turn {
+                ahead,
+                limit: limit.map(|key| LimitRow {
+                    concurrency: ConcurrencyRow { key },
+                }),
+                throttled_until: throttled_until.map(moment),
+                paused,
+            },
+        }
     }
 }

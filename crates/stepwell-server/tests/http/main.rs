@@ -15,5 +15,6 @@ mod runs_api;
 mod server;
 mod slow_clients;
 mod trace_api;
+mod v2_api;
 mod verdicts_api;
 mod waits_api;

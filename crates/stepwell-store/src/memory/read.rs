@@ -2,8 +2,9 @@
 
 use super::{Memory, Tables};
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, Reader, RunRecord, RunState,
-    StepRecord, StoreError,
+    AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
+    FunctionRecord, History, Reader, RunFilter, RunPage, RunQuery, RunRecord, RunState, StepRecord,
+    StoreError,
 };
 use std::ops::Bound;
 use std::sync::Arc;
@@ -61,6 +62,30 @@ impl Reader for Memory {
             .filter(|event| event.name == name && event.received_at >= since)
             .take(limit)
             .cloned()
+            .collect())
+    }
+
+    fn find_runs(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        Ok(self.tables().find_runs(query))
+    }
+
+    fn count_runs(&self, filter: &RunFilter, rows_max: usize) -> Result<usize, StoreError> {
+        Ok(self.tables().count_runs(filter, rows_max))
+    }
+
+    fn find_events(&self, query: &EventQuery) -> Result<EventPage, StoreError> {
+        Ok(self.tables().find_events(query))
+    }
+
+    fn count_events(&self, filter: &EventFilter, rows_max: usize) -> Result<usize, StoreError> {
+        Ok(self.tables().count_events(filter, rows_max))
+    }
+
+    fn event_names(&self, ids: &[EventId]) -> Result<Vec<Option<String>>, StoreError> {
+        let tables = self.tables();
+        let events = ids.iter().map(|id| tables.events.get(id));
+        Ok(events
+            .map(|event| event.map(|event| event.name.clone()))
             .collect())
     }
 
@@ -143,6 +168,13 @@ impl Reader for Memory {
         }))
     }
 
+    fn apps(&self) -> Result<Vec<AppRecord>, StoreError> {
+        let tables = self.tables();
+        let mut apps: Vec<AppRecord> = tables.apps.values().map(Tables::app_record).collect();
+        apps.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(apps)
+    }
+
     fn function(&self, id: FunctionId) -> Result<Option<FunctionRecord>, StoreError> {
         let tables = self.tables();
         Ok(tables
@@ -152,13 +184,16 @@ impl Reader for Memory {
     }
 
     fn functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
+        let mut records = self.all_functions()?;
+        records.retain(|record| !record.archived);
+        Ok(records)
+    }
+
+    fn all_functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
         let tables = self.tables();
-        let mut records: Vec<FunctionRecord> = tables
-            .functions
-            .values()
-            .filter(|row| !row.archived)
-            .map(|row| tables.function_record(row))
-            .collect();
+        let functions = tables.functions.values();
+        let mut records: Vec<FunctionRecord> =
+            functions.map(|row| tables.function_record(row)).collect();
         records.sort_by(|a, b| (&a.app_name, &a.slug).cmp(&(&b.app_name, &b.slug)));
         Ok(records)
     }

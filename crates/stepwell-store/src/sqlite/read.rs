@@ -1,12 +1,14 @@
 //! The reading side: a few connections, each used by one question at a time.
 
+mod list;
 mod past;
 
 use super::codec::{Column, Json, NO_ERROR};
 use super::{doing, load};
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, Reader, RunRecord, RunState,
-    StepRecord, StoreError,
+    AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
+    FunctionRecord, History, Reader, RunFilter, RunPage, RunQuery, RunRecord, RunState, StepRecord,
+    StoreError,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use smallvec::SmallVec;
@@ -18,7 +20,7 @@ const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, run
      runs.queued_at, runs.started_at, runs.ended_at, runs.output, runs.origin, runs.cause, runs.last_item, runs.last_queued_at, \
      runs.last_started_at";
 const SELECT_FUNCTIONS: &str = "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config, \
-     functions.version, functions.paused \
+     functions.version, functions.paused, functions.archived \
      from functions left join apps on apps.id = app_id";
 const STEP_COLUMNS: &str = "step_id, op, name, value, failed, attempt, started_at, ended_at, queued_at, detail, failures_of";
 const SELECT_ATTEMPTS: &str = "select item_id, attempt, step_id, name, error, started_at, ended_at, retry_at, \
@@ -26,6 +28,7 @@ const SELECT_ATTEMPTS: &str = "select item_id, attempt, step_id, name, error, st
 const SELECT_ITEMS: &str = "select id, run_id, kind, step_id, due, attempt, race, title, wait, failures_of \
      from items where run_id = ? order by id";
 const EVENT_COLUMNS: &str = "id, name, external_id, ts, received_at, body";
+const SELECT_EVENT_NAME: &str = "select name from events where id = ?";
 const OF_A_NAME: &str = "and name = ?3";
 /// How long before its arrival an event's seed may have been made by which its id is told, in milliseconds.
 const SEED_AGE_MS: u64 = 60 * 60 * 1_000;
@@ -165,6 +168,39 @@ impl Reader for SqliteReader {
         })
     }
 
+    fn find_runs(&self, query: &RunQuery) -> Result<RunPage, StoreError> {
+        self.with("listing runs", |connection| list::runs(connection, query))
+    }
+
+    fn count_runs(&self, filter: &RunFilter, rows_max: usize) -> Result<usize, StoreError> {
+        self.with("counting runs", |connection| {
+            list::count_runs(connection, filter, rows_max)
+        })
+    }
+
+    fn find_events(&self, query: &EventQuery) -> Result<EventPage, StoreError> {
+        self.with("listing events", |connection| {
+            list::events(connection, query)
+        })
+    }
+
+    fn count_events(&self, filter: &EventFilter, rows_max: usize) -> Result<usize, StoreError> {
+        self.with("counting events", |connection| {
+            list::count_events(connection, filter, rows_max)
+        })
+    }
+
+    fn event_names(&self, ids: &[EventId]) -> Result<Vec<Option<String>>, StoreError> {
+        self.with("reading events' names", |connection| {
+            let mut name = connection.prepare_cached(SELECT_EVENT_NAME)?;
+            let names = ids.iter().map(|id| {
+                let found = name.query_row([Column(*id)], |row| row.get(0));
+                found.optional()
+            });
+            names.collect()
+        })
+    }
+
     fn verdicts(&self, event: EventId) -> Result<Vec<(FunctionId, Verdict)>, StoreError> {
         self.with("reading an event's verdicts", |connection| {
             connection
@@ -282,6 +318,17 @@ impl Reader for SqliteReader {
         })
     }
 
+    fn apps(&self) -> Result<Vec<AppRecord>, StoreError> {
+        self.with("reading apps", |connection| {
+            connection
+                .prepare_cached(
+                    "select id, name, url, sdk, framework, checksum, synced_at from apps order by name",
+                )?
+                .query_map([], app)?
+                .collect()
+        })
+    }
+
     fn function(&self, id: FunctionId) -> Result<Option<FunctionRecord>, StoreError> {
         self.with("reading a function", |connection| {
             connection
@@ -301,6 +348,15 @@ impl Reader for SqliteReader {
                 .collect()
         })
     }
+
+    fn all_functions(&self) -> Result<Vec<FunctionRecord>, StoreError> {
+        self.with("reading all functions", |connection| {
+            connection
+                .prepare_cached(&format!("{SELECT_FUNCTIONS} order by apps.name, slug"))?
+                .query_map([], function)?
+                .collect()
+        })
+    }
 }
 
 /// Two statements rather than one with an `or`, for which no index would be used.
@@ -308,6 +364,18 @@ fn select_events(of_a_name: &str) -> String {
     format!(
         "select {EVENT_COLUMNS} from events where id < ?1 {of_a_name} order by id desc limit ?2"
     )
+}
+
+fn app(row: &Row<'_>) -> rusqlite::Result<AppRecord> {
+    Ok(AppRecord {
+        id: row.get::<_, Column<_>>(0)?.0,
+        name: row.get(1)?,
+        url: row.get(2)?,
+        sdk: row.get(3)?,
+        framework: row.get(4)?,
+        checksum: row.get(5)?,
+        synced_at: row.get::<_, Column<_>>(6)?.0,
+    })
 }
 
 fn function(row: &Row<'_>) -> rusqlite::Result<FunctionRecord> {
@@ -320,6 +388,7 @@ fn function(row: &Row<'_>) -> rusqlite::Result<FunctionRecord> {
         config: row.get(5)?,
         version: row.get(6)?,
         paused: row.get(7)?,
+        archived: row.get(8)?,
     })
 }
 

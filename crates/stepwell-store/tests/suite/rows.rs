@@ -63,18 +63,26 @@ impl Rows {
     }
 
     pub(crate) fn event(&mut self, name: &str) -> EventRow {
+        self.event_at(name, at(0))
+    }
+
+    pub(crate) fn event_at(&mut self, name: &str, received_at: Timestamp) -> EventRow {
         EventRow {
-            id: self.ids.event_id(at(0)),
+            id: self.ids.event_id(received_at),
             name: name.to_owned(),
             external_id: "sent as ü".to_owned(),
             ts_ms: -5,
-            received_at: at(0),
+            received_at,
             body: json(&format!("{{\"name\":\"{name}\", \"data\":{{}}}}")),
         }
     }
 
     pub(crate) fn run(&mut self, event: &EventRow) -> RunRow {
-        let id = self.ids.run_id(at(0));
+        self.run_at(event, at(0))
+    }
+
+    pub(crate) fn run_at(&mut self, event: &EventRow, queued_at: Timestamp) -> RunRow {
+        let id = self.ids.run_id(queued_at);
         RunRow {
             id,
             function: FunctionId::of(AppId::of("app"), "f"),
@@ -82,7 +90,7 @@ impl Rows {
             events: smallvec![event.id],
             dedupe_key: None,
             announces: true,
-            queued_at: at(0),
+            queued_at,
             keys: None,
             origin: None,
             progress: RunProgress {
