@@ -2,8 +2,7 @@
 
 mod rows;
 
-pub(crate) use rows::{ACCOUNT, ENVIRONMENT};
-pub(crate) use rows::{EventRow, JobRow, RunRow};
+pub(crate) use rows::{ACCOUNT, ENVIRONMENT, EventRow, JobRow, RunRow};
 
 use super::query::Params;
 use crate::answer::{ApiError, Failure, Found, Success};
