@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod commands;
+mod connect;
 mod logging;
 mod printing;
 mod retention;

@@ -6,6 +6,7 @@ mod open_files;
 
 use self::interrupts::Interrupts;
 use self::open_files::room_for_connections;
+use crate::connect::Connect;
 use crate::retention::Retention;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
@@ -88,6 +89,8 @@ pub(crate) struct Options {
     sync: Option<Sync>,
     #[command(flatten)]
     retention: Retention,
+    #[command(flatten)]
+    connect: Connect,
     /// An event key that senders may use. May be given several times.
     #[arg(
         help_heading = "Access",
@@ -273,9 +276,12 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
     })
     .context("cannot set up the HTTP client")?;
     let invoker = Arc::new(invoker);
+    let gateway = options.connect.gateway(shape.keys.signing.clone());
     let invokers = Invokers::none()
         .with("http", Arc::clone(&invoker) as _)
-        .with("https", invoker);
+        .with("https", invoker)
+        .with("ws", gateway.invoker())
+        .with("wss", gateway.invoker());
     let runtime = Runtime::start(
         store,
         invokers,
@@ -288,6 +294,18 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
     )?;
 
     let apps = Apps::default();
+    // Developers run several servers; where workers are configured to find one, another port would be missed.
+    let moves = shape.kind == ServerKind::Dev;
+    options
+        .connect
+        .listen(
+            &options.host,
+            &gateway,
+            runtime.handle(),
+            apps.clone(),
+            moves,
+        )
+        .await?;
     let router = stepwell_server::router(
         runtime.handle(),
         ServerOptions {
@@ -295,6 +313,7 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
             event_keys: shape.keys.events.clone(),
             signing_key: shape.keys.signing.clone(),
             signing_key_fallback: shape.keys.fallback.clone(),
+            connect: Some(gateway.clone()),
             apps: apps.clone(),
         },
     );
@@ -351,6 +370,8 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
         stopped = shutdown => stopped,
         again = interrupts.next() => { again?; Stopped::GaveUp }
     };
+    // Only now: a worker that connects anew brings its replies to whoever is there then.
+    gateway.close(LAST_ANSWERS).await;
     stop.send_replace(());
     // What has been decided is also answered; a client that does not read its answer cannot hold the server.
     if tokio::time::timeout(LAST_ANSWERS, server).await.is_err() {

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
+use stepwell_protocol::connect::{Message, StartResponse};
 use tokio::sync::{Notify, Semaphore};
 
 async fn run(arguments: &[&str]) -> Output {
@@ -128,6 +129,11 @@ async fn wrong_options_are_explained() {
             &["dev", "--log", "info,=,"],
             "invalid value 'info,=,' for '--log <FILTER>'",
         ),
+        (&["dev", "--connect-lease", "5"], "5 is not in 6..=3600"),
+        (
+            &["dev", "--connect-gateway-url", "https://jobs.example"],
+            "write a WebSocket's URL, e.g. wss://jobs.example/v0/connect",
+        ),
         (&["develop"], "unrecognized subcommand 'develop'"),
         (&[], "Usage: stepwell"),
     ] {
@@ -203,6 +209,46 @@ async fn the_ready_file_says_where_the_server_is() {
         .await
         .unwrap();
     assert_eq!(health, json!({"status": 200, "message": "OK"}));
+}
+
+/// Asks a server where workers connect.
+async fn gateway_of(url: &str) -> String {
+    let answer = client()
+        .post(format!("{url}/v0/connect/start"))
+        .send()
+        .await
+        .unwrap();
+    let started = StartResponse::decode(answer.bytes().await.unwrap()).unwrap();
+    started.gateway_endpoint
+}
+
+#[tokio::test]
+async fn workers_are_sent_to_the_gateways_port_or_to_a_free_one() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port_taken = taken.local_addr().unwrap().port().to_string();
+    for port in ["0", &port_taken] {
+        let folder = Folder::new();
+        let mut server = Server::start(&folder, &["--connect-gateway-port", port]);
+        let gateway = gateway_of(&server.url().await).await;
+        let address = gateway
+            .strip_prefix("ws://")
+            .and_then(|rest| rest.strip_suffix("/v0/connect"))
+            .unwrap_or_else(|| panic!("{gateway}"));
+        let ready = client()
+            .get(format!("http://{address}/ready"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(ready.status(), 200, "{gateway}");
+    }
+}
+
+#[tokio::test]
+async fn workers_may_be_told_another_place() {
+    let folder = Folder::new();
+    let place = "wss://jobs.example/v0/connect";
+    let mut server = Server::start(&folder, &["--connect-gateway-url", place]);
+    assert_eq!(gateway_of(&server.url().await).await, place);
 }
 
 /// An app whose calls wait until they are let go.

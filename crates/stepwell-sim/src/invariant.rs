@@ -137,14 +137,16 @@ impl Watch {
         Ok(())
     }
 
-    /// A batch, once it is committed: what the store holds, and what the engine was when it handed the batch over.
+    /// A batch, once it is committed: what the store holds, and what the engine was when it handed the batch over;
+    /// `latest` is the latest moment that the clock has shown since.
     pub(crate) fn stored(
         &self,
         ledger: &Ledger<'_>,
         stored: &Snapshot,
         resting: &Resting<'_>,
+        latest: Timestamp,
     ) -> Result<(), Violation> {
-        loads::check(ledger, stored, resting.snapshot, resting.latest).map_err(broken("loads"))?;
+        loads::check(ledger, stored, resting.snapshot, latest).map_err(broken("loads"))?;
         concurrency::check_count(ledger, resting).map_err(broken("concurrency"))?;
         self.arrivals
             .check_times(ledger, resting)

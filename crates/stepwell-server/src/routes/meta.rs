@@ -2,6 +2,7 @@
 
 use crate::answer::{ApiError, Failure};
 use crate::apps::KnownApp;
+use crate::connect::Gateway;
 use crate::state::{ServerKind, Shared};
 use axum::Json;
 use axum::extract::State;
@@ -72,7 +73,7 @@ pub(super) async fn dev(State(shared): State<Shared>) -> Result<Json<Value>, Api
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "authed": false,
-        "startOpts": {},
+        "startOpts": {"connectGatewayPort": shared.options.connect.as_ref().and_then(Gateway::port)},
         "functions": functions,
         "handlers": handlers,
         "isSingleNodeService": false,

@@ -4,10 +4,12 @@
 mod access;
 mod app;
 mod bad_apps;
+mod connect;
 mod endpoints;
 mod events_api;
 mod good_apps;
 mod outage;
+mod realtime;
 mod registration;
 mod retries;
 mod runs_api;
@@ -17,3 +19,4 @@ mod trace_api;
 mod v2_api;
 mod verdicts_api;
 mod waits_api;
+mod worker;

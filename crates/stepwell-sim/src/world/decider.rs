@@ -216,7 +216,8 @@ impl World<'_> {
             calls_max: self.config.calls_max,
             stopping: engine.stopping,
         };
-        self.watch.stored(&self.ledger, &stored, &resting)?;
+        let latest = self.clock.latest();
+        self.watch.stored(&self.ledger, &stored, &resting, latest)?;
         Ok(Some((batch, stored)))
     }
 
