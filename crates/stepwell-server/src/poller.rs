@@ -114,8 +114,7 @@ impl Poller {
         match self.handle.read(|reader| reader.apps()).await {
             Ok(apps) => {
                 let urls = apps.into_iter().map(|app| app.url);
-                // An endpoint's app has a domain in its place.
-                self.urls.extend(urls.filter(|url| url.contains("://")));
+                self.urls.extend(urls.filter(|url| is_http(url)));
             }
             Err(error) => tracing::warn!(%error, "the apps of before are not asked"),
         }
@@ -125,7 +124,8 @@ impl Poller {
     fn due(&self) -> Vec<String> {
         let known = self.options.apps.list();
         let mut urls = self.urls.clone();
-        urls.extend(known.iter().map(|(url, _)| url.clone()));
+        let known_urls = known.iter().map(|(url, _)| url);
+        urls.extend(known_urls.filter(|url| is_http(url)).cloned());
         let fine = |url: &String| {
             let url = normalize_url(url).unwrap_or_else(|| url.clone());
             known
@@ -346,6 +346,11 @@ struct Refusal {
 #[derive(Deserialize)]
 struct Introspection {
     mode: String,
+}
+
+/// Whether an app can be asked: one that connects has another URL, and a durable endpoint's a domain in its place.
+fn is_http(url: &str) -> bool {
+    url.starts_with("http://") || url.starts_with("https://")
 }
 
 fn with_scheme(url: &str) -> String {

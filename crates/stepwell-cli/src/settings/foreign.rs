@@ -11,7 +11,6 @@ const IGNORED: &[&str] = &[
     "connect-executor-grpc-port",
     "connect-gateway-grpc-ip",
     "connect-gateway-grpc-port",
-    "connect-gateway-port",
     "debug-api-port",
     "no-ui",
     "postgres-conn-max-idle-time",

@@ -35,6 +35,7 @@ fn locked() -> Vec<(Method, String)> {
         (Method::POST, format!("/v2/runs/{RUN}/rerun")),
         (Method::POST, format!("/api/v2/runs/{RUN}/rerun")),
         (Method::POST, "/invoke/app-f".to_owned()),
+        (Method::GET, "/v1/diagnosis".to_owned()),
         (Method::GET, "/dev".to_owned()),
     ]
 }
