@@ -44,7 +44,7 @@ async function startCloudApp(id, signingKey, extra = {}) {
   };
 }
 
-const start = (key, more = []) => new DurableServer(["--signing-key", key, "--event-key", EVENT_KEY, "--poll-interval", "1", ...more], ["start"]);
+const start = (key, more = []) => new DurableServer(["--signing-key", key, "--event-key", EVENT_KEY, "--poll-interval", "1", ...more], ["start", "--connect-gateway-port", "0"]);
 
 async function api(server, path, key) {
   const response = await fetch(server.url + path, { headers: key ? { authorization: `Bearer ${key}` } : {} });

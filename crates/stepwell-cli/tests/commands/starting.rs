@@ -85,7 +85,14 @@ async fn new_keys_open_a_server_that_was_started_with_them() {
     let start = || {
         let mut command = stepwell();
         command
-            .args(["start", "--port", "0", "--sqlite-dir"])
+            .args([
+                "start",
+                "--port",
+                "0",
+                "--connect-gateway-port",
+                "0",
+                "--sqlite-dir",
+            ])
             .arg(folder.path("state"))
             .envs(keys.iter().copied());
         Server::launch(command, &folder)
