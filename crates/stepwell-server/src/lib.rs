@@ -6,9 +6,12 @@
 
 mod access;
 mod answer;
+mod apps;
 mod body;
+mod configuration;
 mod connections;
 mod endings;
+mod graphql;
 mod poller;
 mod routes;
 mod state;

@@ -39,9 +39,8 @@ impl Poller {
     /// # Errors
     /// The client's error when it cannot be set up.
     pub fn new(options: PollerOptions) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
         Ok(Self {
-            client,
+            client: client()?,
             options,
             said: HashMap::new(),
         })
@@ -51,7 +50,8 @@ impl Poller {
     pub async fn run(mut self) {
         loop {
             for url in self.options.urls.clone() {
-                let said = self.ask(&url).await;
+                let key = self.options.signing_key.as_ref();
+                let said = ask(&self.client, self.options.kind, key, &url).await;
                 if self.said.get(&url) != Some(&said) {
                     match &said {
                         Ok(()) => tracing::info!(url, "app is reachable"),
@@ -69,48 +69,58 @@ impl Poller {
             tokio::time::sleep(self.options.every).await;
         }
     }
+}
 
-    async fn ask(&self, url: &str) -> Result<(), String> {
-        let body = serde_json::json!({"url": url}).to_string();
-        let mut request = self
-            .client
-            .put(url)
-            .header(reqwest::header::CONTENT_TYPE, "application/json")
-            .header(
-                headers::SERVER_KIND,
-                HeaderValue::from_static(self.options.kind.as_str()),
-            );
-        if let Some(key) = &self.options.signing_key {
-            let since = std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .unwrap_or_default();
-            request = request.header(
-                headers::SIGNATURE,
-                key.sign(body.as_bytes(), since.as_secs()),
-            );
-        }
-        let response = request.body(body).send().await.map_err(|error| {
-            if error.is_timeout() {
-                "it did not answer in time".to_owned()
-            } else {
-                "nothing answers there".to_owned()
-            }
-        })?;
-        let status = response.status();
-        if !response.headers().contains_key(headers::SDK) {
-            return Err(format!(
-                "what answers there is not an SDK (HTTP {})",
-                status.as_u16()
-            ));
-        }
-        if status.is_success() {
-            return Ok(());
-        }
-        let text = response.text().await.unwrap_or_default();
-        Err(format!(
-            "the SDK answered HTTP {}: {}",
-            status.as_u16(),
-            text.chars().take(500).collect::<String>()
-        ))
+/// What apps are asked with.
+pub(crate) fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder().timeout(PATIENCE).build()
+}
+
+/// Asks the app at a URL to register; what is wrong if it does not.
+pub(crate) async fn ask(
+    client: &reqwest::Client,
+    kind: crate::ServerKind,
+    signing_key: Option<&SigningKey>,
+    url: &str,
+) -> Result<(), String> {
+    let body = serde_json::json!({"url": url}).to_string();
+    let mut request = client
+        .put(url)
+        .header(reqwest::header::CONTENT_TYPE, "application/json")
+        .header(
+            headers::SERVER_KIND,
+            HeaderValue::from_static(kind.as_str()),
+        );
+    if let Some(key) = signing_key {
+        let since = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap_or_default();
+        request = request.header(
+            headers::SIGNATURE,
+            key.sign(body.as_bytes(), since.as_secs()),
+        );
     }
+    let response = request.body(body).send().await.map_err(|error| {
+        if error.is_timeout() {
+            "it did not answer in time".to_owned()
+        } else {
+            "nothing answers there".to_owned()
+        }
+    })?;
+    let status = response.status();
+    if !response.headers().contains_key(headers::SDK) {
+        return Err(format!(
+            "what answers there is not an SDK (HTTP {})",
+            status.as_u16()
+        ));
+    }
+    if status.is_success() {
+        return Ok(());
+    }
+    let text = response.text().await.unwrap_or_default();
+    Err(format!(
+        "the SDK answered HTTP {}: {}",
+        status.as_u16(),
+        text.chars().take(500).collect::<String>()
+    ))
 }

@@ -14,7 +14,10 @@ mod state;
 mod v2;
 mod verdicts;
 
+pub(crate) use rest::ENVIRONMENT;
+
 use crate::access;
+use crate::graphql;
 use crate::state::{ServerOptions, Shared};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -81,6 +84,8 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(endpoint::start))
         .routes(routes!(endpoint::steps))
         .routes(routes!(meta::dev))
+        .routes(routes!(graphql::answer))
+        .routes(routes!(register::remove))
         .nest("/v2", second.clone())
         // The same again, under the names that some clients use.
         .merge(OpenApiRouter::from(

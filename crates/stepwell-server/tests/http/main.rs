@@ -7,6 +7,7 @@ mod bad_apps;
 mod endpoints;
 mod events_api;
 mod good_apps;
+mod graphql_api;
 mod outage;
 mod registration;
 mod retries;

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 /// The account and the environment of a server that has one of each.
 const ACCOUNT: &str = "00000000-0000-4000-a000-000000000000";
-pub(in crate::routes) const ENVIRONMENT: &str = "00000000-0000-4000-b000-000000000000";
+pub(crate) const ENVIRONMENT: &str = "00000000-0000-4000-b000-000000000000";
 
 /// An event.
 #[derive(Debug, Serialize, ToSchema)]
