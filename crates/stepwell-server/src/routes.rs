@@ -69,6 +69,8 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(register::register))
         .routes(routes!(state::batch))
         .routes(routes!(state::actions))
+        .routes(routes!(state::cancel))
+        .routes(routes!(state::telemetry))
         .routes(routes!(rest::events))
         .routes(routes!(rest::event))
         .routes(routes!(rest::runs_of_event))

@@ -70,6 +70,10 @@ impl Mutation {
     }
 
     /// Runs a function, whatever its triggers.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "they are the protocol's, by name"
+    )]
     #[graphql(complexity = "super::cost(1, 0, 0)")]
     async fn invoke_function(
         &self,

@@ -22,17 +22,20 @@ const OUTPUT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// A moment in the life of a run.
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunsV2OrderByField {
-    QueuedAt,
-    StartedAt,
-    EndedAt,
+    #[graphql(name = "QUEUED_AT")]
+    Queued,
+    #[graphql(name = "STARTED_AT")]
+    Started,
+    #[graphql(name = "ENDED_AT")]
+    Ended,
 }
 
 impl RunsV2OrderByField {
     fn time(self) -> RunTime {
         match self {
-            Self::QueuedAt => RunTime::Queued,
-            Self::StartedAt => RunTime::Started,
-            Self::EndedAt => RunTime::Ended,
+            Self::Queued => RunTime::Queued,
+            Self::Started => RunTime::Started,
+            Self::Ended => RunTime::Ended,
         }
     }
 }
@@ -56,7 +59,7 @@ pub(super) struct RunsV2OrderBy {
 pub(super) struct RunsFilterV2 {
     from: Time,
     until: Option<Time>,
-    #[graphql(default_with = "Some(RunsV2OrderByField::QueuedAt)")]
+    #[graphql(default_with = "Some(RunsV2OrderByField::Queued)")]
     time_field: Option<RunsV2OrderByField>,
     status: Option<Vec<FunctionRunStatus>>,
     #[graphql(name = "functionIDs")]
@@ -187,7 +190,7 @@ fn query(
             deferred: wanted.is_deferred,
             time: wanted
                 .time_field
-                .map_or(RunTime::Queued, |field| field.time()),
+                .map_or(RunTime::Queued, RunsV2OrderByField::time),
             from: Some(wanted.from.0),
             until: wanted.until.map(|until| until.0),
         },

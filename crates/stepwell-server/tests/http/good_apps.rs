@@ -311,7 +311,7 @@ async fn an_app_that_knows_only_the_old_key_is_called_with_it() {
         if verify([&known], Some(signature), &call.raw, time).is_ok() {
             return returned(&json!("done"));
         }
-        crate::app::sdk(401, r#"{"message":"Unauthorized"}"#)
+        sdk(401, r#"{"message":"Unauthorized"}"#)
     })
     .await;
     let http = |fallback| HttpOptions {

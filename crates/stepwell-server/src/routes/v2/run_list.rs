@@ -55,11 +55,13 @@ pub(super) struct RunListParams {
 
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "it describes what Params reads")]
-#[serde(rename_all = "camelCase")]
 enum TimeField {
-    QueuedAt,
-    StartedAt,
-    EndedAt,
+    #[serde(rename = "queuedAt")]
+    Queued,
+    #[serde(rename = "startedAt")]
+    Started,
+    #[serde(rename = "endedAt")]
+    Ended,
 }
 
 #[derive(utoipa::ToSchema)]
