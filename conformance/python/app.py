@@ -261,7 +261,7 @@ def server_for(app_url: str) -> typing.Iterator[Server]:
     options = ["--host", "127.0.0.1", "--port", "0", "--retry-interval", "1"]
     options += ["--sdk-url", app_url, "--ready-file", str(ready_file)]
     child = subprocess.Popen(
-        [binary, "dev", *options], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [binary, "dev", "--no-discovery", *options], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     lines: collections.deque[str] = collections.deque(maxlen=LOG_LINES_MAX)
     threading.Thread(target=lambda: lines.extend(child.stdout), daemon=True).start()

@@ -195,7 +195,7 @@ async function startServer(appUrl) {
   const folder = await mkdtemp(join(tmpdir(), "stepwell-conformance-"));
   const readyFile = join(folder, "ready");
   const options = ["--host", "127.0.0.1", "--port", "0", "--retry-interval", "1", "--sdk-url", appUrl, "--ready-file", readyFile];
-  const child = spawn(binary, ["dev", ...options], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(binary, ["dev", "--no-discovery", ...options], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
   const lines = [];
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text) => {

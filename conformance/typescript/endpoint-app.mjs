@@ -25,9 +25,11 @@ export class DurableServer {
   #child = null;
   #lines = [];
   #options;
+  #command;
 
-  constructor(options = []) {
+  constructor(options = [], command = ["dev", "--no-discovery"]) {
     this.#options = options;
+    this.#command = command;
   }
 
   /** Starts it, at the address of before if there was one. */
@@ -39,7 +41,7 @@ export class DurableServer {
     await rm(ready, { force: true });
     const port = this.url ? new URL(this.url).port : "0";
     const options = ["--host", "127.0.0.1", "--port", port, "--db", join(this.#folder, "state.db"), "--retry-interval", "1", "--ready-file", ready];
-    this.#child = spawn(binary, ["dev", ...options, ...this.#options], { cwd: this.#folder, stdio: ["ignore", "pipe", "pipe"] });
+    this.#child = spawn(binary, [...this.#command, ...options, ...this.#options], { cwd: this.#folder, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => {
         this.#lines.push(...text.split("\n").filter(Boolean));

@@ -101,6 +101,19 @@ const RULES: &[Rule] = &[
         tests_may: &["stepwell"],
     },
     Rule {
+        name: "stepwell-fuzz",
+        may: &[
+            "stepwell-protocol",
+            "stepwell-expr",
+            "stepwell-engine",
+            "stepwell-store",
+            "stepwell-runtime",
+            "stepwell-server",
+        ],
+        may_optionally: &[],
+        tests_may: &[],
+    },
+    Rule {
         name: "stepwell-sim",
         may: &[
             "stepwell-protocol",

@@ -5,6 +5,7 @@
 mod arrows;
 mod ci;
 mod console;
+mod docs;
 mod process;
 mod setup;
 mod sim;
@@ -38,6 +39,8 @@ enum Command {
     Ci,
     /// Play seeds of the simulation; the story of the first that breaks a promise is told
     Sim(sim::Options),
+    /// Write the command line's manual pages and completion scripts to target/cli-docs
+    Docs,
     /// Show which crate depends on which, and check that arrows point down only
     Arrows,
     /// Check what no other tool checks: names, sizes, left-overs, paths, lock files
@@ -65,6 +68,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Test => test::run(&workspace)?,
         Command::Ci => ci::run(&workspace)?,
         Command::Sim(options) => sim::run(&workspace, &options)?,
+        Command::Docs => {
+            docs::run(&workspace)?;
+            true
+        }
         Command::Arrows => arrows::run(&workspace)?,
         Command::Tidy => tidy::run(&workspace)?,
     };

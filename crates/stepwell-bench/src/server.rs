@@ -97,7 +97,15 @@ async fn start(
     }
     let mut command = Command::new(bin);
     command
-        .args(["dev", "--port", "0", "--log", "warn", "--ready-file"])
+        .args([
+            "dev",
+            "--no-discovery",
+            "--port",
+            "0",
+            "--log",
+            "warn",
+            "--ready-file",
+        ])
         .arg(&ready)
         .stdout(Stdio::null())
         .kill_on_drop(true);

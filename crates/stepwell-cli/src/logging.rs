@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Args)]
 pub(crate) struct Logging {
     /// What to log: error, warn, info, debug, trace, or a filter such as `info,stepwell_runtime=debug`.
-    #[arg(
+    #[arg(help_heading = "Settings and logs",
         long,
         global = true,
         env = "STEPWELL_LOG",
@@ -18,6 +18,7 @@ pub(crate) struct Logging {
     log: String,
     /// How to log; by default for people on a terminal and in JSON otherwise.
     #[arg(
+        help_heading = "Settings and logs",
         long,
         global = true,
         env = "STEPWELL_LOG_FORMAT",
@@ -42,12 +43,14 @@ fn check_filter(text: &str) -> Result<String, String> {
 }
 
 /// Sends logs to standard error.
-pub(crate) fn set_up(arguments: &Logging) {
+pub(crate) fn set_up(arguments: &Logging, json: bool) {
     let filter = EnvFilter::new(&arguments.log);
     let terminal = std::io::stderr().is_terminal();
-    let format = arguments
-        .log_format
-        .unwrap_or(if terminal { Format::Text } else { Format::Json });
+    let format = arguments.log_format.unwrap_or(if terminal && !json {
+        Format::Text
+    } else {
+        Format::Json
+    });
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -10,7 +10,7 @@ const BYTES_MIN: u64 = 16 * 1024 * 1024;
 #[derive(Debug, Args)]
 pub(crate) struct Retention {
     /// How long finished runs and their events are kept, e.g. 7d, 36h or 1d12h, at least 24h; or forever.
-    #[arg(
+    #[arg(help_heading = "State",
         long = "retain",
         env = "STEPWELL_RETAIN",
         default_value = "7d",
@@ -19,10 +19,9 @@ pub(crate) struct Retention {
     )]
     age: Age,
     /// How much the file may hold, e.g. 2GiB, at least 16MiB. Above, the oldest finished runs go, whatever their age.
-    #[arg(
+    #[arg(help_heading = "State",
         long = "retain-size",
         env = "STEPWELL_RETAIN_SIZE",
-        requires = "db",
         value_name = "SIZE",
         value_parser = parse_bytes
     )]
@@ -33,6 +32,13 @@ pub(crate) struct Retention {
 enum Age {
     Forever,
     Only(Duration),
+}
+
+impl Retention {
+    /// Whether the file's size is limited.
+    pub(crate) fn limits_size(&self) -> bool {
+        self.bytes.is_some()
+    }
 }
 
 impl From<&Retention> for stepwell_runtime::Retention {

@@ -1,14 +1,15 @@
 //! Serving: what the commands that run a server share.
 
+mod greeting;
 mod interrupts;
 mod open_files;
 
 use self::interrupts::Interrupts;
 use self::open_files::room_for_connections;
+use crate::connect::Connect;
 use crate::retention::Retention;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use stepwell_protocol::signing::SigningKey;
 use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{HttpInvoker, HttpOptions, Invokers, Runtime, Stopped};
 use stepwell_server::{
-    ConnectionLimits, EventKeys, Poller, PollerOptions, ServerKind, ServerOptions,
+    Apps, ConnectionLimits, EventKeys, Poller, PollerOptions, Polling, ServerKind, ServerOptions,
 };
 use stepwell_store::sqlite::Durability;
 use stepwell_store::{Store, memory, sqlite};
@@ -25,7 +26,10 @@ use tokio::net::TcpListener;
 
 /// How long answers that are under way get to go out when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// Seconds between two questions to an app.
+const POLL_INTERVAL_S: u64 = 5;
 
+/// What the commands that run a server have in common.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Address to listen on. Anything but loopback opens the server to the network.
@@ -36,6 +40,7 @@ pub(crate) struct Options {
     port: u16,
     /// URL of an app to register, e.g. http://localhost:3000/api/inngest. May be given several times.
     #[arg(
+        help_heading = "Apps",
         long,
         short = 'u',
         env = "STEPWELL_SDK_URL",
@@ -43,33 +48,52 @@ pub(crate) struct Options {
         value_name = "URL"
     )]
     sdk_url: Vec<String>,
-    /// Seconds between two questions to an app.
+    /// Seconds between two questions to an app; 0 takes the default.
+    #[arg(help_heading = "Apps", long, env = "STEPWELL_POLL_INTERVAL", default_value_t = POLL_INTERVAL_S, value_name = "SECONDS")]
+    poll_interval: u64,
+    /// Wait this long before every retry, rather than longer and longer; 0 takes the default.
     #[arg(
+        help_heading = "Work",
         long,
-        env = "STEPWELL_POLL_INTERVAL",
-        default_value_t = 5,
+        env = "STEPWELL_RETRY_INTERVAL",
         value_name = "SECONDS"
     )]
-    poll_interval: u64,
-    /// Wait this long before every retry, rather than longer and longer.
-    #[arg(long, env = "STEPWELL_RETRY_INTERVAL", value_name = "SECONDS")]
     retry_interval: Option<u64>,
-    /// Keep everything in this SQLite file. Without it, everything is forgotten when the server stops.
-    #[arg(long, env = "STEPWELL_DB", value_name = "FILE")]
-    db: Option<PathBuf>,
-    /// What a commit to the file survives.
+    /// Taken for compatibility, and without effect: work is started when it is due, not looked for at intervals.
     #[arg(
+        help_heading = "Work",
+        long,
+        env = "STEPWELL_TICK",
+        value_name = "MILLISECONDS"
+    )]
+    tick: Option<u64>,
+    /// Keep everything in this SQLite file.
+    #[arg(help_heading = "State", long, env = "STEPWELL_DB", value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// The folder of the file stepwell.db, when --db names no other.
+    #[arg(
+        help_heading = "State",
+        long,
+        env = "STEPWELL_SQLITE_DIR",
+        default_value = ".stepwell",
+        value_name = "FOLDER"
+    )]
+    sqlite_dir: PathBuf,
+    /// What a commit to the file survives; full by default.
+    #[arg(
+        help_heading = "State",
         long,
         env = "STEPWELL_SYNC",
-        default_value = "full",
-        requires = "db",
         value_name = "LEVEL"
     )]
-    sync: Sync,
+    sync: Option<Sync>,
     #[command(flatten)]
     retention: Retention,
-    /// An event key that senders must use; without one any is good. May be given several times.
+    #[command(flatten)]
+    connect: Connect,
+    /// An event key that senders may use. May be given several times.
     #[arg(
+        help_heading = "Access",
         long,
         env = "STEPWELL_EVENT_KEY",
         value_delimiter = ',',
@@ -79,33 +103,54 @@ pub(crate) struct Options {
     event_key: Vec<String>,
     /// Signs calls to apps, and locks the API for whoever does not have it.
     #[arg(
+        help_heading = "Access",
         long,
         env = "STEPWELL_SIGNING_KEY",
         value_name = "KEY",
         hide_env_values = true
     )]
     signing_key: Option<String>,
+    /// The key before, while keys are being changed: opens the API as well, and signs what an app refused.
+    #[arg(
+        help_heading = "Access",
+        long,
+        env = "STEPWELL_SIGNING_KEY_FALLBACK",
+        value_name = "KEY",
+        hide_env_values = true
+    )]
+    signing_key_fallback: Option<String>,
     /// Calls in flight at once.
-    #[arg(long, env = "STEPWELL_MAX_CALLS", default_value_t = 1_000, value_name = "N",
+    #[arg(help_heading = "Work", long, alias = "queue-workers", env = "STEPWELL_MAX_CALLS", default_value_t = 1_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_calls: u32,
     /// Connections at once. Of more, those go first that keep the server waiting.
-    #[arg(long, env = "STEPWELL_MAX_CONNECTIONS", default_value_t = 4_096, value_name = "N",
+    #[arg(help_heading = "Access", long, env = "STEPWELL_MAX_CONNECTIONS", default_value_t = 4_096, value_name = "N",
           value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     max_connections: u32,
     /// What becomes of the ticks of a cron schedule that fell into a time when the server was down.
     #[arg(
+        help_heading = "Work",
         long,
         env = "STEPWELL_CATCH_UP",
         default_value = "one",
         value_name = "WHICH"
     )]
     catch_up: Missed,
+    /// Whether functions may have the server make requests (step.fetch, step.ai.infer) to this machine and its network,
+    /// and durable endpoints be there. With dev they may by default, with start they may not.
+    #[arg(
+        help_heading = "Access",
+        long,
+        env = "STEPWELL_ALLOW_PRIVATE_ADDRESSES",
+        value_name = "BOOL"
+    )]
+    allow_private_addresses: Option<bool>,
     /// Write the server's URL to this file once it takes requests.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
     /// Seconds that calls in flight get to finish when the server stops.
     #[arg(
+        help_heading = "Work",
         long,
         env = "STEPWELL_GRACE",
         default_value_t = 10,
@@ -114,7 +159,7 @@ pub(crate) struct Options {
     grace: u64,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sync {
     /// The machine: every commit is synced to disk.
     Full,
@@ -130,30 +175,87 @@ enum Missed {
     Skip,
 }
 
+/// Keys that read well.
+#[derive(Debug)]
+pub(crate) struct Keys<E> {
+    pub(crate) events: E,
+    pub(crate) signing: Option<SigningKey>,
+    pub(crate) fallback: Option<SigningKey>,
+}
+
+impl Options {
+    /// The keys that were given. No error shows one.
+    pub(crate) fn keys(&self) -> anyhow::Result<Keys<Vec<String>>> {
+        let read = |name: &str, key: &Option<String>| match key.as_deref().map(str::trim) {
+            None | Some("") => Ok(None),
+            Some(text) => SigningKey::parse(text)
+                .map(Some)
+                .map_err(|error| anyhow::anyhow!("{name} {error}")),
+        };
+        let events = self.event_key.iter().map(|key| key.trim().to_owned());
+        let keys = Keys {
+            events: events.filter(|key| !key.is_empty()).collect(),
+            signing: read("signing-key", &self.signing_key)?,
+            fallback: read("signing-key-fallback", &self.signing_key_fallback)?,
+        };
+        if keys.fallback.is_some() && keys.signing.is_none() {
+            bail!("signing-key-fallback is of use only beside --signing-key");
+        }
+        Ok(keys)
+    }
+
+    /// The database's file: the one that was named, or the usual one if something is to be kept.
+    pub(crate) fn database(&self, keep: bool) -> anyhow::Result<Option<PathBuf>> {
+        let usual = || keep.then(|| self.sqlite_dir.join("stepwell.db"));
+        let database = self.db.clone().or_else(usual);
+        if database.is_none() {
+            let needs = "is of use only where a file is kept: add --db <FILE> or --persist";
+            if self.sync.is_some() {
+                bail!("--sync {needs}");
+            }
+            if self.retention.limits_size() {
+                bail!("--retain-size {needs}");
+            }
+        }
+        Ok(database)
+    }
+
+    /// Whether functions may have the server make requests to this machine and its network.
+    pub(crate) fn private_addresses(&self, otherwise: bool) -> PrivateAddresses {
+        if self.allow_private_addresses.unwrap_or(otherwise) {
+            PrivateAddresses::Allow
+        } else {
+            PrivateAddresses::Refuse
+        }
+    }
+}
+
 /// In what the commands differ.
 #[derive(Debug)]
 pub(crate) struct Shape {
     /// How the server presents itself.
     pub(crate) kind: ServerKind,
-    /// Ask each app only until it has registered.
-    pub(crate) poll_once: bool,
+    /// Where everything is kept; nothing is without it.
+    pub(crate) database: Option<PathBuf>,
+    pub(crate) keys: Keys<EventKeys>,
+    /// Which apps are asked again to register.
+    pub(crate) polling: Polling,
+    /// Whether apps are looked for on this machine.
+    pub(crate) finds: bool,
     /// Whether functions may have the server make requests to this machine and its network.
     pub(crate) private_addresses: PrivateAddresses,
+    /// Whether to greet in JSON.
+    pub(crate) json: bool,
 }
 
 /// Serves until told to stop.
-pub(crate) fn run(options: &Options, shape: &Shape) -> anyhow::Result<()> {
+pub(crate) fn run(options: &Options, shape: Shape) -> anyhow::Result<()> {
     let tokio = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
     tokio.block_on(serve(options, shape))
 }
 
-async fn serve(options: &Options, shape: &Shape) -> anyhow::Result<()> {
-    let store = open(options)?;
-    let signing_key = options
-        .signing_key
-        .clone()
-        .filter(|key| !key.is_empty())
-        .map(SigningKey::new);
+async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
+    let store = open(options, shape.database.as_deref())?;
     let address = (options.host.as_str(), options.port);
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!(
@@ -161,77 +263,86 @@ async fn serve(options: &Options, shape: &Shape) -> anyhow::Result<()> {
             options.host, options.port
         )
     })?;
-    let url = base_url(
-        listener
-            .local_addr()
-            .context("the listener has no address")?,
-    );
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    let url = format!("http://{address}");
 
-    let http = HttpInvoker::new(HttpOptions {
-        signing_key: signing_key.clone(),
+    let invoker = HttpInvoker::new(HttpOptions {
+        signing_key: shape.keys.signing.clone(),
+        signing_key_fallback: shape.keys.fallback.clone(),
         private_addresses: shape.private_addresses,
         ..HttpOptions::default()
     })
     .context("cannot set up the HTTP client")?;
-    let http = Arc::new(http);
+    let invoker = Arc::new(invoker);
+    let gateway = options.connect.gateway(shape.keys.signing.clone());
     let invokers = Invokers::none()
-        .with("http", Arc::clone(&http) as _)
-        .with("https", http);
-    let backoff = options.retry_interval.map_or(Backoff::Table, |seconds| {
-        Backoff::Constant(seconds.saturating_mul(1_000))
-    });
-    let engine = Config {
-        calls_max: options.max_calls as usize,
-        backoff,
-        catch_up: match options.catch_up {
-            Missed::One => CatchUp::One,
-            Missed::Skip => CatchUp::Skip,
-        },
-    };
+        .with("http", Arc::clone(&invoker) as _)
+        .with("https", invoker)
+        .with("ws", gateway.invoker())
+        .with("wss", gateway.invoker());
     let runtime = Runtime::start(
         store,
         invokers,
         stepwell_runtime::Options {
-            engine,
+            engine: engine(options),
             private_addresses: shape.private_addresses,
             retention: (&options.retention).into(),
             ..stepwell_runtime::Options::default()
         },
     )?;
 
-    let event_keys = match options
-        .event_key
-        .iter()
-        .filter(|key| !key.is_empty())
-        .cloned()
-        .collect::<Vec<_>>()
-    {
-        keys if keys.is_empty() => EventKeys::Any,
-        keys => EventKeys::These(keys),
+    let apps = Apps::default();
+    // Developers run several servers; where workers are configured to find one, another port would be missed.
+    let moves = shape.kind == ServerKind::Dev;
+    options
+        .connect
+        .listen(
+            &options.host,
+            &gateway,
+            runtime.handle(),
+            apps.clone(),
+            moves,
+        )
+        .await?;
+    let router = stepwell_server::router(
+        runtime.handle(),
+        ServerOptions {
+            kind: shape.kind,
+            event_keys: shape.keys.events.clone(),
+            signing_key: shape.keys.signing.clone(),
+            signing_key_fallback: shape.keys.fallback.clone(),
+            connect: Some(gateway.clone()),
+            apps: apps.clone(),
+        },
+    );
+    let every = match options.poll_interval {
+        0 => POLL_INTERVAL_S,
+        seconds => seconds,
     };
-    let server = ServerOptions {
-        kind: shape.kind,
-        event_keys,
-        signing_key: signing_key.clone(),
-        signing_key_fallback: None,
-    };
-    let router = stepwell_server::router(runtime.handle(), server);
-    let poller = Poller::new(PollerOptions {
-        urls: options.sdk_url.clone(),
-        every: Duration::from_secs(options.poll_interval.max(1)),
-        once: shape.poll_once,
-        kind: shape.kind,
-        signing_key,
-    })
+    let poller = Poller::new(
+        runtime.handle(),
+        PollerOptions {
+            urls: options.sdk_url.clone(),
+            every: Duration::from_secs(every),
+            polling: shape.polling,
+            find: shape.finds.then_some(address.port()),
+            ports: port_of_environment().into_iter().collect(),
+            kind: shape.kind,
+            signing_key: shape.keys.signing.clone(),
+            signing_key_fallback: shape.keys.fallback.clone(),
+            apps,
+        },
+    )
     .context("cannot set up the HTTP client")?;
-    let poller = tokio::spawn(poller.run());
 
     let limits = ConnectionLimits {
         connections_max: room_for_connections(options.max_connections as usize),
         ..ConnectionLimits::default()
     };
     let mut interrupts = Interrupts::listen().context("cannot listen for signals")?;
-    greet(options, &url);
+    greeting::greet(options, &shape, &url)?;
     if let Some(path) = &options.ready_file {
         write_whole(path, &url).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -242,9 +353,10 @@ async fn serve(options: &Options, shape: &Shape) -> anyhow::Result<()> {
         stopping.changed().await.unwrap_or_default();
     });
     let server = tokio::spawn(server);
+    let poller = tokio::spawn(poller.run());
     tokio::select! {
         interrupted = interrupts.next() => interrupted?,
-        () = runtime.ended() => anyhow::bail!(
+        () = runtime.ended() => bail!(
             "the engine has stopped after an internal error; what was recorded is safe, start the server again"
         ),
     }
@@ -258,6 +370,8 @@ async fn serve(options: &Options, shape: &Shape) -> anyhow::Result<()> {
         stopped = shutdown => stopped,
         again = interrupts.next() => { again?; Stopped::GaveUp }
     };
+    // Only now: a worker that connects anew brings its replies to whoever is there then.
+    gateway.close(LAST_ANSWERS).await;
     stop.send_replace(());
     // What has been decided is also answered; a client that does not read its answer cannot hold the server.
     if tokio::time::timeout(LAST_ANSWERS, server).await.is_err() {
@@ -265,7 +379,7 @@ async fn serve(options: &Options, shape: &Shape) -> anyhow::Result<()> {
     }
     match stopped {
         Stopped::Clean => tracing::info!("stopped"),
-        Stopped::GaveUp if options.db.is_some() => {
+        Stopped::GaveUp if shape.database.is_some() => {
             tracing::warn!("stopped with calls in flight; they are made again at the next start");
         }
         Stopped::GaveUp => tracing::warn!("stopped with calls in flight"),
@@ -273,13 +387,28 @@ async fn serve(options: &Options, shape: &Shape) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(options: &Options) -> anyhow::Result<Store> {
-    let Some(path) = &options.db else {
+fn engine(options: &Options) -> Config {
+    let retry_interval = options.retry_interval.filter(|seconds| *seconds > 0);
+    Config {
+        calls_max: options.max_calls as usize,
+        backoff: retry_interval.map_or(Backoff::Table, |seconds| {
+            Backoff::Constant(seconds.saturating_mul(1_000))
+        }),
+        catch_up: match options.catch_up {
+            Missed::One => CatchUp::One,
+            Missed::Skip => CatchUp::Skip,
+        },
+    }
+}
+
+fn open(options: &Options, database: Option<&Path>) -> anyhow::Result<Store> {
+    let Some(path) = database else {
         return Ok(memory::open());
     };
+    make_folder(&options.sqlite_dir, path)?;
     let durability = match options.sync {
-        Sync::Full => Durability::Full,
-        Sync::Process => Durability::Process,
+        None | Some(Sync::Full) => Durability::Full,
+        Some(Sync::Process) => Durability::Process,
     };
     Ok(sqlite::open(&sqlite::Options {
         durability,
@@ -287,8 +416,23 @@ fn open(options: &Options) -> anyhow::Result<Store> {
     })?)
 }
 
-fn base_url(address: SocketAddr) -> String {
-    format!("http://{address}")
+/// Makes the usual folder of a database, closed to other users: events may be nobody's business.
+fn make_folder(folder: &Path, database: &Path) -> anyhow::Result<()> {
+    if !database.starts_with(folder) || folder.exists() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
+    builder
+        .create(folder)
+        .with_context(|| format!("cannot make {}", folder.display()))
+}
+
+/// The port that many frameworks listen on when it is set.
+fn port_of_environment() -> Option<u16> {
+    std::env::var("PORT").ok()?.parse().ok()
 }
 
 /// Writes a file in one step, so that nobody reads half of it.
@@ -297,30 +441,4 @@ fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     name.push(".new");
     std::fs::write(&name, text)?;
     std::fs::rename(name, path)
-}
-
-#[expect(
-    clippy::print_stdout,
-    reason = "where the server is and what to try is the command's output"
-)]
-fn greet(options: &Options, url: &str) {
-    println!("listening on {url}");
-    match &options.db {
-        Some(path) => println!(
-            "  state       {} (sync: {:?})",
-            path.display(),
-            options.sync
-        ),
-        None => println!("  state       in memory; keep it with --db FILE"),
-    }
-    if options.sdk_url.is_empty() {
-        println!(
-            "  apps        none asked for; name one with -u http://localhost:3000/api/inngest"
-        );
-    }
-    for app in &options.sdk_url {
-        println!("  app         {app}");
-    }
-    println!("  send        curl {url}/e/dev -d '{{\"name\":\"demo/hello\",\"data\":{{}}}}'");
-    println!("  functions   curl {url}/dev");
 }

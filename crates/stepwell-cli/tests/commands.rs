@@ -3,6 +3,13 @@
 #[path = "kill/server.rs"]
 mod server;
 
+#[path = "commands/app.rs"]
+mod app;
+#[path = "commands/asking.rs"]
+mod asking;
+#[path = "commands/starting.rs"]
+mod starting;
+
 use crate::server::{Folder, Server, client, stepwell};
 use axum::Router;
 use axum::routing::post;
@@ -10,6 +17,7 @@ use serde_json::{Value, json};
 use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
+use stepwell_protocol::connect::{Message, StartResponse};
 use tokio::sync::{Notify, Semaphore};
 
 async fn run(arguments: &[&str]) -> Output {
@@ -94,7 +102,6 @@ async fn wrong_options_are_explained() {
             &["dev", "--db", "x.db", "--sync", "often"],
             "[possible values: full, process]",
         ),
-        (&["dev", "--sync", "full"], "--db <FILE>"),
         (&["dev", "--retry-interval", "-1"], "'-1'"),
         (
             &["dev", "--retain", "a week"],
@@ -113,7 +120,6 @@ async fn wrong_options_are_explained() {
             &["dev", "--db", "x.db", "--retain-size", "1MiB"],
             "the least is 16MiB",
         ),
-        (&["dev", "--retain-size", "2GiB"], "--db <FILE>"),
         (&["dev", "--in-memory"], "unexpected argument '--in-memory'"),
         (
             &["dev", "--log-format", "xml"],
@@ -122,6 +128,11 @@ async fn wrong_options_are_explained() {
         (
             &["dev", "--log", "info,=,"],
             "invalid value 'info,=,' for '--log <FILTER>'",
+        ),
+        (&["dev", "--connect-lease", "5"], "5 is not in 6..=3600"),
+        (
+            &["dev", "--connect-gateway-url", "https://jobs.example"],
+            "write a WebSocket's URL, e.g. wss://jobs.example/v0/connect",
         ),
         (&["develop"], "unrecognized subcommand 'develop'"),
         (&[], "Usage: stepwell"),
@@ -132,10 +143,56 @@ async fn wrong_options_are_explained() {
 }
 
 #[tokio::test]
+async fn what_needs_a_file_says_so() {
+    for (option, value) in [("--sync", "full"), ("--retain-size", "2GiB")] {
+        let said = refused(&["dev", option, value], 1).await;
+        let expected = format!(
+            "error: {option} is of use only where a file is kept: add --db <FILE> or --persist\n"
+        );
+        assert_eq!(said, expected);
+    }
+}
+
+#[tokio::test]
 async fn help_tells_every_option() {
-    let output = run(&["dev", "--help"]).await;
+    for (name, arguments) in [
+        ("help", &["--help"][..]),
+        ("dev_help", &["dev", "--help"]),
+        ("start_help", &["start", "-h"]),
+        ("events_help", &["events", "-h"]),
+        ("events_send_help", &["events", "send", "-h"]),
+        ("runs_help", &["runs", "-h"]),
+        ("runs_list_help", &["runs", "list", "-h"]),
+        ("doctor_help", &["doctor", "-h"]),
+    ] {
+        let output = run(arguments).await;
+        assert!(output.status.success());
+        insta::assert_snapshot!(name, String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[tokio::test]
+async fn completions_and_manual_pages_know_every_command() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(&["completions", shell]).await;
+        assert!(output.status.success());
+        let script = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            script.contains("verdicts") && script.contains("signing-key-fallback"),
+            "{shell}"
+        );
+    }
+    let folder = Folder::new();
+    let output = run(&["man", folder.path("man").to_str().unwrap()]).await;
     assert!(output.status.success());
-    insta::assert_snapshot!("dev_help", String::from_utf8_lossy(&output.stdout));
+    for page in ["stepwell.1", "stepwell-dev.1", "stepwell-events-send.1"] {
+        let text = std::fs::read_to_string(folder.path("man").join(page)).unwrap();
+        assert!(text.contains(".SH NAME"), "{page}");
+    }
+    assert!(
+        !folder.path("man/stepwell-man.1").exists(),
+        "hidden commands have no page"
+    );
 }
 
 #[tokio::test]
@@ -152,6 +209,46 @@ async fn the_ready_file_says_where_the_server_is() {
         .await
         .unwrap();
     assert_eq!(health, json!({"status": 200, "message": "OK"}));
+}
+
+/// Asks a server where workers connect.
+async fn gateway_of(url: &str) -> String {
+    let answer = client()
+        .post(format!("{url}/v0/connect/start"))
+        .send()
+        .await
+        .unwrap();
+    let started = StartResponse::decode(answer.bytes().await.unwrap()).unwrap();
+    started.gateway_endpoint
+}
+
+#[tokio::test]
+async fn workers_are_sent_to_the_gateways_port_or_to_a_free_one() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port_taken = taken.local_addr().unwrap().port().to_string();
+    for port in ["0", &port_taken] {
+        let folder = Folder::new();
+        let mut server = Server::start(&folder, &["--connect-gateway-port", port]);
+        let gateway = gateway_of(&server.url().await).await;
+        let address = gateway
+            .strip_prefix("ws://")
+            .and_then(|rest| rest.strip_suffix("/v0/connect"))
+            .unwrap_or_else(|| panic!("{gateway}"));
+        let ready = client()
+            .get(format!("http://{address}/ready"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(ready.status(), 200, "{gateway}");
+    }
+}
+
+#[tokio::test]
+async fn workers_may_be_told_another_place() {
+    let folder = Folder::new();
+    let place = "wss://jobs.example/v0/connect";
+    let mut server = Server::start(&folder, &["--connect-gateway-url", place]);
+    assert_eq!(gateway_of(&server.url().await).await, place);
 }
 
 /// An app whose calls wait until they are let go.

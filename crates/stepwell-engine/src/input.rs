@@ -1,7 +1,7 @@
 //! Inputs: everything that can happen.
 
 use crate::function::Function;
-use crate::{AppRow, EndpointStart, ItemId, Timestamp};
+use crate::{AppRow, EndpointStart, EventRow, ItemId, Timestamp};
 use serde_json::Value;
 use std::sync::Arc;
 use stepwell_protocol::gateway::Request;
@@ -268,12 +268,8 @@ pub struct Repetition {
     pub original: RunId,
     /// Its function.
     pub function: stepwell_protocol::FunctionId,
-    /// The event that started it.
-    pub event: EventId,
-    /// The event's name.
-    pub event_name: String,
-    /// The event's body.
-    pub body: SharedJson,
+    /// The event that started it, as it was recorded. It is written again, since it may be pruned meanwhile.
+    pub event: EventRow,
     /// Steps that keep their results, in order.
     pub steps: Vec<KeptStep>,
     /// The step to begin from, if it runs in a call of its own.

@@ -12,7 +12,7 @@ use crate::schedule::Draft;
 use crate::{Change, IdSource, ItemKind, NewEvent, Repetition, StepInputRow, Timestamp, Verdict};
 use smallvec::smallvec;
 use std::sync::Arc;
-use stepwell_protocol::RunId;
+use stepwell_protocol::{RunId, SharedJson};
 
 impl Engine {
     /// The run that repeats another; nothing when its function is gone.
@@ -28,13 +28,14 @@ impl Engine {
             return None;
         }
         let event = NewEvent {
-            id: repetition.event,
-            name: repetition.event_name.into(),
+            id: repetition.event.id,
+            name: repetition.event.name.as_str().into(),
             external_id: None,
             ts_ms: 0,
             repeatable: false,
-            body: repetition.body,
+            body: SharedJson::clone(&repetition.event.body),
         };
+        out.changes.push(Change::EventPut(repetition.event));
         let mut arriving = Arriving::new(&event);
         let value = arriving.parsed.get();
         let entries = function.cancel_on.iter();

@@ -18,6 +18,8 @@ use stepwell_protocol::{FunctionId, RunId, SharedJson, StepId, UserError, limits
 
 /// How long a call waits that could not be made through no fault of the function.
 const NOT_MADE_MS: u64 = 1_000;
+/// The longest that whoever could not make a call may have it wait.
+const NOT_MADE_MS_MAX: u64 = 60_000;
 
 /// One returned call, while it is being dealt with.
 pub(crate) struct Returned {
@@ -111,7 +113,11 @@ impl Engine {
         self.fix_request_version(run, reply.request_version, out);
         match reply.outcome {
             ReportedOutcome::NotMade => {
-                self.requeue(&returned, attempt, now.after_ms(NOT_MADE_MS), now, out)
+                let wait_ms = match reply.retry_after {
+                    Some(RetryAfter::In(ms)) => ms.clamp(NOT_MADE_MS, NOT_MADE_MS_MAX),
+                    _ => NOT_MADE_MS,
+                };
+                self.requeue(&returned, attempt, now.after_ms(wait_ms), now, out)
             }
             ReportedOutcome::Returned(output) => {
                 self.end_returned(&returned, RunStatus::Completed, output, now, out);

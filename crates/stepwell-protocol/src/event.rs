@@ -90,6 +90,9 @@ pub enum EventError {
     /// `data` is not an object.
     #[error("invalid event: data: expected an object")]
     Data,
+    /// `user` is not an object.
+    #[error("invalid event: user: expected an object")]
+    User,
     /// The event is nested deeper than [`limits::EVENT_DEPTH_MAX`].
     #[error("event is nested too deeply: at most {max} levels", max = limits::EVENT_DEPTH_MAX)]
     TooDeep,
@@ -150,6 +153,10 @@ pub fn accept(text: &str, now_ms: i64) -> Result<AcceptedEvent, EventError> {
         return Err(EventError::Reserved(name));
     }
     let data = accept_data(incoming.data)?;
+    let user = incoming.user.filter(|user| user.get() != "null");
+    if user.is_some_and(|user| !user.get().starts_with('{')) {
+        return Err(EventError::User);
+    }
     let ts_ms = match &incoming.ts {
         None | Some(Value::Null) => 0,
         Some(ts) => ts
@@ -190,7 +197,7 @@ pub fn accept(text: &str, now_ms: i64) -> Result<AcceptedEvent, EventError> {
         external_id: incoming.id.filter(|id| !id.is_empty()),
         ts_ms,
         data,
-        user: incoming.user.filter(|user| user.get() != "null").map(share),
+        user: user.map(share),
         version: incoming.v,
         sessions,
     })
@@ -225,7 +232,7 @@ fn accept_data(data: Option<&RawValue>) -> Result<SharedJson, EventError> {
     if !data.get().starts_with('{') {
         return Err(EventError::Data);
     }
-    if !data.get().contains("_inngest") {
+    if !may_name(data.get(), "_inngest") {
         return Ok(share(data));
     }
     let mut fields: Map<String, Value> =
@@ -233,6 +240,15 @@ fn accept_data(data: Option<&RawValue>) -> Result<SharedJson, EventError> {
     fields.remove("_inngest");
     let text = serde_json::to_string(&fields).expect("a map of JSON values serialises");
     Ok(crate::shared_json(text).expect("serialised JSON is JSON"))
+}
+
+/// Whether a key of a JSON text may be this ASCII word, escaped or not.
+fn may_name(text: &str, word: &str) -> bool {
+    let is_letter = |rest: &[u8]| matches!(rest.first(), Some(b'5'..=b'7'));
+    text.contains(word)
+        || text
+            .match_indices("\\u00")
+            .any(|(at, start)| is_letter(&text.as_bytes()[at + start.len()..]))
 }
 
 fn share(raw: &RawValue) -> SharedJson {

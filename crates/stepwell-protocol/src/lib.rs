@@ -2,15 +2,16 @@
 //!
 //! Everything here is data: what an event looks like ([`event`]), how an app registers its functions
 //! ([`register`], [`config`]), what a call to a function carries ([`call`]), what the SDK answers ([`reply`],
-//! [`op`], [`gateway`]), how endpoints report ([`endpoint`]), how both sides sign ([`signing`]) and what tokens a
-//! server hands out ([`token`]). Both directions are covered: each type serialises and deserialises, so a server and
-//! an SDK built on this crate cannot drift apart.
+//! [`op`], [`gateway`]), how endpoints report ([`endpoint`]), how workers call out ([`connect`]), what subscribers get
+//! ([`realtime`]), how both sides sign ([`signing`]) and what tokens a server hands out ([`token`]). Both directions are
+//! covered: each type serialises and deserialises, so a server and an SDK built on this crate cannot drift apart.
 //!
 //! The crate does no I/O, keeps no state and knows nothing of scheduling. It is tolerant of unknown fields and
 //! strict about wrong types: a decoding error names the path of the offending value.
 
 pub mod call;
 pub mod config;
+pub mod connect;
 pub mod decode;
 pub mod endpoint;
 pub mod error;
@@ -20,6 +21,7 @@ pub mod headers;
 pub mod id;
 pub mod limits;
 pub mod op;
+pub mod realtime;
 pub mod register;
 pub mod reply;
 pub mod session;

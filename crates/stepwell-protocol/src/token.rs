@@ -1,8 +1,10 @@
-//! Tokens: what a server hands out so that whoever has one may read a run's end, or follow its stream, without its keys.
+//! Tokens: what a server hands out so that whoever has one may read a run's end, or subscribe to topics or publish, without
+//! its keys.
 //!
 //! They are JSON Web Tokens (RFC 7519) with HMAC-SHA256, the only algorithm that is accepted.
 
 use crate::RunId;
+use crate::realtime::{STREAM_TOPIC, Topic};
 use crate::signing::SigningKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
@@ -15,14 +17,20 @@ use subtle::ConstantTimeEq;
 
 /// Who issues the tokens that open a run's output.
 const RUN_ISSUER: &str = "api.inngest.com";
-/// Who issues the tokens that open streams.
-const STREAM_ISSUER: &str = "rt.inngest.com";
+/// Who issues the tokens for subscribing and publishing.
+const REALTIME_ISSUER: &str = "rt.inngest.com";
+/// Who issues the tokens that open the gateway of connect.
+const CONNECT_ISSUER: &str = "connect.inngest.com";
+/// How long a token for a connection is good, in seconds.
+pub const CONNECTION_TOKEN_S: u64 = 5 * 60;
 /// How long a token for a run is good, in seconds: longer than anyone waits for a response.
 pub const RUN_TOKEN_S: u64 = 60 * 60;
 /// The secret of servers without a signing key, which are open to everyone anyway.
 const DEV_SECRET: &[u8] = b"dev-mode-is-not-secret";
-/// A token is at most this long; ours have about 300 bytes.
-const TOKEN_BYTES_MAX: usize = 4_096;
+/// How long a token for subscribing or publishing is good, in seconds: it is used at once, and says nothing afterwards.
+pub const REALTIME_TOKEN_S: u64 = 60;
+/// A token is at most this long; most have about 300 bytes. It is part of a URL, of which servers take some 64 KiB.
+pub const TOKEN_BYTES_MAX: usize = 32 * 1024;
 
 /// Issues and verifies tokens. Its secret never appears in `Debug`.
 #[derive(Clone)]
@@ -48,6 +56,31 @@ pub enum TokenError {
     Other,
 }
 
+/// What a token for subscribing or publishing is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    /// To subscribe to these topics.
+    Subscribe(Vec<Topic>),
+    /// To publish.
+    Publish {
+        /// To this channel only.
+        channel: Option<String>,
+    },
+}
+
+/// What a token for subscribing or publishing says besides what it grants.
+#[derive(Debug, Clone)]
+pub struct RealtimeClaims<'a> {
+    /// Tells it from others.
+    pub id: String,
+    /// The server's account.
+    pub account: &'a str,
+    /// The server's environment.
+    pub environment: &'a str,
+    /// When it is issued, in seconds since 1970.
+    pub now_s: u64,
+}
+
 #[derive(Serialize, Deserialize)]
 struct RunClaims {
     iss: String,
@@ -57,7 +90,22 @@ struct RunClaims {
     run_id: RunId,
 }
 
+#[derive(Serialize, Deserialize)]
+struct ConnectionClaims {
+    iss: String,
+    iat: u64,
+    exp: u64,
+    /// The connection's id.
+    jti: String,
+}
+
 impl TokenKey {
+    /// A key of its own, for tokens that need not outlive the program.
+    #[must_use]
+    pub fn from_secret(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
     /// The key of a server: tokens are good across restarts, and on all servers with the same signing key. Without one the
     /// secret is known to all, as everything else on such a server is.
     #[must_use]
@@ -99,16 +147,108 @@ impl TokenKey {
         Ok(())
     }
 
-    /// A token that lets a browser follow what a run streams: the topic `$stream` of the channel that is the run's id.
+    /// A token that opens the gateway for the connection of this id, for [`CONNECTION_TOKEN_S`].
     #[must_use]
-    pub fn for_stream(&self, run: RunId, id: String, environment: &str, now_s: u64) -> String {
-        let topic = json!({
-            "kind": "run", "env_id": environment, "channel": run, "name": "$stream",
+    pub fn for_connection(&self, connection: &str, now_s: u64) -> String {
+        let claims = ConnectionClaims {
+            iss: CONNECT_ISSUER.to_owned(),
+            iat: now_s,
+            exp: now_s + CONNECTION_TOKEN_S,
+            jti: connection.to_owned(),
+        };
+        self.issue(&serde_json::to_value(claims).expect("claims have only string keys"))
+    }
+
+    /// Checks a token for a connection.
+    ///
+    /// # Errors
+    /// [`TokenError`]; the connection is not to be made then.
+    pub fn check_for_connection(
+        &self,
+        token: &str,
+        connection: &str,
+        now_s: u64,
+    ) -> Result<(), TokenError> {
+        let claims: ConnectionClaims =
+            serde_json::from_value(self.claims(token)?).map_err(|_| TokenError::Other)?;
+        if claims.iss != CONNECT_ISSUER || claims.jti != connection {
+            return Err(TokenError::Other);
+        }
+        if claims.exp <= now_s {
+            return Err(TokenError::Expired);
+        }
+        Ok(())
+    }
+
+    /// A token that lets a browser follow what a run streams: the topic `$stream` of the channel that is the run's id. It
+    /// is good for [`RUN_TOKEN_S`]: it is handed out when the run begins, and used when the app stops streaming by itself.
+    #[must_use]
+    pub fn for_stream(&self, run: RunId, claims: RealtimeClaims<'_>) -> String {
+        let topics = vec![Topic::new(run.to_string(), STREAM_TOPIC)];
+        self.issue_realtime(&Grant::Subscribe(topics), claims, RUN_TOKEN_S)
+    }
+
+    /// A token that grants this for [`REALTIME_TOKEN_S`].
+    #[must_use]
+    pub fn for_realtime(&self, grant: &Grant, claims: RealtimeClaims<'_>) -> String {
+        self.issue_realtime(grant, claims, REALTIME_TOKEN_S)
+    }
+
+    fn issue_realtime(&self, grant: &Grant, claims: RealtimeClaims<'_>, lifetime_s: u64) -> String {
+        let mut token = json!({
+            "iss": REALTIME_ISSUER, "sub": claims.account, "env": claims.environment, "jti": claims.id,
+            "iat": claims.now_s, "exp": claims.now_s + lifetime_s,
         });
-        self.issue(&json!({
-            "iss": STREAM_ISSUER, "iat": now_s, "exp": now_s + RUN_TOKEN_S, "jti": id, "env": environment,
-            "topics": [topic],
-        }))
+        match grant {
+            Grant::Subscribe(topics) => {
+                let topics = topics.iter().map(|topic| Topic {
+                    env_id: claims.environment.to_owned(),
+                    ..topic.clone()
+                });
+                let topics: Vec<Topic> = topics.collect();
+                token["topics"] = json!(topics);
+            }
+            Grant::Publish { channel } => {
+                token["publish"] = true.into();
+                if let Some(channel) = channel {
+                    token["channel"] = channel.as_str().into();
+                }
+            }
+        }
+        self.issue(&token)
+    }
+
+    /// What a token for subscribing or publishing grants.
+    ///
+    /// # Errors
+    /// [`TokenError`]; nothing is granted then.
+    pub fn check_realtime(&self, token: &str, now_s: u64) -> Result<Grant, TokenError> {
+        #[derive(Deserialize)]
+        struct Claims {
+            iss: String,
+            exp: u64,
+            #[serde(default)]
+            topics: Vec<Topic>,
+            #[serde(default)]
+            publish: bool,
+            channel: Option<String>,
+        }
+        let claims: Claims =
+            serde_json::from_value(self.claims(token)?).map_err(|_| TokenError::Other)?;
+        if claims.iss != REALTIME_ISSUER {
+            return Err(TokenError::Other);
+        }
+        if claims.exp <= now_s {
+            return Err(TokenError::Expired);
+        }
+        // One or the other: who may listen to something may not say it.
+        match (claims.publish, claims.topics) {
+            (true, topics) if topics.is_empty() => Ok(Grant::Publish {
+                channel: claims.channel,
+            }),
+            (false, topics) if !topics.is_empty() => Ok(Grant::Subscribe(topics)),
+            _ => Err(TokenError::Other),
+        }
     }
 
     fn issue(&self, claims: &Value) -> String {
@@ -148,86 +288,4 @@ fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: u64 = 1_800_000_000;
-
-    fn run(byte: u8) -> RunId {
-        RunId::from_bytes([byte; 16])
-    }
-
-    fn key() -> TokenKey {
-        TokenKey::of(Some(&SigningKey::new("signkey-test-00112233")))
-    }
-
-    #[test]
-    fn a_token_opens_its_run_for_its_time() {
-        let token = key().for_run(run(1), "t".to_owned(), NOW);
-        let check = |run, now| key().check_for_run(&token, run, now);
-        assert_eq!(check(run(1), NOW + RUN_TOKEN_S - 1), Ok(()));
-        assert_eq!(check(run(1), NOW + RUN_TOKEN_S), Err(TokenError::Expired));
-        assert_eq!(check(run(2), NOW), Err(TokenError::Other));
-        let claims = token.split('.').nth(1).unwrap();
-        let claims: Value = serde_json::from_slice(&BASE64.decode(claims).unwrap()).unwrap();
-        assert_eq!(claims["iss"], "api.inngest.com");
-        assert_eq!(claims["exp"], NOW + 3_600);
-    }
-
-    #[test]
-    fn what_another_key_signed_or_someone_changed_opens_nothing() {
-        let check = |token: &str| key().check_for_run(token, run(1), NOW);
-        let others = [
-            TokenKey::of(None),
-            TokenKey::of(Some(&SigningKey::new("signkey-test-ff"))),
-        ];
-        for other in others {
-            let token = other.for_run(run(1), String::new(), NOW);
-            assert_eq!(check(&token), Err(TokenError::Invalid));
-        }
-        let token = key().for_run(run(1), String::new(), NOW);
-        let parts: Vec<&str> = token.split('.').collect();
-        let later =
-            json!({"iss": RUN_ISSUER, "iat": 1, "exp": NOW * 2, "jti": "", "run_id": run(1)});
-        let later = BASE64.encode(later.to_string());
-        let none = BASE64.encode(r#"{"alg":"none"}"#);
-        for forged in [
-            format!("{}.{later}.{}", parts[0], parts[2]),
-            format!("{none}.{}.", parts[1]),
-            format!("{none}.{}.{}", parts[1], parts[2]),
-            format!("{}.{}", parts[0], parts[1]),
-            token[..token.len() - 2].to_owned(),
-            "x".repeat(10_000),
-            "..".to_owned(),
-            String::new(),
-        ] {
-            assert_eq!(check(&forged), Err(TokenError::Invalid), "{forged}");
-        }
-    }
-
-    #[test]
-    fn an_algorithm_that_we_do_not_use_is_refused_even_with_a_good_signature() {
-        let claims = BASE64.encode(json!({"iss": RUN_ISSUER}).to_string());
-        let signed = format!("{}.{claims}", BASE64.encode(r#"{"alg":"HS512"}"#));
-        let signature = BASE64.encode(mac(&key().0, signed.as_bytes()));
-        let token = format!("{signed}.{signature}");
-        assert_eq!(
-            key().check_for_run(&token, run(1), NOW),
-            Err(TokenError::Invalid)
-        );
-    }
-
-    #[test]
-    fn a_token_for_a_stream_opens_no_output() {
-        let token = key().for_stream(run(1), String::new(), "env", NOW);
-        assert_eq!(
-            key().check_for_run(&token, run(1), NOW),
-            Err(TokenError::Other)
-        );
-    }
-
-    #[test]
-    fn debug_output_keeps_the_key_secret() {
-        assert_eq!(format!("{:?}", key()), "TokenKey(…)");
-    }
-}
+mod tests;

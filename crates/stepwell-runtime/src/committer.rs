@@ -1,5 +1,6 @@
 //! The committer: writes batches, then lets their effects happen.
 
+use crate::audience::Audiences;
 use crate::cache::Cache;
 use crate::decider::Message;
 use crate::dispatcher::Dispatcher;
@@ -67,6 +68,7 @@ pub(crate) struct Committer {
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) news: broadcast::Sender<Arc<News>>,
+    pub(crate) audiences: Arc<Audiences>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) pruner: Pruner,
     /// Bytes of the batch that was refused last.
@@ -130,6 +132,8 @@ impl Committer {
                 drop(self.news.send(Arc::new(news)));
             }
         }
+        let now = self.dispatcher.now();
+        self.audiences.tell(&batch.changes, &batch.effects, now);
         for (asker, answer) in batch.answers {
             drop(asker.send(Ok(answer)));
         }

@@ -1,5 +1,6 @@
 //! The dispatcher: carries out effects, each as a task of its own.
 
+use crate::audience::Audiences;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::decider::Message;
@@ -19,7 +20,7 @@ use stepwell_protocol::UserError;
 use stepwell_protocol::reply::RawReply;
 use stepwell_store::{Reader, StoreError};
 use tokio::runtime::Handle as Tokio;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -42,6 +43,7 @@ pub(crate) struct Dispatcher {
     pub(crate) gateway: Gateway,
     /// Calls that can be given up one by one.
     pub(crate) in_flight: Arc<InFlight>,
+    pub(crate) audiences: Arc<Audiences>,
     /// Ends all calls, for good.
     pub(crate) all_calls: CancellationToken,
     /// Ends the calls of the engine at hand.
@@ -116,12 +118,22 @@ impl Dispatcher {
                 retriable: failure.retriable,
             })
         });
+        let published = fetch.request.publish.is_some() && self.audiences.are_present();
+        let answer = result.as_ref().ok().filter(|_| published).map(Arc::clone);
         let input = Input::Fetched {
             item,
             generation,
             result,
         };
-        self.tell(input, None);
+        let Some(value) = answer else {
+            return self.tell(input, None);
+        };
+        // Subscribers, too, are told only what is recorded.
+        if self.tell_and_wait(input).await {
+            let now = self.clock.now();
+            self.audiences
+                .tell_answer(fetch.run, &fetch.request, &value, now);
+        }
     }
 
     /// Finds the earliest event of the past that a wait would have matched.
@@ -247,6 +259,17 @@ impl Dispatcher {
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .event_id(now)
         })
+    }
+
+    /// Tells the decider, and whether what it decided of this was written.
+    async fn tell_and_wait(&self, input: Input) -> bool {
+        let (asker, written) = oneshot::channel();
+        let told = self.decider.send(Message::Input {
+            input,
+            asker: Some(asker),
+            permit: None,
+        });
+        told.is_ok() && matches!(written.await, Ok(Ok(_)))
     }
 
     fn tell(&self, input: Input, permit: Option<OwnedSemaphorePermit>) {

@@ -1,5 +1,6 @@
 //! The handle: how the rest of the program talks to the engine.
 
+use crate::audience::{Audience, Audiences};
 use crate::clock::Clock;
 use crate::decider::Message;
 use crate::news::News;
@@ -95,6 +96,7 @@ pub struct Handle {
     pub(crate) decider: Sender<Message>,
     pub(crate) reader: Arc<dyn Reader>,
     pub(crate) news: broadcast::Sender<Arc<News>>,
+    pub(crate) audiences: Arc<Audiences>,
     pub(crate) room: Arc<Semaphore>,
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) clock: Clock,
@@ -332,6 +334,11 @@ impl Handle {
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Arc<News>> {
         self.news.subscribe()
+    }
+
+    /// Tells this audience from now on, for as long as someone else holds it.
+    pub fn admit(&self, audience: &Arc<dyn Audience>) {
+        self.audiences.admit(audience);
     }
 
     /// Why nothing can be written now, if so.

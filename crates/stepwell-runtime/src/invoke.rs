@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use stepwell_protocol::call::CallRequest;
 use stepwell_protocol::reply::RawReply;
 use stepwell_protocol::{RunId, SharedJson};
@@ -33,6 +34,14 @@ pub enum CallError {
     /// The app could not be reached, or broke off; counts as an attempt.
     #[error("{0}")]
     Unreachable(String),
+    /// What carries calls to the app has failed, under a name that SDKs and users know; counts as an attempt.
+    #[error("{message}")]
+    Carrier {
+        /// The error's name, e.g. `connect_no_healthy_connection`.
+        name: &'static str,
+        /// What happened, for people.
+        message: String,
+    },
     /// The answer was over the limit; counts as an attempt.
     #[error(
         "the answer is larger than {} bytes",
@@ -45,6 +54,9 @@ pub enum CallError {
     /// Nobody can take the call now; it does not count as an attempt.
     #[error("nobody can take the call now")]
     NotMade,
+    /// The same, and asking again before this time has passed is in vain; a minute at most.
+    #[error("nobody can take the call for a while")]
+    NotFor(Duration),
 }
 
 /// Calls functions.

@@ -11,10 +11,13 @@
 //! Requests that functions have the server make go through a [`gateway::Gateway`].
 //! Between commits the *pruner* removes what is older than the [`Retention`] says, a small slice at a time.
 //!
+//! Watchers get news of all runs; an [`Audience`] hears of those that it follows, with their results.
+//!
 //! When a commit fails the engine and everything undecided is dropped, whoever waits is told so, and, once the
 //! store accepts writes again, the engine is loaded from what was committed.
 
 mod announcer;
+mod audience;
 mod auditor;
 mod cache;
 mod call;
@@ -35,6 +38,7 @@ mod repeat;
 mod report;
 mod runtime;
 
+pub use audience::{Audience, Report};
 pub use call::memoised;
 pub use clock::{Clock, ManualClock};
 pub use endpoint::EndpointRefused;

@@ -1,7 +1,7 @@
 //! Repeating a run: what it takes over from the first one.
 
 use crate::handle::{Handle, Unavailable};
-use stepwell_engine::{Answer, Input, KeptStep, Repetition};
+use stepwell_engine::{Answer, EventRow, Input, KeptStep, Repetition};
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::{RunId, SharedJson, StepId};
 use stepwell_store::{Reader, StepRecord, StoreError};
@@ -54,7 +54,7 @@ impl Handle {
             .iter()
             .map(|step| step.value.get().len())
             .sum::<usize>()
-            + repetition.body.get().len();
+            + repetition.event.body.get().len();
         let input = Input::RunRepeated(Box::new(repetition));
         match self.ask(input, bytes).await? {
             Answer::Repeated(run) => run.ok_or(RepeatError::NoFunction(original)),
@@ -82,9 +82,14 @@ fn repetition(
     let mut repetition = Repetition {
         original: origin.original.unwrap_or(id),
         function: run.function,
-        event: event.id,
-        event_name: event.name,
-        body: event.body,
+        event: EventRow {
+            id: event.id,
+            name: event.name,
+            external_id: event.external_id,
+            ts_ms: event.ts_ms,
+            received_at: event.received_at,
+            body: event.body,
+        },
         steps: Vec::new(),
         target: None,
         input: None,

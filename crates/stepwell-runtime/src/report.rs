@@ -10,7 +10,7 @@ use stepwell_engine::{
 };
 use stepwell_protocol::gateway::Request;
 use stepwell_protocol::op::{Op, Opcode};
-use stepwell_protocol::reply::{self, Outcome, RawReply, Reply};
+use stepwell_protocol::reply::{self, Failure, Outcome, RawReply, Reply, RetryAfter};
 use stepwell_protocol::{SharedJson, StepId, UserError, shared_json, span};
 
 /// How far a wait may look back, in milliseconds: a day. A wish for more counts as this.
@@ -41,7 +41,7 @@ fn report(
     interpret: fn(RawReply) -> Reply,
     report_op: impl Fn(Op, bool) -> ReportedOp,
 ) -> ReportedReply {
-    let mut no_retry = false;
+    let (mut no_retry, mut retry_after) = (false, None);
     let outcome = match answer {
         Ok(raw) => {
             let reply = interpret(raw);
@@ -61,6 +61,14 @@ fn report(
             };
         }
         Err(CallError::NotMade) => ReportedOutcome::NotMade,
+        Err(CallError::NotFor(wait)) => {
+            let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            retry_after = Some(RetryAfter::In(ms));
+            ReportedOutcome::NotMade
+        }
+        Err(CallError::Carrier { name, message }) => {
+            ReportedOutcome::Failed(Failure::of(UserError::new(name, message)))
+        }
         Err(CallError::TooLarge) => ReportedOutcome::Failed(reply::output_too_large()),
         Err(CallError::Impossible(reason)) => {
             no_retry = true;
@@ -70,7 +78,7 @@ fn report(
     };
     ReportedReply {
         request_version: None,
-        retry_after: None,
+        retry_after,
         no_retry,
         outcome,
     }

@@ -1,5 +1,6 @@
 //! Starting and stopping.
 
+use crate::audience::Audiences;
 use crate::auditor;
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -95,6 +96,7 @@ impl Runtime {
         let cache = Arc::new(Cache::new(cache_bytes));
         let all_calls = CancellationToken::new();
         let (news, _) = broadcast::channel(NEWS_MAX);
+        let audiences = Arc::<Audiences>::default();
         let ids = Arc::new(Mutex::new(IdSource::from_seed(rand::random())));
         let decider = Decider::new(
             snapshot,
@@ -112,6 +114,7 @@ impl Runtime {
             vitals: Arc::clone(&vitals),
             cache: Arc::clone(&cache),
             news: news.clone(),
+            audiences: Arc::clone(&audiences),
             dispatcher: Dispatcher {
                 tokio: tokio::runtime::Handle::current(),
                 decider: to_decider.clone(),
@@ -125,6 +128,7 @@ impl Runtime {
                 announcing: Arc::new(Semaphore::new(ANNOUNCING_MAX)),
                 gateway: Gateway::new(options.private_addresses).map_err(StartError::Gateway)?,
                 in_flight: Arc::default(),
+                audiences: Arc::clone(&audiences),
             },
             pruner: Pruner::new(options.retention, options.clock.clone()),
             refused_bytes: 0,
@@ -143,6 +147,7 @@ impl Runtime {
             decider: to_decider,
             reader,
             news,
+            audiences,
             room: Handle::room(),
             vitals,
             clock: options.clock,
@@ -169,7 +174,7 @@ impl Runtime {
     }
 
     /// Stops: takes in nothing new, makes no new calls, waits up to `patience` for those in flight, and closes
-    /// the store. What was given up goes on at the next start.
+    /// the store; then audiences leave. What was given up goes on at the next start.
     pub async fn shutdown(mut self, patience: Duration) -> Stopped {
         self.handle.vitals.stop();
         let (drained, done) = oneshot::channel();
@@ -188,6 +193,7 @@ impl Runtime {
         if !joined.unwrap_or(false) {
             tracing::error!("a thread of the engine panicked");
         }
+        self.handle.audiences.leave().await;
         stopped
     }
 }

@@ -1,9 +1,9 @@
 //! Who may do what.
 
 use crate::answer::ApiError;
-use crate::state::Shared;
+use crate::state::{ServerOptions, Shared};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::fmt;
@@ -66,20 +66,28 @@ pub(crate) async fn require_signing_key(
     request: Request,
     next: Next,
 ) -> Response {
-    if let Some(key) = &shared.options.signing_key {
-        let token = request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let token = token
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .unwrap_or("");
-        let fallback = shared.options.signing_key_fallback.as_ref();
-        // Both are tried in any case: the time tells nothing.
-        let by_fallback = fallback.is_some_and(|key| key.accepts_bearer(token));
-        if !key.accepts_bearer(token) && !by_fallback {
-            return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
-        }
+    if !opens(&shared.options, bearer(request.headers())) {
+        return (StatusCode::UNAUTHORIZED, "Authentication failed").into_response();
     }
     next.run(request).await
+}
+
+/// Whether this is a signing key of the server, or it has none.
+pub(crate) fn opens(options: &ServerOptions, key: &str) -> bool {
+    let Some(signing_key) = &options.signing_key else {
+        return true;
+    };
+    let fallback = options.signing_key_fallback.as_ref();
+    // Both are tried in any case: the time tells nothing.
+    let by_fallback = fallback.is_some_and(|fallback| fallback.accepts_bearer(key));
+    signing_key.accepts_bearer(key) || by_fallback
+}
+
+/// What a request's sender shows to be let in; empty if nothing.
+pub(crate) fn bearer(sent: &HeaderMap) -> &str {
+    let value = sent.get(header::AUTHORIZATION);
+    let value = value.and_then(|value| value.to_str().ok());
+    value
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .unwrap_or("")
 }

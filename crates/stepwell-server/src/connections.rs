@@ -8,6 +8,8 @@
 mod crowd;
 mod seat;
 
+pub(crate) use self::seat::Patience;
+
 use self::crowd::Crowd;
 use self::seat::{Answering, Asking, Seated};
 use axum::Router;
@@ -131,9 +133,12 @@ async fn attend(
     let seat = Arc::clone(seated.seat());
     let cut = seat.cut();
     let answers = service_fn(|request: Request<Incoming>| {
-        seat.take_turn();
+        seat.begin();
         let mut request = request.map(|body| Body::new(Asking::new(body, Arc::clone(&seat))));
         request.extensions_mut().insert(ConnectInfo(address));
+        request
+            .extensions_mut()
+            .insert(Patience::with(Arc::clone(&seat)));
         let (router, seat) = (router.clone(), Arc::clone(&seat));
         async move {
             let response = match router.oneshot(request).await {

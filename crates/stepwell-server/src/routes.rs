@@ -1,23 +1,26 @@
 //! The routes.
 
 mod checkpoint;
+mod diagnosis;
 mod endpoint;
 mod events;
 mod functions;
 mod meta;
 mod openapi;
 mod query;
-mod register;
+pub(crate) mod register;
 mod rest;
 mod signals;
 mod state;
 mod v2;
 mod verdicts;
 
-pub(crate) use rest::ENVIRONMENT;
+pub(crate) use rest::{ACCOUNT, ENVIRONMENT};
 
 use crate::access;
+use crate::connect;
 use crate::graphql;
+use crate::realtime;
 use crate::state::{ServerOptions, Shared};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -46,12 +49,18 @@ const SMALL_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// All routes of a server over this engine.
 pub fn router(handle: Handle, options: ServerOptions) -> Router {
     let shared = Shared::new(handle, options);
-    let locked = Router::from(locked()).route_layer(middleware::from_fn_with_state(
-        shared.clone(),
-        access::require_signing_key,
-    ));
+    let locked = Router::from(locked())
+        .merge(connect::locked_routes())
+        .route_layer(middleware::from_fn_with_state(
+            shared.clone(),
+            access::require_signing_key,
+        ));
+    let connect = shared.options.connect.as_ref();
+    let connect = connect.map(|gateway| connect::open_routes(gateway, &shared));
     Router::from(open())
         .merge(locked)
+        .merge(connect.unwrap_or_default())
+        .merge(realtime::routes(&shared))
         .fallback(meta::not_found)
         .layer(cors())
         .layer(middleware::from_fn_with_state(
@@ -86,6 +95,7 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(endpoint::start))
         .routes(routes!(endpoint::steps))
         .routes(routes!(meta::dev))
+        .routes(routes!(diagnosis::diagnosis))
         .routes(routes!(graphql::answer))
         .routes(routes!(register::remove))
         .nest("/v2", second.clone())

@@ -1,8 +1,11 @@
 //! What all routes share.
 
 use crate::access::EventKeys;
+use crate::apps::Apps;
 use crate::body::Room;
+use crate::connect::Gateway;
 use crate::endings::Endings;
+use crate::realtime::Hub;
 use std::sync::Arc;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_protocol::token::TokenKey;
@@ -37,8 +40,12 @@ pub struct ServerOptions {
     pub event_keys: EventKeys,
     /// What opens the rest of the API; without one it is open.
     pub signing_key: Option<SigningKey>,
+    /// Where workers connect, if they may; its invoker is to be among the engine's.
+    pub connect: Option<Gateway>,
     /// What opens it as well, while keys are being changed.
     pub signing_key_fallback: Option<SigningKey>,
+    /// What is known of apps; to be shared with the poller.
+    pub apps: Apps,
 }
 
 impl ServerOptions {
@@ -49,7 +56,9 @@ impl ServerOptions {
             kind: ServerKind::Dev,
             event_keys: EventKeys::Any,
             signing_key: None,
+            connect: None,
             signing_key_fallback: None,
+            apps: Apps::default(),
         }
     }
 }
@@ -62,12 +71,16 @@ pub(crate) struct Shared {
     pub(crate) room: Room,
     pub(crate) tokens: TokenKey,
     pub(crate) endings: Endings,
+    pub(crate) hub: Arc<Hub>,
 }
 
 impl Shared {
     pub(crate) fn new(handle: Handle, options: ServerOptions) -> Self {
+        let hub = Hub::new();
+        handle.admit(&(Arc::clone(&hub) as _));
         Self {
             handle,
+            hub,
             tokens: TokenKey::of(options.signing_key.as_ref()),
             options: Arc::new(options),
             room: Room::new(),

@@ -5,13 +5,14 @@ mod liar;
 mod walk;
 
 use crate::dice::Dice;
+use crate::plan::defer::Defer;
 use crate::plan::flow::Data;
 use crate::plan::program::{Conduct, Ending, Program, Sleep, Step};
 use crate::plan::{Body, Function};
 pub(crate) use walk::Memo;
 use walk::{Stand, Wanted, What, walk};
 
-use stepwell_engine::{Ask, Call, ReportedOp, ReportedOutcome, ReportedReply};
+use stepwell_engine::{Ask, Call, Deferral, ReportedOp, ReportedOutcome, ReportedReply};
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::Failure;
 use stepwell_protocol::{SharedJson, StepId, UserError, shared_json};
@@ -32,6 +33,8 @@ pub(crate) struct Visit<'p> {
     buffered: Vec<ReportedOp>,
     /// The answer, once it is clear, while what is buffered is reported first.
     ready: Option<Answer>,
+    /// What it has come by so far that defers runs.
+    deferred: Vec<&'p Defer>,
     moves: u64,
 }
 
@@ -71,6 +74,7 @@ impl<'p> Visit<'p> {
             memo,
             buffered: Vec::new(),
             ready: None,
+            deferred: Vec::new(),
             moves: 0,
         }
     }
@@ -127,7 +131,16 @@ impl<'p> Visit<'p> {
     fn run(&mut self, program: &'p Program, around: &Surroundings<'_>) -> Move {
         let mut wanted = Vec::new();
         let attempt = self.call.target.is_none().then_some(self.call.attempt);
-        let stand = walk(&program.body, &self.memo, attempt, false, &mut wanted);
+        let mut deferred = Vec::new();
+        let stand = walk(
+            &program.body,
+            &self.memo,
+            attempt,
+            false,
+            &mut wanted,
+            &mut deferred,
+        );
+        self.deferred = deferred;
         if let Some(target) = self.call.target.clone() {
             return self.run_target(&target, &wanted, around.value);
         }
@@ -276,7 +289,51 @@ impl<'p> Visit<'p> {
         }
     }
 
+    /// What the run at hand defers, as far as the server does not know of it.
+    fn defers(&self) -> Vec<ReportedOp> {
+        let known = |id: &StepId| self.call.defers.iter().find(|(known, _)| known == id);
+        let new = self.deferred.iter().filter_map(|defer| {
+            let (opcode, ask) = match &defer.aborts {
+                None if known(&defer.id).is_none() => {
+                    let data = format!("{{\"u\":{},\"n\":{}}}", self.data.user, self.data.number);
+                    let deferral = Deferral {
+                        slug: "later".to_owned(),
+                        input: Some(text(data)),
+                        meta: None,
+                    };
+                    (Opcode::DeferAdd, Ask::Defer(Box::new(deferral)))
+                }
+                Some(target) if known(target).is_none_or(|(_, abortable)| *abortable) => {
+                    (Opcode::DeferAbort, Ask::AbortDefer(target.clone()))
+                }
+                _ => return None,
+            };
+            Some(ReportedOp {
+                title: defer.name.clone(),
+                ask,
+                ..op(opcode, defer.id.clone())
+            })
+        });
+        new.collect()
+    }
+
     fn answer(&self, outcome: ReportedOutcome, no_retry: bool) -> Answer {
+        // They ride along with whatever else is reported; what fails as a whole reports nothing.
+        let outcome = match (outcome, self.defers()) {
+            (outcome, defers) if defers.is_empty() => outcome,
+            (ReportedOutcome::Ops(ops), mut defers) => {
+                defers.extend(ops);
+                ReportedOutcome::Ops(defers)
+            }
+            (ReportedOutcome::Returned(value), mut defers) => {
+                defers.push(ReportedOp {
+                    value: Some(value),
+                    ..op(Opcode::RunComplete, StepId::of("complete", 0))
+                });
+                ReportedOutcome::Ops(defers)
+            }
+            (outcome, _) => outcome,
+        };
         Answer {
             request_version: Some(self.function.speaks),
             ..answer(outcome, no_retry)

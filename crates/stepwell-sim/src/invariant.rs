@@ -6,6 +6,7 @@ mod arrivals;
 mod audit;
 mod concurrency;
 mod cutoffs;
+mod defers;
 mod effects;
 mod ends;
 mod fates;
@@ -17,18 +18,22 @@ mod late;
 mod loads;
 mod memory;
 mod order;
+mod pauses;
+mod prunes;
+mod repetitions;
 mod singletons;
 mod spans;
 mod stalls;
 mod steps;
 mod throttle;
+mod ticks;
 mod times;
 mod waits;
 
 use crate::ledger::{Decided, Ledger};
 pub(crate) use idle::Resting;
 use std::fmt;
-use stepwell_engine::{Call, Config, Effect, Engine, Snapshot, Timestamp};
+use stepwell_engine::{Call, CatchUp, Config, Effect, Engine, Snapshot, Timestamp};
 use stepwell_protocol::{SharedJson, StepId};
 use stepwell_store::Reader;
 
@@ -60,9 +65,19 @@ pub(crate) struct Watch {
     order: order::Line,
     places: singletons::Places,
     throttle: throttle::Starts,
+    ticks: ticks::Ticks,
+    catch_up: CatchUp,
 }
 
 impl Watch {
+    /// One for an engine that makes up for missed ticks so.
+    pub(crate) fn new(catch_up: CatchUp) -> Self {
+        Self {
+            catch_up,
+            ..Self::default()
+        }
+    }
+
     /// A decision, as it was made.
     pub(crate) fn decided(
         &self,
@@ -82,10 +97,16 @@ impl Watch {
         decided: &Decided,
     ) -> Result<(), Violation> {
         late::check(ledger, decided).map_err(broken("late"))?;
+        pauses::check(ledger, decided).map_err(broken("pauses"))?;
         ledger.take_cause(decided);
+        pauses::check_calls(ledger, decided).map_err(broken("pauses"))?;
+        let ticks = self
+            .ticks
+            .check(ledger, decided, self.catch_up)
+            .map_err(broken("ticks"))?;
         let drafts = self
             .arrivals
-            .check(ledger, decided)
+            .check(ledger, decided, &ticks)
             .map_err(broken("arrivals"))?;
         ledger.take_runs(decided, &drafts);
         self.places
@@ -93,6 +114,7 @@ impl Watch {
             .map_err(broken("singletons"))?;
         ends::check(ledger, decided).map_err(broken("ends"))?;
         steps::check(ledger, decided).map_err(broken("steps"))?;
+        defers::check(ledger, decided).map_err(broken("defers"))?;
         announcements::check(ledger, decided).map_err(broken("announcements"))?;
         answers::check_before(ledger, decided).map_err(broken("answers"))?;
         times::check(ledger, decided).map_err(broken("times"))?;
@@ -100,6 +122,8 @@ impl Watch {
         cutoffs::check(ledger, decided).map_err(broken("cutoffs"))?;
         ledger.apply(decided);
         waits::check_after(ledger, &self.arrivals).map_err(broken("waits"))?;
+        defers::check_after(ledger, decided).map_err(broken("defers"))?;
+        repetitions::check(ledger, decided).map_err(broken("repetitions"))?;
         times::check_calls(ledger, decided).map_err(broken("times"))?;
         answers::check_after(ledger, decided).map_err(broken("answers"))?;
         steps::check_targets(ledger, decided).map_err(broken("steps"))?;
@@ -113,18 +137,23 @@ impl Watch {
         Ok(())
     }
 
-    /// A batch, once it is committed: what the store holds, and what the engine was when it handed the batch over.
+    /// A batch, once it is committed: what the store holds, and what the engine was when it handed the batch over;
+    /// `latest` is the latest moment that the clock has shown since.
     pub(crate) fn stored(
         &self,
         ledger: &Ledger<'_>,
         stored: &Snapshot,
         resting: &Resting<'_>,
+        latest: Timestamp,
     ) -> Result<(), Violation> {
-        loads::check(stored, resting.snapshot, resting.latest).map_err(broken("loads"))?;
+        loads::check(ledger, stored, resting.snapshot, latest).map_err(broken("loads"))?;
         concurrency::check_count(ledger, resting).map_err(broken("concurrency"))?;
         self.arrivals
             .check_times(ledger, resting)
             .map_err(broken("arrivals"))?;
+        self.ticks
+            .check_times(ledger, resting)
+            .map_err(broken("ticks"))?;
         cutoffs::check_times(ledger, resting).map_err(broken("cutoffs"))?;
         idle::check(ledger, &self.throttle, resting).map_err(broken("idle"))
     }
@@ -184,6 +213,17 @@ impl Watch {
         self.executions
             .check(ledger, call, step)
             .map_err(broken("steps"))
+    }
+
+    /// What was over before a moment has been pruned from the store; what it held of the living before and holds now.
+    pub(crate) fn pruned(
+        &self,
+        ledger: &mut Ledger<'_>,
+        reader: &dyn Reader,
+        living: (&Snapshot, &Snapshot),
+        before: Timestamp,
+    ) -> Result<(), Violation> {
+        prunes::check(ledger, reader, living, before).map_err(broken("prunes"))
     }
 
     /// Everything is over.

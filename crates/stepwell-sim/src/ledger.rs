@@ -2,6 +2,7 @@
 
 mod run;
 
+use crate::plan::cron::Cron;
 use crate::plan::flow::{Data, Flow};
 use crate::plan::{App, Body, Function, Variant};
 use indexmap::IndexMap;
@@ -12,7 +13,7 @@ use stepwell_engine::{
     Timestamp,
 };
 use stepwell_protocol::event::{
-    FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, FUNCTION_INVOKED,
+    FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, FUNCTION_INVOKED, SCHEDULED_TIMER,
 };
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
@@ -35,11 +36,15 @@ pub(crate) enum Cause {
     Registered {
         app: usize,
         version: usize,
+        /// Whether nothing runs by the clock any more.
+        quiet: bool,
     },
     Returned {
         item: ItemId,
         generation: u64,
         run: RunId,
+        /// What it deferred, and what it called off.
+        defers: Vec<(StepId, Option<StepId>)>,
         /// Whether the call came to nothing through no fault of the function, which costs an attempt all the same.
         strained: bool,
     },
@@ -55,6 +60,27 @@ pub(crate) enum Cause {
         events: Vec<Sent>,
     },
     Cancel(RunId),
+    /// Someone wants a function paused, or no longer.
+    Paused {
+        function: FunctionId,
+        paused: bool,
+    },
+    /// An app reports a run of an endpoint for the first time.
+    EdgeStarted {
+        app: usize,
+        function: usize,
+        run: RunId,
+        event: Sent,
+        /// The steps that ran.
+        steps: Vec<StepId>,
+    },
+    /// It reports more.
+    EdgeReported {
+        run: RunId,
+        steps: Vec<StepId>,
+    },
+    /// Someone wants a run repeated.
+    Repeated(Repeated),
     /// A signal was sent.
     Signal(String),
     /// The past was looked through for a wait.
@@ -69,6 +95,25 @@ pub(crate) enum Cause {
     Timers,
     /// The first after a load.
     Resumed,
+}
+
+impl Cause {
+    /// Whether the events that are written have come in, rather than being written again.
+    pub(crate) fn brings_events(&self) -> bool {
+        !matches!(self, Self::Repeated(_))
+    }
+}
+
+/// A run to repeat.
+#[derive(Debug)]
+pub(crate) struct Repeated {
+    /// The first of its repetitions, if it is one.
+    pub(crate) original: RunId,
+    pub(crate) function: FunctionId,
+    /// Steps whose results are taken over.
+    pub(crate) kept: Vec<(StepId, String)>,
+    /// The step to begin with.
+    pub(crate) target: Option<StepId>,
 }
 
 /// An event as it reached the engine.
@@ -101,6 +146,9 @@ pub(crate) struct Known {
     /// Its latest variant, also after it was archived.
     pub(crate) variant: usize,
     pub(crate) archived: bool,
+    /// Whether nothing runs by the clock any more.
+    pub(crate) quiet: bool,
+    pub(crate) paused: bool,
 }
 
 /// What is committed.
@@ -148,6 +196,10 @@ impl<'s> Ledger<'s> {
         self.variant(id).map(|variant| &variant.flow)
     }
 
+    pub(crate) fn is_paused(&self, id: FunctionId) -> bool {
+        self.functions.get(&id).is_some_and(|known| known.paused)
+    }
+
     /// Whether a function answers by a program.
     pub(crate) fn is_honest(&self, id: FunctionId) -> bool {
         let function = self.function(id);
@@ -169,6 +221,14 @@ impl<'s> Ledger<'s> {
                 format!("{}-{}", app.name, app.functions[known.function].slug)
             }
             None => format!("an unknown function {function}"),
+        }
+    }
+
+    /// When a function runs by the clock.
+    pub(crate) fn crons(&self, id: FunctionId) -> &'s [Cron] {
+        match (self.functions.get(&id), self.variant(id)) {
+            (Some(known), Some(variant)) if !known.archived && !known.quiet => &variant.crons,
+            _ => &[],
         }
     }
 
@@ -211,27 +271,62 @@ impl<'s> Ledger<'s> {
     /// Takes in what was sent and registered, before what followed from it is looked at.
     pub(crate) fn take_cause(&mut self, decided: &Decided) {
         self.decisions += 1;
-        self.take_invocations(decided);
+        if decided.cause.brings_events() {
+            self.take_made_events(decided);
+        }
         match &decided.cause {
             Cause::Events(events) | Cause::Announced { events, .. } => {
                 for event in events {
                     self.events.entry(event.id).or_insert_with(|| event.clone());
                 }
             }
-            Cause::Registered { app, version } => self.register(*app, *version),
+            Cause::Registered {
+                app,
+                version,
+                quiet,
+            } => self.register(*app, *version, *quiet),
             Cause::Returned {
                 item,
                 generation,
                 run,
                 strained,
+                ..
             } => {
                 let known = self.in_flight.shift_remove(&(*item, *generation));
                 if let (Some(_), true, Some(run)) = (known, *strained, self.runs.get_mut(run)) {
                     run.strain += 1;
                 }
             }
-            Cause::Checkpointed { .. }
+            Cause::Paused { function, paused } => {
+                let known = self.functions.get_mut(function);
+                if let (Some(known), Some(Answer::Paused(true))) = (known, &decided.answer) {
+                    known.paused = *paused;
+                }
+            }
+            Cause::EdgeStarted {
+                app,
+                function,
+                event,
+                ..
+            } => {
+                if let Some(Answer::EndpointStarted(Ok(_))) = decided.answer {
+                    self.events.entry(event.id).or_insert_with(|| event.clone());
+                    let known = Known {
+                        app: *app,
+                        function: *function,
+                        variant: 0,
+                        archived: false,
+                        quiet: false,
+                        paused: false,
+                    };
+                    let id = self.apps[*app].functions[*function].id;
+                    self.functions.insert(id, known);
+                }
+            }
+            Cause::EdgeReported { .. }
+            | Cause::Checkpointed { .. }
             | Cause::Cancel(_)
+            | Cause::Repeated(_)
             | Cause::Signal(_)
             | Cause::LookedBack { .. }
             | Cause::Delivered
@@ -242,11 +337,23 @@ impl<'s> Ledger<'s> {
     }
 
     /// Takes in the events that the engine makes itself.
-    fn take_invocations(&mut self, decided: &Decided) {
+    fn take_made_events(&mut self, decided: &Decided) {
         for change in &decided.changes {
             let Change::EventPut(row) = change else {
                 continue;
             };
+            if row.name == SCHEDULED_TIMER {
+                let ts_ms = u64::try_from(row.ts_ms).unwrap_or_default();
+                let sent = Sent {
+                    id: row.id,
+                    name: SCHEDULED_TIMER,
+                    identity: Some(format!("cron {}", row.external_id)),
+                    data: Data::default(),
+                    ts: Timestamp::from_ms(ts_ms),
+                    received: Some(decided.now),
+                };
+                self.events.insert(row.id, sent);
+            }
             if row.name == FUNCTION_INVOKED {
                 let body: serde_json::Value =
                     serde_json::from_str(row.body.get()).unwrap_or_default();
@@ -267,17 +374,20 @@ impl<'s> Ledger<'s> {
         }
     }
 
-    fn register(&mut self, app: usize, version: usize) {
+    fn register(&mut self, app: usize, version: usize, quiet: bool) {
         let plan = &self.apps[app];
         let variants = &plan.versions[version].variants;
         for (number, (function, variant)) in plan.functions.iter().zip(variants).enumerate() {
             match (variant, self.functions.get_mut(&function.id)) {
-                (Some(variant), _) => {
+                (Some(variant), known) => {
+                    let paused = known.is_some_and(|known| known.paused);
                     let known = Known {
                         app,
                         function: number,
                         variant: *variant,
                         archived: false,
+                        quiet,
+                        paused,
                     };
                     self.functions.insert(function.id, known);
                 }
@@ -287,9 +397,14 @@ impl<'s> Ledger<'s> {
         }
     }
 
-    /// Takes in the runs that a decision makes, before what becomes of them in it is looked at.
+    /// Takes in the runs that a decision makes and defers, before what becomes of them in it is looked at.
     pub(crate) fn take_runs(&mut self, decided: &Decided, drafts: &Drafts) {
         for change in &decided.changes {
+            if let Change::DeferPut(row) = change
+                && let Some(run) = self.runs.get_mut(&row.run)
+            {
+                run.defers.insert(row.step.clone(), row.status);
+            }
             if let Change::RunPut(row) = change {
                 let draft = drafts.get(&row.id).copied();
                 let variant = self.functions.get(&row.function).and_then(|known| {
@@ -301,6 +416,8 @@ impl<'s> Ledger<'s> {
                 run.delayed = decided.changes.iter().any(|change| {
                     matches!(change, Change::ItemPut(item) if item.run == row.id && item.due > row.queued_at)
                 });
+                run.started = matches!(decided.cause, Cause::EdgeStarted { .. });
+                run.resumes = matches!(&decided.cause, Cause::Repeated(of) if of.target.is_some());
                 self.runs.insert(row.id, run);
             }
         }
@@ -324,6 +441,7 @@ impl<'s> Ledger<'s> {
                 Change::RunEnd(end) => {
                     if let Some(run) = self.runs.get_mut(&end.id) {
                         run.ended = Some(end.status);
+                        run.ended_at = Some(end.ended_at);
                     }
                 }
                 Change::ItemPut(row) if row.kind == ItemKind::Announce => {

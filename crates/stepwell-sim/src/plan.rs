@@ -1,13 +1,17 @@
 //! What users wrote: apps, their functions, and how their registrations change.
 
+pub(crate) mod cron;
 pub(crate) mod cutoff;
+pub(crate) mod defer;
 mod draw;
+pub(crate) mod edge;
 pub(crate) mod flow;
 pub(crate) mod gather;
 mod print;
 pub(crate) mod program;
 pub(crate) mod wait;
 
+use cron::Cron;
 use cutoff::Cutoff;
 use flow::{Data, Flow};
 use gather::Gather;
@@ -67,6 +71,8 @@ pub(crate) enum Body {
 #[derive(Debug, Clone)]
 pub(crate) struct Variant {
     pub(crate) triggers: Vec<Trigger>,
+    /// When it runs by the clock.
+    pub(crate) crons: Vec<Cron>,
     pub(crate) flow: Flow,
     pub(crate) cutoff: Cutoff,
     pub(crate) gather: Gather,
@@ -125,8 +131,17 @@ impl App {
         AppId::of(&self.name)
     }
 
-    /// The registration as it reaches the engine.
-    pub(crate) fn sync(&self, version: usize) -> AppSync {
+    /// Whether anything in it runs by the clock.
+    pub(crate) fn ticks(&self) -> bool {
+        let mut variants = self
+            .functions
+            .iter()
+            .flat_map(|function| &function.variants);
+        variants.any(|variant| !variant.crons.is_empty())
+    }
+
+    /// The registration as it reaches the engine; without what runs by the clock if that is to be `quiet`.
+    pub(crate) fn sync(&self, version: usize, quiet: bool) -> AppSync {
         let version = &self.versions[version];
         let url = if version.moved {
             format!("http://{}.new.test", self.name)
@@ -136,7 +151,7 @@ impl App {
         let held = self.functions.iter().zip(&version.variants);
         let configs: Vec<Value> = held
             .filter_map(|(function, variant)| {
-                variant.map(|variant| function.config(&function.variants[variant], &url))
+                variant.map(|variant| function.config(&function.variants[variant], &url, quiet))
             })
             .collect();
         let body = json!({"appName": self.name, "url": url, "functions": configs}).to_string();
@@ -160,7 +175,8 @@ impl App {
 }
 
 impl Function {
-    fn config(&self, variant: &Variant, url: &str) -> Value {
+    fn config(&self, variant: &Variant, url: &str, quiet: bool) -> Value {
+        let crons = variant.crons.iter().filter(|_| !quiet).map(Cron::trigger);
         let triggers: Vec<Value> = variant
             .triggers
             .iter()
@@ -170,6 +186,7 @@ impl Function {
                     json!({"event": trigger.event, "expression": condition.expression()})
                 }
             })
+            .chain(crons)
             .collect();
         let runtime = json!({"type": "http", "url": format!("{url}/?fnId={}", self.slug)});
         let mut config = json!({

@@ -4,6 +4,8 @@ use crate::dice::Dice;
 use crate::faults::{self, Fault};
 use crate::plan::flow::Data;
 use crate::plan::{self, App};
+use stepwell_engine::CatchUp;
+use stepwell_protocol::FunctionId;
 
 /// Lengths of scripts, in milliseconds: from what happens at once to what takes days, which is where windows end.
 const SPANS_MS: [u64; 5] = [
@@ -27,6 +29,7 @@ pub struct Scenario {
     pub(crate) calls_max: usize,
     /// A constant delay between attempts; without one, the table's.
     pub(crate) backoff_ms: Option<u64>,
+    pub(crate) catch_up: CatchUp,
     /// How long a commit takes at most when nothing is wrong.
     pub(crate) commit_ms_max: u64,
     /// How long an app takes for anything at most when nothing is wrong.
@@ -62,6 +65,18 @@ pub(crate) enum Act {
     Cancel { which: u64 },
     /// Someone sends a signal: one of those that functions wait for.
     Signal { signal: u64 },
+    /// Someone repeats a run: one of those there are, perhaps from a step on.
+    Repeat { which: u64, from: Option<u64> },
+    /// What was over so long ago is pruned, so many rows at a time.
+    Prune { older_ms: u64, rows_max: usize },
+    /// A request comes to an endpoint.
+    Request {
+        app: usize,
+        function: usize,
+        data: Data,
+    },
+    /// Someone pauses a function, or lets it go on.
+    Pause { function: FunctionId, paused: bool },
     /// The engine checks itself.
     Audit,
     /// The process is stopped and started again: it waits so long for calls in flight.
@@ -115,7 +130,32 @@ impl Scenario {
         if swarm.chance(25) {
             plan::gather::add(&mut Dice::of(seed, "gathering", &[]), &mut apps, span_ms);
         }
-        let script = script(&mut Dice::of(seed, "script", &[]), &apps, span_ms);
+        if swarm.chance(20) {
+            plan::cron::add(&mut Dice::of(seed, "crons", &[]), &mut apps, span_ms);
+        }
+        if swarm.chance(20) {
+            plan::defer::add(&mut Dice::of(seed, "defers", &[]), &mut apps);
+        }
+        let mut script = script(&mut Dice::of(seed, "script", &[]), &apps, span_ms);
+        if swarm.chance(25) {
+            pauses(
+                &mut Dice::of(seed, "pauses", &[]),
+                &apps,
+                span_ms,
+                &mut script,
+            );
+        }
+        if swarm.chance(25) {
+            repeats(&mut Dice::of(seed, "repeats", &[]), span_ms, &mut script);
+        }
+        if swarm.chance(25) {
+            let mut dice = Dice::of(seed, "edge", &[]);
+            apps.push(plan::edge::app(&mut dice, span_ms));
+            requests(&mut dice, &apps, span_ms, &mut script);
+        }
+        if swarm.chance(25) {
+            prunes(&mut Dice::of(seed, "prunes", &[]), span_ms, &mut script);
+        }
         let faults = faults::draw(&mut Dice::of(seed, "faults", &[]), span_ms);
         Self {
             seed,
@@ -127,6 +167,7 @@ impl Scenario {
             } else {
                 None
             },
+            catch_up: swarm.pick(&[CatchUp::One, CatchUp::One, CatchUp::Skip]),
             commit_ms_max: dice.pick(&[0, 3, 50]),
             latency_ms_max: dice.pick(&[0, 20, span_ms / 50, span_ms / 5]),
             apps,
@@ -154,6 +195,63 @@ fn script(dice: &mut Dice, apps: &[App], span_ms: u64) -> Vec<Entry> {
         script.push(Entry { at_ms, act });
     }
     script
+}
+
+/// Someone pauses functions, and may let them go on.
+fn pauses(dice: &mut Dice, apps: &[App], span_ms: u64, script: &mut Vec<Entry>) {
+    let functions: Vec<FunctionId> = apps
+        .iter()
+        .flat_map(|app| app.functions.iter().map(|function| function.id))
+        .collect();
+    for _ in 0..dice.between(1, 8) {
+        let function = dice.pick(&functions);
+        let paused = dice.chance(70);
+        script.push(Entry {
+            at_ms: dice.below(span_ms),
+            act: Act::Pause { function, paused },
+        });
+    }
+}
+
+/// Someone repeats runs.
+fn repeats(dice: &mut Dice, span_ms: u64, script: &mut Vec<Entry>) {
+    for _ in 0..dice.between(1, 5) {
+        let which = dice.below(1_000);
+        let from = dice.chance(60).then(|| dice.below(1_000));
+        script.push(Entry {
+            at_ms: dice.below(span_ms),
+            act: Act::Repeat { which, from },
+        });
+    }
+}
+
+/// Requests come to the endpoints of the last app.
+fn requests(dice: &mut Dice, apps: &[App], span_ms: u64, script: &mut Vec<Entry>) {
+    let app = apps.len() - 1;
+    for _ in 0..dice.between(1, 6) {
+        let act = Act::Request {
+            app,
+            function: dice.index(apps[app].functions.len()),
+            data: Data {
+                user: dice.below(3),
+                number: dice.below(10),
+            },
+        };
+        let at_ms = dice.below(span_ms);
+        script.push(Entry { at_ms, act });
+    }
+}
+
+/// What is old is forgotten.
+fn prunes(dice: &mut Dice, span_ms: u64, script: &mut Vec<Entry>) {
+    for _ in 0..dice.between(1, 8) {
+        let act = Act::Prune {
+            older_ms: dice.pick(&[0, span_ms / 20, span_ms / 4]),
+            rows_max: dice.pick(&[1, 3, 1_000]),
+        };
+        let at_ms = dice.below(span_ms);
+        script.push(Entry { at_ms, act });
+    }
 }
 
 fn act(dice: &mut Dice, apps: &[App], span_ms: u64) -> Act {
@@ -221,16 +319,27 @@ impl Sending {
 }
 
 impl Scenario {
+    /// Whether functions are paused in it.
+    pub(crate) fn pauses(&self) -> bool {
+        let mut script = self.script.iter();
+        script.any(|entry| matches!(entry.act, Act::Pause { .. }))
+    }
+
     /// Its plan, script and faults, for people.
     pub(crate) fn describe(&self) -> String {
         let mut text = format!(
-            "{:?} store, calls at once: {}, backoff: {:?} ms, commits: 0..{} ms, latencies: 0..{} ms\n",
-            self.store, self.calls_max, self.backoff_ms, self.commit_ms_max, self.latency_ms_max
+            "{:?} store, calls at once: {}, backoff: {:?} ms, missed ticks: {:?}, commits: 0..{} ms, latencies: 0..{} ms\n",
+            self.store,
+            self.calls_max,
+            self.backoff_ms,
+            self.catch_up,
+            self.commit_ms_max,
+            self.latency_ms_max
         );
         for (number, app) in self.apps.iter().enumerate() {
             let registers =
                 |entry: &Entry| matches!(entry.act, Act::Register { app, .. } if app == number);
-            if self.script.iter().any(registers) {
+            if app.is_edge() || self.script.iter().any(registers) {
                 text.push_str(&app.describe());
             }
         }
@@ -243,6 +352,19 @@ impl Scenario {
                 Act::Register { app, version } => format!("app{app} registers version {version}"),
                 Act::Cancel { which } => format!("cancel one of the runs there are ({which})"),
                 Act::Signal { signal } => format!("signal g{signal}"),
+                Act::Pause { function, paused } => {
+                    let goes_on = if *paused { "pause" } else { "unpause" };
+                    format!("{goes_on} {function}")
+                }
+                Act::Repeat { which, from } => {
+                    format!("repeat one of the runs there are ({which}), from step {from:?} of it")
+                }
+                Act::Prune { older_ms, rows_max } => {
+                    format!("prune what was over {older_ms} ms ago, {rows_max} rows at a time")
+                }
+                Act::Request { function, data, .. } => {
+                    format!("request to endpoint {function}, {data:?}")
+                }
                 Act::Audit => "audit".to_owned(),
                 Act::Stop { patience_ms } => format!("stop within {patience_ms} ms"),
             };

@@ -147,12 +147,13 @@ impl Search {
         for app in 0..self.best.apps.len() {
             for function in 0..self.best.apps[app].functions.len() {
                 for variant in 0..self.best.apps[app].functions[function].variants.len() {
-                    let simpler: [fn(&mut crate::plan::Variant) -> bool; 11] = [
+                    let simpler: [fn(&mut crate::plan::Variant) -> bool; 12] = [
                         |variant| !std::mem::take(&mut variant.flow.concurrency).is_empty(),
                         |variant| variant.flow.throttle.take().is_some(),
                         |variant| variant.flow.rate_limit.take().is_some(),
                         |variant| variant.flow.idempotency.take().is_some(),
                         |variant| variant.flow.priority.take().is_some(),
+                        |variant| variant.crons.pop().is_some(),
                         |variant| variant.flow.singleton.take().is_some(),
                         |variant| {
                             let gather = std::mem::take(&mut variant.gather);

@@ -3,7 +3,7 @@
 use crate::scenario::StoreKind;
 use stepwell_engine::{Change, Snapshot, Timestamp};
 use stepwell_store::sqlite::{self, Durability, Options};
-use stepwell_store::{Reader, Store, StoreError, memory};
+use stepwell_store::{Pruned, Reader, Slice, Store, StoreError, memory};
 use tempfile::TempDir;
 
 /// The store of a simulation.
@@ -56,6 +56,10 @@ impl FaultyStore {
         }
         self.refusals -= 1;
         Err(StoreError::Full)
+    }
+
+    pub(crate) fn prune(&mut self, slice: &Slice) -> Result<Pruned, StoreError> {
+        self.store.writer.prune(slice)
     }
 
     pub(crate) fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {

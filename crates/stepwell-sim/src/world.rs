@@ -1,8 +1,11 @@
 //! The world of a simulation: what happens next, until everything is over.
 
 mod decider;
+mod edge;
 mod past;
 mod process;
+mod prune;
+mod repeat;
 mod senders;
 mod traffic;
 
@@ -22,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use stepwell_engine::{Announcement, Backoff, Call, Config, Engine, IdSource, ItemId, ReportedOp};
-use stepwell_protocol::RunId;
+use stepwell_protocol::{FunctionId, RunId};
 
 /// Turns in which everything must be over: far more than any scenario takes that goes on at all.
 const TURNS_MAX: u64 = 20_000;
@@ -171,6 +174,13 @@ enum Happening {
     },
     /// The process starts.
     Start,
+    /// Someone wants a function paused, or no longer.
+    Pause {
+        function: FunctionId,
+        paused: bool,
+    },
+    /// An app reports what it has done of a request.
+    EdgeReport(Box<edge::EdgeReport>),
     Strike(Strike),
     /// A process that is stopping has waited long enough.
     PatienceOver {
@@ -249,6 +259,8 @@ struct Visiting<'s> {
     fault: Option<CallFault>,
     /// Nobody waits for its answer any more.
     given_up: bool,
+    /// The request, if its app executes it by itself.
+    edge: Option<edge::Edge>,
 }
 
 impl<'s> World<'s> {
@@ -258,7 +270,7 @@ impl<'s> World<'s> {
             backoff: scenario
                 .backoff_ms
                 .map_or(Backoff::Table, Backoff::Constant),
-            ..Config::default()
+            catch_up: scenario.catch_up,
         };
         let clock = Clock::new();
         Self {
@@ -269,7 +281,7 @@ impl<'s> World<'s> {
             story,
             tally: Tally::default(),
             ledger: Ledger::new(&scenario.apps),
-            watch: Watch::default(),
+            watch: Watch::new(scenario.catch_up),
             agenda: BTreeMap::new(),
             agenda_last: 0,
             phase: Phase::Up,
@@ -372,6 +384,8 @@ impl<'s> World<'s> {
             Happening::Probe { engine } if engine == self.engines => self.probe(),
             Happening::Written { .. } | Happening::Probe { .. } => Ok(()),
             Happening::Start => self.start(),
+            Happening::Pause { function, paused } => self.pause(function, paused),
+            Happening::EdgeReport(report) => self.edge_report_arrives(*report),
             Happening::Strike(strike) => self.strike(strike),
             Happening::PatienceOver { life } => {
                 if self.draining && life == self.life {
@@ -393,6 +407,14 @@ impl<'s> World<'s> {
             Act::Register { app, version } => self.register(*app, *version),
             Act::Cancel { which } => self.cancel(*which),
             Act::Signal { signal } => self.signal(*signal),
+            Act::Pause { function, paused } => self.pause(*function, *paused),
+            Act::Repeat { which, from } => self.repeat(*which, *from),
+            Act::Prune { older_ms, rows_max } => self.prune(*older_ms, *rows_max),
+            Act::Request {
+                app,
+                function,
+                data,
+            } => self.request(*app, *function, *data),
             Act::Audit => self.audit(),
             Act::Stop { patience_ms } => {
                 self.stop(*patience_ms);
@@ -453,6 +475,18 @@ impl<'s> World<'s> {
         // Nothing but the end of its process gives up a call that never returns.
         if self.lost_calls && self.phase != Phase::Down {
             self.die(1);
+        }
+        if self.scenario.pauses() {
+            let of_all = self.scenario.apps.iter().flat_map(|app| &app.functions);
+            for function in of_all {
+                self.pause(function.id, false)?;
+            }
+        }
+        for (app, plan) in self.scenario.apps.iter().enumerate() {
+            // Nothing runs by the clock any more, which would go on without end.
+            if plan.ticks() {
+                self.register(app, 0)?;
+            }
         }
         Ok(())
     }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use stepwell_engine::waits::condition_for;
 use stepwell_engine::{
     Announcement, Answer, AppRow, AppSync, Ask, Backoff, Call, Change, Config, Decision, Deferral,
-    DeliveryRow, Effect, Engine, EventWait, Fetch, FetchFailure, IdSource, Input, Invocation,
-    LookBack, NewEvent, Repetition, ReportedOp, ReportedOutcome, ReportedReply, RunStatus,
-    SignalWait, Timestamp, function, invocation_event,
+    DeliveryRow, Effect, Engine, EventRow, EventWait, Fetch, FetchFailure, IdSource, Input,
+    Invocation, LookBack, NewEvent, Repetition, ReportedOp, ReportedOutcome, ReportedReply,
+    RunStatus, SignalWait, Timestamp, function, invocation_event,
 };
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 use stepwell_protocol::gateway::Request;
@@ -562,9 +562,14 @@ impl Storm {
         self.handle(Input::RunRepeated(Box::new(Repetition {
             original,
             function,
-            event: event.id,
-            event_name: event.name.to_string(),
-            body: event.body,
+            event: EventRow {
+                id: event.id,
+                name: event.name.to_string(),
+                external_id: event.id.to_string(),
+                ts_ms: event.ts_ms,
+                received_at: self.now,
+                body: event.body,
+            },
             steps: Vec::new(),
             target,
             input,

@@ -4,6 +4,7 @@
 //! returns; with [`Durability::Process`] it survives the process but perhaps not the machine.
 
 mod codec;
+mod examine;
 mod load;
 mod lock;
 mod prune;
@@ -11,6 +12,8 @@ mod read;
 mod schema;
 mod upkeep;
 mod write;
+
+pub use examine::{Examination, examine};
 
 use crate::{Store, StoreError};
 use rusqlite::{Connection, OpenFlags};

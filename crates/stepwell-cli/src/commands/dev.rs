@@ -1,33 +1,47 @@
 //! `stepwell dev`: a server for development.
 
-use crate::serving::{self, Shape};
+use crate::serving::{self, Keys, Shape};
 use clap::Args;
-use stepwell_runtime::gateway::PrivateAddresses;
-use stepwell_server::ServerKind;
+use stepwell_server::{EventKeys, Polling, ServerKind};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     serving: serving::Options,
-    /// Ask each app only until it has registered, rather than again and again.
-    #[arg(long, env = "STEPWELL_NO_POLL")]
+    /// Do not look for apps on the usual ports of this machine.
+    #[arg(help_heading = "Apps", long, env = "STEPWELL_NO_DISCOVERY")]
+    no_discovery: bool,
+    /// Ask an app to register only until it has, and again when it fails, rather than always.
+    #[arg(help_heading = "Apps", long, env = "STEPWELL_NO_POLL")]
     no_poll: bool,
-    /// Whether functions may have the server make requests (step.fetch, step.ai.infer) to this machine and its network,
-    /// and durable endpoints be there.
-    #[arg(long, env = "STEPWELL_ALLOW_PRIVATE_ADDRESSES", default_value_t = true,
-          action = clap::ArgAction::Set, value_name = "BOOL")]
-    allow_private_addresses: bool,
+    /// Keep everything in the folder of --sqlite-dir. Without it or --db, all is forgotten when the server stops.
+    #[arg(help_heading = "State", long, env = "STEPWELL_PERSIST")]
+    persist: bool,
 }
 
-pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments, json: bool) -> anyhow::Result<()> {
+    let options = &arguments.serving;
+    let keys = options.keys()?;
     let shape = Shape {
         kind: ServerKind::Dev,
-        poll_once: arguments.no_poll,
-        private_addresses: if arguments.allow_private_addresses {
-            PrivateAddresses::Allow
-        } else {
-            PrivateAddresses::Refuse
+        database: options.database(arguments.persist)?,
+        keys: Keys {
+            events: if keys.events.is_empty() {
+                EventKeys::Any
+            } else {
+                EventKeys::These(keys.events)
+            },
+            signing: keys.signing,
+            fallback: keys.fallback,
         },
+        polling: if arguments.no_poll {
+            Polling::Failing
+        } else {
+            Polling::All
+        },
+        finds: !arguments.no_discovery,
+        private_addresses: options.private_addresses(true),
+        json,
     };
-    serving::run(&arguments.serving, &shape)
+    serving::run(options, shape)
 }

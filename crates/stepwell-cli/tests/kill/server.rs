@@ -55,6 +55,17 @@ impl Server {
         database: &Path,
         arguments: &[&str],
     ) -> Self {
+        command
+            .args(["dev", "--port", "0", "--no-discovery"])
+            .env("STEPWELL_LOG", "warn")
+            .arg("--db")
+            .arg(database)
+            .args(arguments);
+        Self::launch(command, folder)
+    }
+
+    /// Starts a server by a whole command, but for what says when it is ready.
+    pub(crate) fn launch(mut command: Command, folder: &Folder) -> Self {
         let ready = folder.path("ready");
         // The file of the one before would be believed.
         if let Err(error) = std::fs::remove_file(&ready) {
@@ -67,14 +78,8 @@ impl Server {
             .open(&stderr)
             .expect("the log can be opened");
         let child = command
-            .arg("dev")
-            .args(["--port", "0"])
-            .env("STEPWELL_LOG", "warn")
-            .arg("--db")
-            .arg(database)
             .arg("--ready-file")
             .arg(&ready)
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -141,7 +146,8 @@ impl Server {
 pub(crate) fn stepwell() -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_stepwell")));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("STEPWELL_") {
+        let text = name.to_string_lossy();
+        if text.starts_with("STEPWELL_") || text.starts_with("INNGEST_") {
             command.env_remove(name);
         }
     }

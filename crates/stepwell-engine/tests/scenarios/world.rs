@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use stepwell_engine::function::Function;
 use stepwell_engine::{
     Announcement, AppRow, AppSync, Backoff, Call, CatchUp, Config, Decision, DeliveryRow,
-    EndpointStart, Engine, Fetch, FetchFailure, IdSource, Input, KeptStep, LookBack, NewEvent,
-    Repetition, ReportedOp, ReportedOutcome, ReportedReply, RunStatus, Snapshot, StepRow,
+    EndpointStart, Engine, EventRow, Fetch, FetchFailure, IdSource, Input, KeptStep, LookBack,
+    NewEvent, Repetition, ReportedOp, ReportedOutcome, ReportedReply, RunStatus, Snapshot, StepRow,
     Timestamp, function, invocation_event,
 };
 use stepwell_protocol::endpoint::SHARED_SLUG;
@@ -372,9 +372,14 @@ impl World {
         let repetition = Repetition {
             original,
             function: self.run_functions[&original],
-            event: event.id,
-            event_name: event.name.to_string(),
-            body: SharedJson::clone(&event.body),
+            event: EventRow {
+                id: event.id,
+                name: event.name.to_string(),
+                external_id: event.id.to_string(),
+                ts_ms: event.ts_ms,
+                received_at: self.now,
+                body: SharedJson::clone(&event.body),
+            },
             steps: kept,
             target,
             input,

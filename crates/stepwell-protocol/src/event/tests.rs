@@ -26,6 +26,12 @@ fn what_is_kept_of_an_event() {
     );
     assert_eq!(
         rendered(
+            r#"{"name":"a","data":{"\u005finn\u0067est":{"y":2},"x":"\u00e9"},"id":"mine","ts":1700000000000}"#
+        ),
+        r#"{"data":{"x":"é"},"id":"mine","name":"a","ts":1700000000000,"user":{}}"#
+    );
+    assert_eq!(
+        rendered(
             r#"{"name":"a","data":null,"user":{"id":7},"meta":{"propagated_sessions":{"s":1}}}"#
         ),
         r#"{"data":{},"id":"00000000010000000000000001","name":"a","ts":1767000000000,"user":{"id":7},"meta":{"sessions":{"s":"1"}}}"#
@@ -52,6 +58,10 @@ fn what_is_refused_and_how_it_is_said() {
         (
             r#"{"name":"a","data":"x"}"#,
             "invalid event: data: expected an object",
+        ),
+        (
+            r#"{"name":"a","user":"me"}"#,
+            "invalid event: user: expected an object",
         ),
         (
             r#"{"name":"a","ts":"now"}"#,

@@ -50,7 +50,26 @@ pub(super) struct Seat {
     turn: AtomicU64,
     /// Whether a request was answered.
     proven: AtomicBool,
+    /// Whether the body at hand may take its time.
+    patient: AtomicBool,
     cut: CancellationToken,
+}
+
+/// For requests whose bodies are streams, which arrive while something happens: with patience it is the server's turn
+/// until the body's end, and whoever reads it limits how long that takes.
+#[derive(Debug, Clone)]
+pub(crate) struct Patience(Arc<Seat>);
+
+impl Patience {
+    pub(super) fn with(seat: Arc<Seat>) -> Self {
+        Self(seat)
+    }
+
+    /// Gives the request's body as long as it takes.
+    pub(crate) fn grant(&self) {
+        self.0.patient.store(true, Ordering::Relaxed);
+        self.0.no_longer(Wait::Body);
+    }
 }
 
 impl Seat {
@@ -59,6 +78,7 @@ impl Seat {
             epoch,
             turn: AtomicU64::new(OURS),
             proven: AtomicBool::new(false),
+            patient: AtomicBool::new(false),
             cut: CancellationToken::new(),
         };
         seat.wait(Wait::Greeting);
@@ -85,6 +105,12 @@ impl Seat {
         let wait = (turn & ((1 << WAIT_BITS) - 1)).checked_sub(1)?;
         let wait = Wait::ALL.get(usize::try_from(wait).ok()?)?;
         Some((*wait, turn >> WAIT_BITS))
+    }
+
+    /// A request has come.
+    pub(super) fn begin(&self) {
+        self.patient.store(false, Ordering::Relaxed);
+        self.take_turn();
     }
 
     pub(super) fn take_turn(&self) {
@@ -237,6 +263,7 @@ impl hyper::body::Body for Asking {
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         match &frame {
+            Poll::Pending if self.seat.patient.load(Ordering::Relaxed) => {}
             Poll::Pending => self.seat.wait_from_now(Wait::Body),
             // A frame in the middle does not give the turn back: one that never ends would look busy.
             Poll::Ready(Some(Ok(_))) if !self.body.is_end_stream() => {}

@@ -4,7 +4,7 @@ use super::app::App;
 use super::legacy::FunctionRun;
 use super::scalar::{Bytes, Map, Ulid};
 use super::{unavailable, unreadable};
-use crate::apps::RemoveError;
+use crate::removal::RemoveError;
 use crate::state::Shared;
 use async_graphql::{Context, Error, InputObject, Object, Result};
 use serde_json::{Value, json};

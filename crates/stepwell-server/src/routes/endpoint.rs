@@ -1,7 +1,7 @@
 //! Durable endpoints: apps report runs that they execute by themselves, and whoever was redirected reads how one ended.
 
-use super::rest::{ENVIRONMENT, run_id, unknown_run};
-use super::{CHECKPOINT_BODY_BYTES_MAX, SMALL_BODY_BYTES_MAX};
+use super::rest::{run_id, unknown_run};
+use super::{ACCOUNT, CHECKPOINT_BODY_BYTES_MAX, ENVIRONMENT, SMALL_BODY_BYTES_MAX};
 use crate::answer::{ApiError, Failure, Found, Success};
 use crate::body::Body;
 use crate::state::Shared;
@@ -15,6 +15,7 @@ use serde_json::json;
 use std::time::Duration;
 use stepwell_engine::{EndpointError, EndpointStarted, RunStatus};
 use stepwell_protocol::endpoint::{self, MoreSteps, NewRun};
+use stepwell_protocol::token::RealtimeClaims;
 use stepwell_protocol::{RunId, headers};
 use stepwell_store::RunRecord;
 use tokio::time::Instant;
@@ -69,11 +70,17 @@ pub(super) async fn start(
     let now = shared.handle.now();
     let now_s = now.ms() / 1_000;
     let new_id = || shared.handle.new_event_id().to_string();
+    let claims = RealtimeClaims {
+        id: new_id(),
+        account: ACCOUNT,
+        environment: ENVIRONMENT,
+        now_s,
+    };
     let answer = Started {
         fn_id: function.to_string(),
         app_id: app.to_string(),
         run_id: id.to_string(),
-        realtime_token: shared.tokens.for_stream(id, new_id(), ENVIRONMENT, now_s),
+        realtime_token: shared.tokens.for_stream(id, claims),
         token: has_steps.then(|| shared.tokens.for_run(id, new_id(), now_s)),
     };
     Ok(Found(answer, now.ms()))

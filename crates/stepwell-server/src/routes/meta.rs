@@ -1,6 +1,8 @@
 //! What the server says of itself.
 
 use crate::answer::{ApiError, Failure};
+use crate::apps::KnownApp;
+use crate::connect::Gateway;
 use crate::state::{ServerKind, Shared};
 use axum::Json;
 use axum::extract::State;
@@ -61,17 +63,35 @@ pub(super) async fn dev(State(shared): State<Shared>) -> Result<Json<Value>, Api
             config
         })
         .collect();
+    let handlers: Vec<Value> = shared
+        .options
+        .apps
+        .list()
+        .into_iter()
+        .map(handler)
+        .collect();
     Ok(Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "authed": false,
-        "startOpts": {},
+        "startOpts": {"connectGatewayPort": shared.options.connect.as_ref().and_then(Gateway::port)},
         "functions": functions,
-        "handlers": [],
+        "handlers": handlers,
         "isSingleNodeService": false,
         "isMissingSigningKey": false,
         "isMissingEventKeys": false,
         "features": {},
     })))
+}
+
+/// An app, and what is wrong with it.
+fn handler((url, app): (String, KnownApp)) -> Value {
+    json!({
+        "url": url,
+        "appName": app.name,
+        "sdk": app.sdk,
+        "functionCount": app.functions,
+        "error": app.error,
+    })
 }
 
 pub(super) async fn not_found(uri: Uri) -> ApiError {

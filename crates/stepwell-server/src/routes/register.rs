@@ -3,15 +3,16 @@
 use super::REGISTER_BODY_BYTES_MAX;
 use super::query::Params;
 use crate::answer::{ApiError, Failure};
-use crate::apps::RemoveError;
+use crate::apps::Apps;
 use crate::body::Body;
+use crate::removal::RemoveError;
 use crate::state::Shared;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use stepwell_protocol::headers;
 use stepwell_protocol::register::{RegisterAnswer, Registration, normalize_url};
-use stepwell_runtime::{RegisterError, check_registration};
+use stepwell_protocol::{AppId, headers};
+use stepwell_runtime::{Handle, RegisterError, check_registration};
 use stepwell_store::AppRecord;
 
 /// An app says what functions it has.
@@ -33,17 +34,8 @@ pub(super) async fn register(
     let registration = Registration::parse(&body.bytes).map_err(|error| {
         ApiError::new(StatusCode::BAD_REQUEST, format!("Invalid request: {error}"))
     })?;
-    let sync = check_registration(&registration).map_err(refused)?;
-    let functions = sync.functions.len();
-    let (app_id, modified) = shared.handle.sync_app(sync).await?;
-    if modified {
-        tracing::info!(
-            app = registration.app_name,
-            url = registration.url,
-            functions,
-            "app registered"
-        );
-    }
+    let apps = &shared.options.apps;
+    let (app_id, modified) = take_in(&shared.handle, apps, &registration).await?;
     Ok(Json(RegisterAnswer {
         ok: true,
         modified,
@@ -70,12 +62,40 @@ pub(super) async fn remove(State(shared): State<Shared>, params: Params) -> Resu
     }
 }
 
+/// Registers an app and remembers how it stands; its id, and whether anything changed.
+pub(crate) async fn take_in(
+    handle: &Handle,
+    apps: &Apps,
+    registration: &Registration,
+) -> Result<(AppId, bool), ApiError> {
+    let sync = check_registration(registration).map_err(|error| {
+        let answer = refused(error);
+        let reason = if answer.details.is_empty() {
+            answer.message.clone()
+        } else {
+            format!("{}: {}", answer.message, answer.details.join("; "))
+        };
+        if apps.refused(&registration.url, &reason) {
+            let (app, url) = (&registration.app_name, &registration.url);
+            tracing::warn!(app, url, reason, "an app was not registered");
+        }
+        answer
+    })?;
+    let functions = sync.functions.len();
+    let (app_id, modified) = handle.sync_app(sync).await?;
+    let (app, url, sdk) = (&registration.app_name, &registration.url, &registration.sdk);
+    apps.registered(url, app, sdk, functions);
+    if modified {
+        tracing::info!(app, url, sdk, functions, "app registered");
+    }
+    Ok((app_id, modified))
+}
+
 fn refused(error: RegisterError) -> ApiError {
     let mut answer = ApiError::new(StatusCode::BAD_REQUEST, error.to_string());
     match error {
         RegisterError::Functions(errors) => {
             answer.details = errors.iter().map(ToString::to_string).collect();
-            tracing::warn!(details = ?answer.details, "an app was not registered: functions are invalid");
         }
         RegisterError::Blocked(_) => answer.code = Some("sdk_version_denied"),
         RegisterError::NoName | RegisterError::Url(_) => {}

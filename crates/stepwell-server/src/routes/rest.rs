@@ -2,7 +2,7 @@
 
 mod rows;
 
-pub(crate) use rows::ENVIRONMENT;
+pub(crate) use rows::{ACCOUNT, ENVIRONMENT};
 pub(crate) use rows::{EventRow, JobRow, RunRow};
 
 use super::query::Params;

@@ -30,6 +30,7 @@ fn locked() -> Vec<(Method, String)> {
         (Method::GET, "/v1/apps/app/functions".to_owned()),
         (Method::POST, "/v1/apps/app/functions/f/pause".to_owned()),
         (Method::DELETE, "/v1/apps/app/functions/f/pause".to_owned()),
+        (Method::POST, "/v1/realtime/token".to_owned()),
         (Method::POST, "/v1/signals".to_owned()),
         (Method::POST, format!("/v2/runs/{RUN}/rerun")),
         (Method::POST, format!("/api/v2/runs/{RUN}/rerun")),

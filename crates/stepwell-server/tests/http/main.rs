@@ -4,11 +4,13 @@
 mod access;
 mod app;
 mod bad_apps;
+mod connect;
 mod endpoints;
 mod events_api;
 mod good_apps;
 mod graphql_api;
 mod outage;
+mod realtime;
 mod registration;
 mod retries;
 mod runs_api;
@@ -18,3 +20,4 @@ mod trace_api;
 mod v2_api;
 mod verdicts_api;
 mod waits_api;
+mod worker;

@@ -8,8 +8,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use stepwell_engine::{Backoff, Config};
+use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{Clock, Handle, HttpInvoker, HttpOptions, Invokers, Options, Runtime};
-use stepwell_server::{ServerOptions, router};
+use stepwell_server::{ConnectOptions, Gateway, ServerOptions, router};
 use stepwell_store::{Store, memory};
 
 /// How long anything may take. Only a test that fails meets it.
@@ -26,20 +27,25 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 /// How a server is set up; by default one for development, in memory, that retries at once.
 pub(crate) struct Setup {
     pub(crate) server: ServerOptions,
+    pub(crate) connect: ConnectOptions,
     pub(crate) http: HttpOptions,
     pub(crate) backoff: Backoff,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
+    /// For requests that functions have the server make.
+    pub(crate) private_addresses: PrivateAddresses,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         Self {
             server: ServerOptions::dev(),
+            connect: ConnectOptions::default(),
             http: HttpOptions::default(),
             backoff: Backoff::Constant(0),
             clock: Clock::System,
             store: memory::open(),
+            private_addresses: PrivateAddresses::Refuse,
         }
     }
 }
@@ -48,9 +54,10 @@ impl Default for Setup {
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) handle: Handle,
+    pub(crate) gateway: Gateway,
     client: Client,
     // Dropping it stops the engine.
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 impl Setup {
@@ -62,10 +69,14 @@ impl Setup {
                 ..Config::default()
             },
             clock: self.clock,
+            private_addresses: self.private_addresses,
             ..Options::default()
         };
-        let runtime = Runtime::start(self.store, Invokers::none().with("http", http), options)
-            .expect("the runtime starts");
+        let gateway = Gateway::new(self.connect);
+        let invokers = Invokers::none()
+            .with("http", http)
+            .with("wss", gateway.invoker());
+        let runtime = Runtime::start(self.store, invokers, options).expect("the runtime starts");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port is there");
@@ -73,7 +84,11 @@ impl Setup {
             "http://{}",
             listener.local_addr().expect("it has an address")
         );
-        let routes = router(runtime.handle(), self.server);
+        let server = ServerOptions {
+            connect: Some(gateway.clone()),
+            ..self.server
+        };
+        let routes = router(runtime.handle(), server);
         tokio::spawn(async move { axum::serve(listener, routes).await });
         let client = Client::builder()
             .timeout(PATIENCE)
@@ -82,8 +97,9 @@ impl Setup {
         Server {
             url,
             handle: runtime.handle(),
+            gateway,
             client,
-            _runtime: runtime,
+            runtime,
         }
     }
 }
@@ -127,6 +143,11 @@ impl Answer {
 impl Server {
     pub(crate) async fn start() -> Self {
         Setup::default().start().await
+    }
+
+    /// Stops the engine, as the program does before it stops taking requests.
+    pub(crate) async fn stop(self) {
+        self.runtime.shutdown(PATIENCE).await;
     }
 
     pub(crate) async fn request(
@@ -190,6 +211,23 @@ impl Server {
             .await
             .expect(200);
         answer["data"].as_array().expect("it is a list").clone()
+    }
+
+    /// An answer that is no text.
+    pub(crate) async fn post_bytes(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (u16, Vec<u8>) {
+        let mut request = self.client.post(format!("{}{path}", self.url)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.expect("the server answers");
+        let status = response.status().as_u16();
+        let body = response.bytes().await.expect("the answer arrives");
+        (status, body.to_vec())
     }
 
     /// The only run of an event, as soon as it has ended.

@@ -186,3 +186,39 @@ async fn a_server_that_stops_closes_connections_without_a_request() {
         .await
         .expect("it does not panic");
 }
+
+#[tokio::test]
+async fn a_body_that_is_published_as_a_stream_may_take_its_time() {
+    let server = Limited::start(ConnectionLimits {
+        body: Duration::ZERO,
+        ..ConnectionLimits::default()
+    })
+    .await;
+    let head = "HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked";
+    let mut streams = Vec::new();
+    for (path, kind) in [
+        ("publish/tee?channel=c", "application/octet-stream"),
+        ("publish?channel=c&topic=t", "text/stream"),
+    ] {
+        let mut stream = server.connect().await;
+        let request =
+            format!("POST /v1/realtime/{path} {head}\r\ncontent-type: {kind}\r\n\r\n3\r\none\r\n");
+        say(&mut stream, &request).await;
+        streams.push(stream);
+    }
+    let mut other = server.connect().await;
+    say(
+        &mut other,
+        &format!("POST /e/test {head}\r\n\r\n3\r\none\r\n"),
+    )
+    .await;
+    // Those before it were looked at when it was cut.
+    assert_eq!(rest(&mut other).await, "");
+    for mut stream in streams {
+        say(&mut stream, "3\r\ntwo\r\n0\r\n\r\n").await;
+        let mut answer = [0; 15];
+        let read = soon("the server answers", stream.read_exact(&mut answer)).await;
+        read.expect("the connection holds");
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+}

@@ -1,5 +1,6 @@
 //! Walking a program: how far recorded steps take it, and what it wants next.
 
+use crate::plan::defer::Defer;
 use crate::plan::program::{Node, Sleep, Step, Stumble};
 use crate::plan::wait::Wait;
 use std::collections::HashMap;
@@ -43,6 +44,7 @@ pub(super) fn walk<'p>(
     attempt: Option<u32>,
     in_race: bool,
     wanted: &mut Vec<Wanted<'p>>,
+    deferred: &mut Vec<&'p Defer>,
 ) -> Stand {
     for (at, node) in nodes.iter().enumerate() {
         let stand = match node {
@@ -74,6 +76,10 @@ pub(super) fn walk<'p>(
                     Stand::Blocked
                 }
             }
+            Node::Defer(defer) => {
+                deferred.push(defer);
+                Stand::Done
+            }
             Node::Stumble(Stumble { times, no_retry }) => {
                 let throws = attempt.is_some_and(|attempt| *no_retry || attempt < *times)
                     && !any_recorded(&nodes[at + 1..], memo);
@@ -88,7 +94,7 @@ pub(super) fn walk<'p>(
             Node::All(branches) => {
                 let stands = branches
                     .iter()
-                    .map(|branch| walk(branch, memo, attempt, in_race, wanted));
+                    .map(|branch| walk(branch, memo, attempt, in_race, wanted, deferred));
                 stands.fold(Stand::Done, |whole, part| match (whole, part) {
                     (Stand::Failed, _) | (_, Stand::Failed) => Stand::Failed,
                     (Stand::Done, part) => part,
@@ -98,7 +104,7 @@ pub(super) fn walk<'p>(
             Node::Race(branches) => {
                 let mut won = false;
                 for branch in branches {
-                    won |= walk(branch, memo, attempt, true, wanted) == Stand::Done;
+                    won |= walk(branch, memo, attempt, true, wanted, deferred) == Stand::Done;
                 }
                 if won { Stand::Done } else { Stand::Blocked }
             }
@@ -115,7 +121,7 @@ fn any_recorded(nodes: &[Node], memo: &Memo) -> bool {
         Node::Step(step) => memo.contains_key(&step.id),
         Node::Sleep(sleep) => memo.contains_key(&sleep.id),
         Node::Wait(wait) => memo.contains_key(&wait.id),
-        Node::Stumble(_) => false,
+        Node::Stumble(_) | Node::Defer(_) => false,
         Node::All(branches) | Node::Race(branches) => {
             branches.iter().any(|branch| any_recorded(branch, memo))
         }

@@ -3,7 +3,7 @@
 use crate::ledger::{Cause, Decided, Ledger};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use stepwell_engine::{Change, Effect, ItemId, ItemKind, ItemRow, RunStatus, WaitFor};
+use stepwell_engine::{Change, DeferStatus, Effect, ItemId, ItemKind, ItemRow, RunStatus, WaitFor};
 use stepwell_protocol::RunId;
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 
@@ -18,7 +18,10 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
             Change::RunEnd(end) => {
                 let announces = ledger.runs.get(&end.id).is_some_and(|run| run.announces);
                 let announces = announces && end.status != RunStatus::Skipped;
-                if announces && listening.hears(end.status) {
+                let run = ledger.runs.get(&end.id);
+                let mut defers = run.into_iter().flat_map(|run| run.defers.values());
+                let defers = defers.any(|status| *status == DeferStatus::AfterRun);
+                if (announces && listening.hears(end.status)) || defers {
                     expected.insert(end.id);
                 }
             }

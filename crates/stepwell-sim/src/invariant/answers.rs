@@ -1,7 +1,7 @@
 //! Whoever is answered can rely on it: what was accepted is in the store, what was refused did not happen.
 
 use crate::ledger::{Cause, Decided, Ledger};
-use stepwell_engine::{Answer, Change, RunStatus};
+use stepwell_engine::{Answer, Change, EndpointStarted, RunStatus};
 use stepwell_store::Reader;
 
 /// Looks at a decision before the ledger takes in what it changes.
@@ -81,6 +81,21 @@ pub(super) fn check(
                 }
             }
             Ok(())
+        }
+        (
+            Cause::EdgeStarted { run, steps, .. },
+            Some(Answer::EndpointStarted(Ok(EndpointStarted { steps: Ok(()), .. }))),
+        )
+        | (Cause::EdgeReported { run, steps }, Some(Answer::EndpointReported(Ok(())))) => {
+            let recorded = ledger.runs.get(run).map(|run| &run.steps);
+            let all = |step| recorded.is_some_and(|recorded| recorded.contains_key(step));
+            match steps.iter().find(|step| !all(*step)) {
+                Some(step) => Err(format!(
+                    "a report of {} was accepted, and its step {step} is not recorded",
+                    ledger.name_of(*run)
+                )),
+                None => Ok(()),
+            }
         }
         (Cause::Events(_), other) => Err(format!("events were answered {other:?}")),
         (Cause::Checkpointed { run, steps, .. }, Some(Answer::Checkpointed(Ok(())))) => {

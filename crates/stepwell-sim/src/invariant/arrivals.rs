@@ -9,7 +9,9 @@ use crate::ledger::{Cause, Decided, Drafts, Ledger, Sent, tells_of_an_end};
 use crate::plan::flow::{Flow, Key, KeyValue};
 use crate::plan::gather::Gather;
 use std::collections::{BTreeMap, HashMap};
-use stepwell_engine::{Change, ItemKind, RunRow, RunStatus, Timestamp, Verdict as Told, WaitFor};
+use stepwell_engine::{
+    Answer, Change, ItemKind, RunRow, RunStatus, Timestamp, Verdict as Told, WaitFor,
+};
 use stepwell_protocol::{EventId, FunctionId, limits};
 
 #[derive(Default)]
@@ -78,6 +80,7 @@ impl Arrivals {
         &mut self,
         ledger: &Ledger<'_>,
         decided: &Decided,
+        ticks: &[(&Sent, FunctionId)],
     ) -> Result<Drafts, String> {
         let mut made = Made::of(decided);
         let mut drafts = Drafts::new();
@@ -97,9 +100,23 @@ impl Arrivals {
                 self.arrive(ledger, event, function, &mut made, &mut drafts)?;
             }
         }
-        for (event, function) in invocations(ledger, decided) {
+        for (event, function) in ticks.iter().copied().chain(invocations(ledger, decided)) {
             // Its target is known by its id, whatever its triggers.
             self.arrive(ledger, event, function, &mut made, &mut drafts)?;
+        }
+        if let Cause::EdgeStarted { run, event, .. } = &decided.cause {
+            let function = made.rows.keys().next().map(|(_, function)| *function);
+            let row = function.and_then(|function| made.take(event.id, function));
+            let started = matches!(decided.answer, Some(Answer::EndpointStarted(Ok(_))));
+            if started != row.is_some_and(|row| row.id == *run) {
+                return Err(format!(
+                    "the report of a request was answered {:?}, and made {row:?}",
+                    decided.answer
+                ));
+            }
+        }
+        if let Cause::Repeated(_) = decided.cause {
+            self.repeat(ledger, decided, &mut made)?;
         }
         match made.rows.values().flatten().next() {
             Some(row) => Err(format!(
@@ -202,6 +219,26 @@ impl Arrivals {
                 self.scheduled(made.decided, row, event.identity.as_ref(), due, announces)
             }
             (Expected::No | Expected::Either, None) => Ok(()),
+        }
+    }
+
+    /// A repetition is held back by nothing.
+    fn repeat(
+        &mut self,
+        ledger: &Ledger<'_>,
+        decided: &Decided,
+        made: &mut Made<'_>,
+    ) -> Result<(), String> {
+        let Some((event, function)) = made.rows.keys().next().copied() else {
+            return Ok(());
+        };
+        let (row, sent) = (made.take(event, function), ledger.events.get(&event));
+        match (row, sent) {
+            (Some(row), Some(sent)) => {
+                let announces = !tells_of_an_end(sent.name);
+                self.scheduled(decided, row, None, decided.now, announces)
+            }
+            _ => Err(format!("a repetition is of event {event}")),
         }
     }
 

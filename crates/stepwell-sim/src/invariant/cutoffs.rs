@@ -9,13 +9,14 @@ use stepwell_protocol::RunId;
 
 /// Looks at a decision before the ledger takes in what it changes.
 pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
+    let comes = decided.cause.brings_events();
     let mut to_be = made_in(decided);
     for change in &decided.changes {
         match change {
             Change::RunPut(row) => {
                 to_be.remove(&row.id);
             }
-            Change::EventPut(row) => {
+            Change::EventPut(row) if comes => {
                 let Some(sent) = ledger.events.get(&row.id) else {
                     continue;
                 };

@@ -26,6 +26,7 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
             }
             Change::RunProgress(progress) => (progress.id, "progressed"),
             Change::StepPut(row) => (row.run, "recorded a step"),
+            Change::DeferPut(row) => (row.run, "deferred a run"),
             Change::AttemptPut(row) => (row.run, "recorded an attempt"),
             Change::ItemPut(row) if row.kind != ItemKind::Announce => (row.run, "got a queue item"),
             _ => continue,

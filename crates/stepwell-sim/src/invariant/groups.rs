@@ -34,7 +34,13 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
 }
 
 fn check_races(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
-    if matches!(decided.cause, Cause::Checkpointed { .. }) {
+    if matches!(
+        decided.cause,
+        Cause::Checkpointed { .. }
+            | Cause::EdgeStarted { .. }
+            | Cause::EdgeReported { .. }
+            | Cause::Repeated(_)
+    ) {
         return Ok(());
     }
     for change in &decided.changes {

@@ -51,7 +51,11 @@ pub(super) fn check(
     }
     for item in &snapshot.items {
         let rests = item.kind == ItemKind::Announce || waits::looks_back(item);
-        if rests || item.due > now || called.contains(&item.id) {
+        let paused = ledger
+            .runs
+            .get(&item.run)
+            .is_some_and(|run| ledger.is_paused(run.function));
+        if rests || paused || item.due > now || called.contains(&item.id) {
             continue;
         }
         let Some(run) = ledger.runs.get(&item.run) else {
@@ -64,9 +68,8 @@ pub(super) fn check(
                 .find(|limit| (limit.scope, limit.key) == *id)
                 .is_some_and(|limit| inside.get(gate).copied().unwrap_or(0) >= limit.limit)
         });
-        let throttled = item.kind == ItemKind::Start
-            && !run.started
-            && starts.ask(ledger, run, now, resting.latest) != Verdict::Admitted;
+        let throttled =
+            !run.started && starts.ask(ledger, run, now, resting.latest) != Verdict::Admitted;
         if !shut && !throttled {
             let name = ledger.name_of(item.run);
             let in_flight = ledger.in_flight.len();

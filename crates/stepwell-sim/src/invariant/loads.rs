@@ -1,12 +1,23 @@
 //! What the store holds after a commit is what the engine was that wrote it, and loads into the same again.
 
+use crate::ledger::Ledger;
 use std::fmt::Debug;
 use stepwell_engine::{Config, Engine, Snapshot, Timestamp};
 use stepwell_protocol::{RunId, limits};
 
 /// `latest` is the latest moment any engine has seen.
-pub(super) fn check(stored: &Snapshot, engine: &Snapshot, latest: Timestamp) -> Result<(), String> {
-    let (stored, engine) = (lasting(stored, latest), lasting(engine, latest));
+pub(super) fn check(
+    ledger: &Ledger<'_>,
+    stored: &Snapshot,
+    engine: &Snapshot,
+    latest: Timestamp,
+) -> Result<(), String> {
+    let (stored, mut engine) = (lasting(stored, latest), lasting(engine, latest));
+    for (_, run, _) in &mut engine.recent_keys {
+        // The store keeps the key without it.
+        *run = run.filter(|run| ledger.runs.get(run).is_none_or(|run| !run.pruned));
+    }
+    engine.recent_keys.sort_unstable();
     if stored != engine {
         return Err(format!(
             "the store is not what the engine was: {}",

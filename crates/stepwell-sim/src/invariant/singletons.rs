@@ -1,4 +1,5 @@
-//! Of the runs that share a singleton's place one is unfinished: a new one is skipped, or takes the other's place.
+//! Of the runs that share a singleton's place one is unfinished: a new one is skipped, or takes the other's place. New
+//! runs of a paused function are skipped, too.
 
 use crate::ledger::{Decided, Ledger, Run};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +43,15 @@ impl Places {
         let run = &ledger.runs[&id];
         let name = ledger.name_of(id);
         let skipped = skipped(decided, id);
+        if ledger.is_paused(run.function) || skipped == Some(Cause::FunctionPaused) {
+            let paused = ledger.is_paused(run.function);
+            return match (skipped, paused) {
+                (Some(Cause::FunctionPaused), true) => Ok(()),
+                _ => Err(format!(
+                    "{name} is skipped for {skipped:?}; its function is paused: {paused}"
+                )),
+            };
+        }
         let Some(place) = place(run) else {
             return match skipped {
                 Some(cause) => Err(format!("{name} is skipped for {cause:?}")),

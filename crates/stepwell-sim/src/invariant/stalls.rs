@@ -3,7 +3,7 @@
 use crate::ledger::Ledger;
 use stepwell_engine::Engine;
 
-/// An engine that is `stopping` makes no calls, whatever waits for them.
+/// An engine that is `stopping` makes no calls, whatever waits for them; nor does one call functions that are paused.
 pub(super) fn check(engine: &Engine, ledger: &Ledger<'_>, stopping: bool) -> Result<(), String> {
     if let Some(run) = engine.stuck_runs().next() {
         return Err(format!("{} has no queue item", ledger.name_of(run)));

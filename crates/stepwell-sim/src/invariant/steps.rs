@@ -127,7 +127,7 @@ impl Executions {
 
 /// In the end the store holds what was recorded.
 pub(super) fn check_kept(ledger: &Ledger<'_>, reader: &dyn Reader) -> Result<(), String> {
-    for (id, run) in &ledger.runs {
+    for (id, run) in ledger.runs.iter().filter(|(_, run)| !run.pruned) {
         let name = ledger.name_of(*id);
         let stored = reader.steps(*id).map_err(|error| error.to_string())?;
         let stored: Vec<(&StepId, &str)> = stored

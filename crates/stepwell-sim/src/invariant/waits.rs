@@ -14,13 +14,14 @@ const NOTHING: &str = "null";
 
 /// Looks at a decision before the ledger takes in what it changes.
 pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
+    let comes = decided.cause.brings_events();
     for change in &decided.changes {
         match change {
             Change::ItemPut(row) if !ledger.items.contains_key(&row.id) => {
                 check_new(ledger, decided, row)?;
             }
             Change::StepPut(row) => check_end(ledger, decided, row)?,
-            Change::EventPut(row) => check_delivery(ledger, decided, row.id)?,
+            Change::EventPut(row) if comes => check_delivery(ledger, decided, row.id)?,
             Change::RunEnd(end) => {
                 let run = ledger.runs.get(&end.id);
                 let waits = ledger
@@ -28,7 +29,7 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
                     .values()
                     .filter(|item| match item.wait.as_deref() {
                         Some(WaitFor::Invoke { event, .. }) => {
-                            run.is_some_and(|run| run.events.contains(event))
+                            run.is_some_and(|run| run.answers(*event))
                         }
                         _ => false,
                     });
@@ -59,7 +60,8 @@ pub(super) fn check_after(ledger: &Ledger<'_>, arrivals: &Arrivals) -> Result<()
             }
             Some(WaitFor::Invoke { event, .. }) => {
                 let events = events.get_or_insert_with(|| {
-                    let events = unfinished.by_ref().flat_map(|run| &run.events);
+                    let runs = unfinished.by_ref().filter(|run| !run.repeats);
+                    let events = runs.flat_map(|run| &run.events);
                     events.copied().collect()
                 });
                 if !events.contains(event) && !arrivals.gathers(*event) {
@@ -165,7 +167,7 @@ fn check_end(ledger: &Ledger<'_>, decided: &Decided, step: &StepRow) -> Result<(
             };
             let of_it = |run: &RunId| {
                 let run = ledger.runs.get(run);
-                run.is_some_and(|run| run.events.contains(event))
+                run.is_some_and(|run| run.answers(*event))
             };
             let ended = decided
                 .changes

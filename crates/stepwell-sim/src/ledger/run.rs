@@ -4,7 +4,7 @@ use crate::plan::Variant;
 use crate::plan::cutoff::CancelOn;
 use crate::plan::flow::{Data, Flow, Key, Scope};
 use indexmap::IndexMap;
-use stepwell_engine::{RunRow, RunStatus, Timestamp};
+use stepwell_engine::{DeferStatus, RunRow, RunStatus, Timestamp};
 use stepwell_protocol::{EventId, FunctionId, StepId};
 
 /// A concurrency limit, whatever its number is.
@@ -44,8 +44,17 @@ pub(crate) struct Run {
     pub(crate) singleton: Option<String>,
     /// Whether its events were gathered, which its start may take its time for.
     pub(crate) batched: bool,
+    /// Whether it repeats another. Whoever invoked that one is not told of it.
+    pub(crate) repeats: bool,
+    /// Whether it repeats another from a step on, which its function may not come by any more.
+    pub(crate) resumes: bool,
     pub(crate) steps: IndexMap<StepId, Recorded>,
+    /// What it has deferred.
+    pub(crate) defers: IndexMap<StepId, DeferStatus>,
     pub(crate) ended: Option<RunStatus>,
+    pub(crate) ended_at: Option<Timestamp>,
+    /// Whether the store has forgotten it.
+    pub(crate) pruned: bool,
     /// Attempts that were used up by calls that came to nothing.
     pub(crate) strain: u32,
 }
@@ -59,6 +68,11 @@ pub(crate) struct Recorded {
 }
 
 impl Run {
+    /// Whether whoever sent this event to invoke a function waits for its end.
+    pub(crate) fn answers(&self, event: EventId) -> bool {
+        !self.repeats && self.events.contains(&event)
+    }
+
     /// A run of this variant of its function, for an event with this data.
     pub(super) fn new(number: usize, row: &RunRow, variant: Option<&Variant>, data: Data) -> Self {
         let flow = variant.map(|variant| &variant.flow);
@@ -96,8 +110,16 @@ impl Run {
                 .origin
                 .as_ref()
                 .is_some_and(|origin| origin.batch.is_some()),
+            repeats: row
+                .origin
+                .as_ref()
+                .is_some_and(|origin| origin.original.is_some()),
+            resumes: false,
             steps: IndexMap::new(),
+            defers: IndexMap::new(),
             ended: None,
+            ended_at: None,
+            pruned: false,
             strain: 0,
         }
     }

@@ -44,22 +44,16 @@ fn app(dice: &mut Dice, name: &str, span_ms: u64) -> App {
     }
 }
 
-fn function(dice: &mut Dice, app: &str, slug: &str, span_ms: u64) -> Function {
+pub(super) fn function(dice: &mut Dice, app: &str, slug: &str, span_ms: u64) -> Function {
     let body = if dice.chance(12) {
         Body::Liar
     } else {
-        Body::Program(
-            Drawing {
-                dice,
-                span_ms,
-                steps: 0,
-            }
-            .program(),
-        )
+        Body::Program(program(dice, span_ms))
     };
     let variants = (0..dice.between(1, 3))
         .map(|_| Variant {
             triggers: triggers(dice),
+            crons: Vec::new(),
             flow: flow(dice, span_ms),
             cutoff: Cutoff::default(),
             gather: Gather::Nothing,
@@ -76,6 +70,16 @@ fn function(dice: &mut Dice, app: &str, slug: &str, span_ms: u64) -> Function {
         body,
         variants,
     }
+}
+
+pub(super) fn program(dice: &mut Dice, span_ms: u64) -> Program {
+    let steps = 0;
+    Drawing {
+        dice,
+        span_ms,
+        steps,
+    }
+    .program()
 }
 
 fn triggers(dice: &mut Dice) -> Vec<Trigger> {

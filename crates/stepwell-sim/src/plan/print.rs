@@ -1,5 +1,6 @@
 //! Plans as people read them.
 
+use super::cron::Cron;
 use super::flow::{Flow, Key, Priority};
 use super::program::{Conduct, Ending, Node, Program};
 use super::{App, Body, Function, Variant};
@@ -66,6 +67,7 @@ impl Variant {
                 Some(condition) => format!("on {} if {}", trigger.event, condition.expression()),
             })
             .collect();
+        parts.extend(self.crons.iter().map(Cron::describe));
         parts.extend(self.flow.describe());
         parts.extend(self.cutoff.describe());
         parts.extend(self.gather.describe());
@@ -155,6 +157,7 @@ fn node(node: &Node) -> String {
         }
         Node::Sleep(sleep) => format!("{} (sleeps {})", sleep.name, format_ms(sleep.ms)),
         Node::Wait(wait) => wait.describe(),
+        Node::Defer(defer) => defer.describe(),
         Node::Stumble(stumble) if stumble.no_retry => "throw for good".to_owned(),
         Node::Stumble(stumble) => format!("throw {}x", stumble.times),
         Node::All(parts) => format!("all {{ {} }}", branches(parts)),

@@ -1,5 +1,6 @@
 //! Programs: what a function's code does, as a tree of steps.
 
+use super::defer::Defer;
 use super::wait::Wait;
 use stepwell_protocol::StepId;
 
@@ -16,6 +17,8 @@ pub(crate) enum Node {
     Step(Step),
     Sleep(Sleep),
     Wait(Wait),
+    /// It takes no time.
+    Defer(Defer),
     /// Code between steps that throws in the first attempts.
     Stumble(Stumble),
     /// Branches at the same time, all of which are waited for; the first failure is the whole's.
@@ -107,7 +110,7 @@ fn races_in(nodes: &[Node], id: &StepId, in_race: bool) -> bool {
         Node::Step(step) => in_race && step.id == *id,
         Node::Sleep(sleep) => in_race && sleep.id == *id,
         Node::Wait(wait) => in_race && wait.id == *id,
-        Node::Stumble(_) => false,
+        Node::Stumble(_) | Node::Defer(_) => false,
         Node::All(branches) => branches.iter().any(|branch| races_in(branch, id, in_race)),
         Node::Race(branches) => branches.iter().any(|branch| races_in(branch, id, true)),
     })
@@ -117,7 +120,7 @@ fn race_in(nodes: &[Node]) -> bool {
     nodes.iter().any(|node| match node {
         Node::Race(_) => true,
         Node::All(branches) => branches.iter().any(|branch| race_in(branch)),
-        Node::Step(_) | Node::Sleep(_) | Node::Wait(_) | Node::Stumble(_) => false,
+        Node::Step(_) | Node::Sleep(_) | Node::Wait(_) | Node::Stumble(_) | Node::Defer(_) => false,
     })
 }
 
@@ -127,7 +130,7 @@ fn sleep_in(nodes: &[Node], id: &StepId) -> Option<u64> {
         Node::All(branches) | Node::Race(branches) => {
             branches.iter().find_map(|branch| sleep_in(branch, id))
         }
-        Node::Sleep(_) | Node::Step(_) | Node::Wait(_) | Node::Stumble(_) => None,
+        Node::Sleep(_) | Node::Step(_) | Node::Wait(_) | Node::Stumble(_) | Node::Defer(_) => None,
     })
 }
 
@@ -140,7 +143,7 @@ fn fate_of(nodes: &[Node], retries: u32) -> Fate {
             Conduct::Breaks | Conduct::RefusesRetry => !step.caught,
         },
         Node::Stumble(stumble) => stumble.no_retry || stumble.times > retries,
-        Node::Sleep(_) | Node::Wait(_) | Node::Race(_) => false,
+        Node::Sleep(_) | Node::Wait(_) | Node::Defer(_) | Node::Race(_) => false,
         Node::All(branches) => branches
             .iter()
             .any(|branch| fate_of(branch, retries) == Fate::Fails),

@@ -1,5 +1,6 @@
 //! Deciding, committing, releasing: the runtime's decider and committer, in one thread.
 
+use super::edge::EdgeReport;
 use super::past::Asked;
 use super::{Happening, Phase, World};
 use crate::faults::CommitFault;
@@ -7,16 +8,28 @@ use crate::invariant::{Resting, Violation, broken};
 use crate::ledger::{Cause, Decided};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use stepwell_engine::{Answer, Change, Decision, Effect, Input, Snapshot, Timestamp};
+use stepwell_protocol::FunctionId;
 
 /// How often a store that refuses writes is asked again.
 const PROBE_EVERY_MS: u64 = 1_000;
 
 /// Who waits for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asker {
     Nobody,
     Letter(usize),
     Visit(u64),
+    /// An app that executes an endpoint by itself.
+    Edge(Box<EdgeReport>),
+    /// Someone who pauses a function, or lets it go on.
+    Pauser {
+        function: FunctionId,
+        paused: bool,
+    },
+    /// An app that registers.
+    App {
+        app: usize,
+        version: usize,
+    },
 }
 
 /// Decisions that are written together.
@@ -74,8 +87,11 @@ impl World<'_> {
             effects: decision.effects,
             answer: decision.answer,
         };
+        let paused = self.ledger.functions.values().any(|known| known.paused);
+        let may_pause = self.scenario.pauses() && !self.calm;
+        let calls_not = self.draining || paused || may_pause;
         self.watch
-            .decided(&self.engine, &self.ledger, &decided, self.draining)?;
+            .decided(&self.engine, &self.ledger, &decided, calls_not)?;
         self.batch.decisions.push((decided, asker));
         Ok(())
     }
@@ -200,7 +216,8 @@ impl World<'_> {
             calls_max: self.config.calls_max,
             stopping: engine.stopping,
         };
-        self.watch.stored(&self.ledger, &stored, &resting)?;
+        let latest = self.clock.latest();
+        self.watch.stored(&self.ledger, &stored, &resting, latest)?;
         Ok(Some((batch, stored)))
     }
 
@@ -254,12 +271,13 @@ impl World<'_> {
         for (decided, asker) in &batch.decisions {
             self.watch
                 .answered(&self.ledger, self.store.reader(), decided)?;
-            match *asker {
-                Asker::Nobody => {}
-                Asker::Letter(letter) => self.letter_answered(letter),
+            match asker {
+                Asker::Nobody | Asker::Pauser { .. } | Asker::App { .. } => {}
+                Asker::Edge(report) => self.edge_answered(report, decided.answer.as_ref()),
+                Asker::Letter(letter) => self.letter_answered(*letter),
                 Asker::Visit(visit) => {
                     let accepted = decided.answer == Some(Answer::Checkpointed(Ok(())));
-                    self.checkpoint_answered(visit, accepted);
+                    self.checkpoint_answered(*visit, accepted);
                 }
             }
         }

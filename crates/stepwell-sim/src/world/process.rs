@@ -24,6 +24,13 @@ impl World<'_> {
                 Asker::Nobody => {}
                 Asker::Letter(letter) => self.after(self.again_ms(), Happening::Letter(letter)),
                 Asker::Visit(visit) => self.checkpoint_unanswered(visit),
+                Asker::Edge(report) => self.edge_unanswered(*report),
+                Asker::Pauser { function, paused } => {
+                    self.after(self.again_ms(), Happening::Pause { function, paused });
+                }
+                Asker::App { app, version } => {
+                    self.after(self.again_ms(), Happening::Register { app, version });
+                }
             }
         }
         self.ledger.forget_calls();

@@ -9,7 +9,7 @@ use crate::plan::wait::signal_name;
 use crate::scenario::{Identity, Sending};
 use serde_json::json;
 use stepwell_engine::{Input, NewEvent, Timestamp};
-use stepwell_protocol::{EventId, shared_json};
+use stepwell_protocol::{EventId, FunctionId, shared_json};
 
 /// Events of one request, sent until they are accepted.
 pub(super) struct Letter {
@@ -99,12 +99,15 @@ impl World<'_> {
         }
         let plan = &self.scenario.apps[app];
         self.tell(|| format!("{} registers its version {version}", plan.name));
-        let sync = plan.sync(version);
-        self.decide(
-            Input::AppSynced(Box::new(sync)),
-            Cause::Registered { app, version },
-            Asker::Nobody,
-        )
+        let quiet = self.calm;
+        let sync = plan.sync(version, quiet);
+        let cause = Cause::Registered {
+            app,
+            version,
+            quiet,
+        };
+        let asker = Asker::App { app, version };
+        self.decide(Input::AppSynced(Box::new(sync)), cause, asker)
     }
 
     pub(super) fn signal(&mut self, signal: u64) -> Result<(), Violation> {
@@ -117,6 +120,21 @@ impl World<'_> {
         self.tell(|| format!("signal {signal} comes"));
         let cause = Cause::Signal(signal.clone());
         self.decide(Input::SignalSent { signal, data }, cause, Asker::Nobody)
+    }
+
+    pub(super) fn pause(&mut self, function: FunctionId, paused: bool) -> Result<(), Violation> {
+        if self.phase != Phase::Up {
+            self.after(self.again_ms(), Happening::Pause { function, paused });
+            return Ok(());
+        }
+        if self.calm && paused {
+            return Ok(());
+        }
+        let title = self.ledger.title(function);
+        self.tell(|| format!("someone wants {title} paused: {paused}"));
+        let cause = Cause::Paused { function, paused };
+        let asker = Asker::Pauser { function, paused };
+        self.decide(Input::FunctionPaused { function, paused }, cause, asker)
     }
 
     pub(super) fn cancel(&mut self, which: u64) -> Result<(), Violation> {

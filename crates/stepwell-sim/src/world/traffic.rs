@@ -1,6 +1,7 @@
 //! What goes to apps and comes back from them: calls, checkpoints, answers, announcements.
 
 use super::decider::Asker;
+use super::edge::last_report;
 use super::{Happening, Phase, Report, Visiting, World};
 use crate::app::{Answer, Memo, Next, Surroundings, Visit};
 use crate::faults::{CallFault, CheckpointFault};
@@ -8,11 +9,14 @@ use crate::invariant::{Violation, broken};
 use crate::ledger::{Cause, Sent};
 use serde_json::json;
 use stepwell_engine::{
-    Announcement, Call, Input, ItemId, NewEvent, ReportedOp, ReportedOutcome, RunStatus,
+    Announcement, Ask, Call, DeferStatus, Input, ItemId, NewEvent, ReportedOp, ReportedOutcome,
+    RunStatus,
 };
-use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
+use stepwell_protocol::event::{
+    DEFERRED_SCHEDULE, FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED,
+};
 use stepwell_protocol::op::Opcode;
-use stepwell_protocol::{RunId, reply, shared_json};
+use stepwell_protocol::{RunId, StepId, reply, shared_json};
 
 /// How long a call may take before it is given up: two hours and a little.
 const CALL_MS_MAX: u64 = (2 * 60 * 60 + 5) * 1_000;
@@ -102,6 +106,12 @@ impl World<'_> {
             .run_state(call.run)
             .map_err(|error| broken("store")(format!("a call cannot be built: {error}")))?;
         let name = self.ledger.name_of(call.run);
+        let run = self.ledger.runs.get(&call.run);
+        if state.is_none() && run.is_some_and(|run| run.pruned) {
+            // It has ended meanwhile.
+            self.reply_after(0, &call, bare(ReportedOutcome::NotMade), false, engine);
+            return Ok(());
+        }
         let Some(mut state) = state else {
             return Err(broken("store")(format!("{name} is called and not stored")));
         };
@@ -125,6 +135,7 @@ impl World<'_> {
             waits_for: None,
             fault,
             given_up: false,
+            edge: None,
         };
         self.visits.insert(nth, visiting);
         let ms = self.app_latency(nth, 0);
@@ -170,8 +181,16 @@ impl World<'_> {
                 let ms = self.app_latency(nth, moves);
                 self.after(ms, Happening::Visit(nth));
             }
-            Next::Checkpoint(steps) => self.send_checkpoint(nth, steps),
-            Next::Answer(answer) => self.send_answer(nth, answer),
+            Next::Checkpoint(steps) => {
+                if !self.report_edge(nth, &steps, false) {
+                    self.send_checkpoint(nth, steps);
+                }
+            }
+            Next::Answer(answer) => {
+                if !self.report_edge(nth, &last_report(&answer), true) {
+                    self.send_answer(nth, answer);
+                }
+            }
         }
         Ok(())
     }
@@ -349,6 +368,7 @@ impl World<'_> {
             item,
             generation,
             run,
+            defers: defers_of(&answer),
             strained,
         };
         let input = Input::CallReturned {
@@ -412,6 +432,36 @@ impl World<'_> {
                 received: None,
             });
         }
+        let defers = self.store.reader().defers(announcement.run);
+        for defer in defers.map_err(|error| broken("store")(error.to_string()))? {
+            if defer.status != DeferStatus::AfterRun {
+                continue;
+            }
+            let external_id = format!("defer-event:{}:{}", announcement.run, defer.step);
+            let input = defer.input.map(|input| input.get().to_owned());
+            let body = format!(
+                "{{\"name\":\"{DEFERRED_SCHEDULE}\",\"data\":{}}}",
+                input.unwrap_or_default()
+            );
+            let id = self.ids.event_id(wall);
+            events.push(NewEvent {
+                id,
+                name: DEFERRED_SCHEDULE.into(),
+                external_id: Some(external_id.clone()),
+                ts_ms,
+                repeatable: true,
+                body: shared_json(body)
+                    .map_err(|error| broken("defers")(format!("what was deferred: {error}")))?,
+            });
+            sent.push(Sent {
+                id,
+                name: DEFERRED_SCHEDULE,
+                identity: Some(external_id),
+                data,
+                ts: wall,
+                received: None,
+            });
+        }
         let name = self.ledger.name_of(announcement.run);
         self.tell(|| format!("the end of {name} is announced"));
         let item = announcement.item;
@@ -421,6 +471,19 @@ impl World<'_> {
         };
         self.decide(Input::Announced { item, events }, cause, Asker::Nobody)
     }
+}
+
+/// What an answer defers and calls off.
+fn defers_of(answer: &Answer) -> Vec<(StepId, Option<StepId>)> {
+    let ReportedOutcome::Ops(ops) = &answer.outcome else {
+        return Vec::new();
+    };
+    let defers = ops.iter().filter_map(|op| match &op.ask {
+        Ask::Defer(_) => Some((op.step.clone(), None)),
+        Ask::AbortDefer(target) => Some((op.step.clone(), Some(target.clone()))),
+        _ => None,
+    });
+    defers.collect()
 }
 
 /// What comes back from a call that no app has seen.

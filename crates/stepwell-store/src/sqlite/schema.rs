@@ -129,9 +129,14 @@ const STEPS: &[&str] = &[
     ",
 ];
 
+/// The newest version.
+pub(super) fn known() -> u32 {
+    u32::try_from(STEPS.len()).expect("a handful of steps")
+}
+
 /// Brings the file to the newest version, each step in a transaction of its own.
 pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let known = u32::try_from(STEPS.len()).expect("a handful of steps");
+    let known = known();
     let version: u32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(doing("reading the schema version"))?;

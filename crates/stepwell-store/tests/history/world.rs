@@ -7,8 +7,8 @@ use stepwell_engine::function::Function;
 use stepwell_engine::waits::condition_for;
 use stepwell_engine::{
     AppRow, AppSync, Ask, Backoff, Call, Change, Config, Decision, Effect, EndpointStart, Engine,
-    EventWait, Fetch, FetchFailure, IdSource, Input, Invocation, KeptStep, NewEvent, Repetition,
-    ReportedOp, ReportedOutcome, ReportedReply, SignalWait, Timestamp, function,
+    EventRow, EventWait, Fetch, FetchFailure, IdSource, Input, Invocation, KeptStep, NewEvent,
+    Repetition, ReportedOp, ReportedOutcome, ReportedReply, SignalWait, Timestamp, function,
 };
 use stepwell_protocol::gateway::Request;
 use stepwell_protocol::op::{Opcode, parse_ops};
@@ -165,9 +165,14 @@ impl World {
         self.handle(Input::RunRepeated(Box::new(Repetition {
             original,
             function: record.expect("it is there").function,
-            event: event.id,
-            event_name: event.name.to_string(),
-            body: event.body,
+            event: EventRow {
+                id: event.id,
+                name: event.name.to_string(),
+                external_id: event.id.to_string(),
+                ts_ms: event.ts_ms,
+                received_at: self.now,
+                body: event.body,
+            },
             steps: kept.collect(),
             target: Some(StepId::parse(target)),
             input: None,

@@ -8,7 +8,7 @@ use stepwell_store::{EventRecord, RunRecord};
 use utoipa::ToSchema;
 
 /// The account and the environment of a server that has one of each.
-const ACCOUNT: &str = "00000000-0000-4000-a000-000000000000";
+pub(crate) const ACCOUNT: &str = "00000000-0000-4000-a000-000000000000";
 pub(crate) const ENVIRONMENT: &str = "00000000-0000-4000-b000-000000000000";
 
 /// An event.

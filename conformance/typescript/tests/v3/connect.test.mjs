@@ -1,0 +1,2 @@
+import "../../sdk3.mjs";
+import "../connect.test.mjs";
