@@ -70,6 +70,8 @@ pub(crate) enum Node {
 pub(crate) enum Root {
     Event,
     Async,
+    Output,
+    Error,
 }
 
 impl Root {
@@ -77,6 +79,8 @@ impl Root {
         match self {
             Self::Event => "event",
             Self::Async => "async",
+            Self::Output => "output",
+            Self::Error => "error",
         }
     }
 }

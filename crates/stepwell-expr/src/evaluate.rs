@@ -17,8 +17,7 @@ use crate::time;
 use crate::value::{List, Map, Value};
 
 pub(crate) struct Evaluation<'a> {
-    event: Option<&'a Json>,
-    incoming: Option<&'a Json>,
+    bindings: Bindings<'a>,
     now: Timestamp,
     /// The values of the macro variables around the current node, outermost first.
     locals: Vec<Value<'a>>,
@@ -33,8 +32,7 @@ impl<'a> Evaluation<'a> {
             Timestamp::MAX
         };
         Self {
-            event: bindings.event,
-            incoming: bindings.incoming,
+            bindings: *bindings,
             now: time::instant_of_ms(now_ms).unwrap_or(beyond),
             locals: Vec::new(),
             steps_left: STEPS_MAX,
@@ -63,8 +61,10 @@ impl<'a> Evaluation<'a> {
             }
             Node::Root(root) => {
                 let bound = match root {
-                    Root::Event => self.event,
-                    Root::Async => self.incoming,
+                    Root::Event => self.bindings.event,
+                    Root::Async => self.bindings.incoming,
+                    Root::Output => self.bindings.output,
+                    Root::Error => self.bindings.error,
                 };
                 Ok(bound.map_or(Value::Missing, Value::from_json))
             }

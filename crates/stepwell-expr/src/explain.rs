@@ -233,6 +233,8 @@ impl<'a> Reads<'a> {
             Some(match root {
                 Root::Event => self.bindings.event,
                 Root::Async => self.bindings.incoming,
+                Root::Output => self.bindings.output,
+                Root::Error => self.bindings.error,
             })
         })
     }

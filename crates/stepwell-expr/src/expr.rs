@@ -32,6 +32,10 @@ pub struct Bindings<'a> {
     pub event: Option<&'a Json>,
     /// The incoming event of a wait or a cancellation: `async`.
     pub incoming: Option<&'a Json>,
+    /// What a run returned: `output`, in searches.
+    pub output: Option<&'a Json>,
+    /// What a run failed with: `error`, in searches.
+    pub error: Option<&'a Json>,
 }
 
 impl<'a> Bindings<'a> {
@@ -39,15 +43,15 @@ impl<'a> Bindings<'a> {
     pub fn of_event(event: &'a Json) -> Self {
         Self {
             event: Some(event),
-            incoming: None,
+            ..Self::default()
         }
     }
 
     /// `async` alone: waits and cancellations, whose `event` was put in by [`Expr::interpolate`].
     pub fn of_incoming(incoming: &'a Json) -> Self {
         Self {
-            event: None,
             incoming: Some(incoming),
+            ..Self::default()
         }
     }
 }
@@ -101,6 +105,14 @@ impl Expr {
     /// As [`Expr::compile`].
     pub fn compile_interpolated(source: &str) -> Result<Self, CompileError> {
         Self::compile_within(source, INTERPOLATED_BYTES_MAX, Policy::Everything)
+    }
+
+    /// Compiles an expression that looks for runs: the whole language over `event`, `output` and `error`.
+    ///
+    /// # Errors
+    /// As [`Expr::compile`].
+    pub fn compile_search(source: &str) -> Result<Self, CompileError> {
+        Self::compile_within(source, SOURCE_BYTES_MAX, Policy::Search)
     }
 
     fn compile_within(

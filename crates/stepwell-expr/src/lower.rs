@@ -19,6 +19,8 @@ pub(crate) enum Policy {
     Everything,
     /// No macros, no functions but numeric conversions, no arithmetic: what waits and cancellations may use.
     Restricted,
+    /// Everything, also of a run's end: what looks for runs.
+    Search,
 }
 
 /// Parses and checks `source`, whose length was checked.
@@ -134,7 +136,7 @@ impl Lowering<'_> {
     }
 
     fn restrict(&self, name: &str, what: &str) -> Result<(), CompileError> {
-        if self.policy == Policy::Everything {
+        if self.policy != Policy::Restricted {
             return Ok(());
         }
         let message = format!("{what} cannot be used in waits and cancellations");
@@ -213,6 +215,8 @@ impl Lowering<'_> {
         match name {
             "event" => Ok(Node::Root(Root::Event)),
             "async" => Ok(Node::Root(Root::Async)),
+            "output" if self.policy == Policy::Search => Ok(Node::Root(Root::Output)),
+            "error" if self.policy == Policy::Search => Ok(Node::Root(Root::Error)),
             _ => {
                 let bare = name.trim_start_matches('.');
                 let error = self.error_at(
@@ -220,7 +224,10 @@ impl Lowering<'_> {
                     CompileErrorKind::UnknownVariable,
                     format!("unknown variable `{name}`"),
                 );
-                Err(error.hint("expressions see `event`, and in waits and cancellations `async`; quote text: 'text'"))
+                Err(error.hint(match self.policy {
+                    Policy::Search => "a search sees `event`, `output` and `error`; quote text: 'text'",
+                    _ => "expressions see `event`, and in waits and cancellations `async`; quote text: 'text'",
+                }))
             }
         }
     }

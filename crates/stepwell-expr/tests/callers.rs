@@ -324,6 +324,7 @@ fn index_keys_agree_with_equality() {
             let bindings = Bindings {
                 event: Some(a),
                 incoming: Some(b),
+                ..Bindings::default()
             };
             let by_value = equal.eval_bool(&bindings, 0);
             assert_eq!(
@@ -340,4 +341,34 @@ fn expressions_are_shared_between_threads() {
     fn shareable<T: Send + Sync + Clone + 'static>() {}
     shareable::<Expr>();
     shareable::<stepwell_expr::Value<'static>>();
+}
+
+#[test]
+fn a_search_sees_how_a_run_ended() {
+    let (event, output) = (json!({"n": 1}), json!({"ok": true}));
+    let completed = Bindings {
+        event: Some(&event),
+        output: Some(&output),
+        ..Bindings::default()
+    };
+    let error = json!({"name": "Error"});
+    let failed = Bindings {
+        event: Some(&event),
+        error: Some(&error),
+        ..Bindings::default()
+    };
+    for (source, of_completed, of_failed) in [
+        ("output.ok", true, false),
+        ("event.n == 1 && output != null", true, false),
+        ("error == null", true, false),
+        ("error.name == 'Error'", false, true),
+        ("['Error'].exists(name, error.name == name)", false, true),
+    ] {
+        let expr = Expr::compile_search(source).expect("it compiles");
+        assert_eq!(expr.eval_bool(&completed, 0), Ok(of_completed), "{source}");
+        assert_eq!(expr.eval_bool(&failed, 0), Ok(of_failed), "{source}");
+        Expr::compile(source).expect_err("conditions of events see no end of a run");
+    }
+    let error = Expr::compile_search("result.ok").expect_err("there is no such variable");
+    assert!(error.render().to_string().contains("`output` and `error`"));
 }

@@ -35,6 +35,7 @@ fn check(cases: &[(&str, &str)]) {
     let bindings = Bindings {
         event: Some(&event),
         incoming: Some(&incoming),
+        ..Bindings::default()
     };
     let wrong: Vec<String> = cases
         .iter()

@@ -17,6 +17,7 @@ fn exercise(source: &str, event: &Json, incoming: &Json, now_ms: i64) {
     let both = Bindings {
         event: Some(event),
         incoming: Some(incoming),
+        ..Bindings::default()
     };
     for bindings in [
         both,

@@ -20,6 +20,8 @@ pub struct KnownApp {
     pub functions: usize,
     /// Why it is not registered, or is not any more where it was.
     pub error: Option<String>,
+    /// Whether someone has removed it. It is not asked until it registers by itself.
+    pub(crate) removed: bool,
     /// Whether this server refused it since it was last asked: the error says why, which the app's own answer need not.
     pub(crate) refused: bool,
     /// Whether it has registered since it was last asked.
@@ -37,6 +39,7 @@ impl Apps {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known
             .iter()
+            .filter(|(_, app)| !app.removed)
             .map(|(url, app)| (url.clone(), app.clone()))
             .collect()
     }
@@ -61,8 +64,23 @@ impl Apps {
             sdk.clone_into(&mut app.sdk);
             app.functions = functions;
             app.error = None;
+            app.removed = false;
             app.answered = true;
         });
+    }
+
+    /// Someone has removed an app.
+    pub(crate) fn removed(&self, url: &str) {
+        self.change(url, |app| {
+            *app = KnownApp {
+                removed: true,
+                ..KnownApp::default()
+            };
+        });
+    }
+
+    pub(crate) fn is_removed(&self, url: &str) -> bool {
+        self.get(url).removed
     }
 
     /// An app is asked to register.
@@ -151,5 +169,17 @@ mod tests {
         apps.asked(url);
         assert!(apps.failed(url, "nothing answers there"));
         assert!(apps.recovered(url) && !apps.recovered(url));
+    }
+
+    #[test]
+    fn a_removed_app_is_not_known_until_it_registers_by_itself() {
+        let (apps, url) = (Apps::default(), "http://localhost:3000/api/inngest");
+        apps.registered(url, "shop", "js:v4.1.2", 3);
+        apps.removed("http://127.0.0.1:3000/api/inngest");
+        assert!(apps.is_removed(url) && apps.list().is_empty());
+        apps.failed(url, "nothing answers there");
+        assert!(apps.is_removed(url));
+        apps.registered(url, "shop", "js:v4.1.2", 3);
+        assert!(!apps.is_removed(url) && apps.list().len() == 1);
     }
 }

@@ -9,12 +9,15 @@ mod access;
 mod answer;
 mod apps;
 mod body;
+mod configuration;
 mod connect;
 mod connections;
 mod endings;
 mod finder;
+mod graphql;
 mod poller;
 mod realtime;
+mod removal;
 mod routes;
 mod state;
 

@@ -136,8 +136,15 @@ impl Poller {
         let mut seen = BTreeSet::new();
         urls.into_iter()
             .filter(|url| seen.insert(normalize_url(url)))
+            .filter(|url| !self.options.apps.is_removed(url))
             .filter(|url| self.options.polling == Polling::All || !fine(url))
             .collect()
+    }
+
+    /// Asks an app to register, once.
+    pub(crate) async fn ask_once(&self, url: &str) -> Result<(), String> {
+        self.options.apps.asked(url);
+        self.register(url).await
     }
 
     async fn ask(&self, url: &str) {

@@ -19,6 +19,7 @@ pub(crate) use rest::{ACCOUNT, ENVIRONMENT};
 
 use crate::access;
 use crate::connect;
+use crate::graphql;
 use crate::realtime;
 use crate::state::{ServerOptions, Shared};
 use axum::Router;
@@ -77,6 +78,8 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(register::register))
         .routes(routes!(state::batch))
         .routes(routes!(state::actions))
+        .routes(routes!(state::cancel))
+        .routes(routes!(state::telemetry))
         .routes(routes!(rest::events))
         .routes(routes!(rest::event))
         .routes(routes!(rest::runs_of_event))
@@ -93,6 +96,8 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(endpoint::steps))
         .routes(routes!(meta::dev))
         .routes(routes!(diagnosis::diagnosis))
+        .routes(routes!(graphql::answer))
+        .routes(routes!(register::remove))
         .nest("/v2", second.clone())
         // The same again, under the names that some clients use.
         .merge(OpenApiRouter::from(

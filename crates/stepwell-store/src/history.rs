@@ -325,10 +325,16 @@ impl Trace {
             run: run.id,
             function: run.function,
             app: history.function.as_ref().map(|function| function.app),
-            id: hex::encode(&hash(run.id, "trace")[..16]),
+            id: trace_id(run.id),
             root: tree::root(history, under_way),
         }
     }
+}
+
+/// The id of a run's trace: 32 hex digits.
+#[must_use]
+pub fn trace_id(run: RunId) -> String {
+    hex::encode(&hash(run, "trace")[..16])
 }
 
 /// What tells one part of a run from all others, of this run and of others.

@@ -167,7 +167,7 @@ pub struct AppRecord {
     pub id: AppId,
     /// Its name.
     pub name: String,
-    /// Where it is called.
+    /// Where it is called; empty for one that was removed.
     pub url: String,
     /// Its SDK, e.g. `js:v4.1.2`.
     pub sdk: String,
@@ -177,6 +177,14 @@ pub struct AppRecord {
     pub checksum: String,
     /// When it last registered.
     pub synced_at: Timestamp,
+}
+
+impl AppRecord {
+    /// Whether someone has removed it, and it has not registered since.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        self.url.is_empty()
+    }
 }
 
 /// A registered function.

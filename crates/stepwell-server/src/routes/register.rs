@@ -1,16 +1,19 @@
 //! `POST /fn/register`: an app says what functions it has.
 
 use super::REGISTER_BODY_BYTES_MAX;
+use super::query::Params;
 use crate::answer::{ApiError, Failure};
 use crate::apps::Apps;
 use crate::body::Body;
+use crate::removal::RemoveError;
 use crate::state::Shared;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use stepwell_protocol::register::{RegisterAnswer, Registration};
+use stepwell_protocol::register::{RegisterAnswer, Registration, normalize_url};
 use stepwell_protocol::{AppId, headers};
 use stepwell_runtime::{Handle, RegisterError, check_registration};
+use stepwell_store::AppRecord;
 
 /// An app says what functions it has.
 #[utoipa::path(method(post, put), path = "/fn/register", tag = "SDKs", request_body = serde_json::Value,
@@ -39,6 +42,24 @@ pub(super) async fn register(
         sync_id: uuid::Uuid::new_v4(),
         app_id,
     }))
+}
+
+/// Removes the app at a URL, with its functions: they start nothing any more.
+#[utoipa::path(delete, path = "/fn/remove", tag = "SDKs", params(("url" = String, Query)),
+    responses((status = 200), (status = 404, body = Failure)))]
+pub(super) async fn remove(State(shared): State<Shared>, params: Params) -> Result<(), ApiError> {
+    let url = params.one("url").unwrap_or("").to_owned();
+    let normal = normalize_url(&url);
+    let is_wanted = |app: &AppRecord| app.url == url || normal.as_deref() == Some(&*app.url);
+    match shared.remove_app(is_wanted).await {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => {
+            let message = format!("App not found: {url}");
+            Err(ApiError::new(StatusCode::NOT_FOUND, message))
+        }
+        Err(RemoveError::Store(error)) => Err(error.into()),
+        Err(RemoveError::Unavailable(error)) => Err(error.into()),
+    }
 }
 
 /// Registers an app and remembers how it stands; its id, and whether anything changed.

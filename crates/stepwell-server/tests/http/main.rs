@@ -8,6 +8,7 @@ mod connect;
 mod endpoints;
 mod events_api;
 mod good_apps;
+mod graphql_api;
 mod outage;
 mod realtime;
 mod registration;

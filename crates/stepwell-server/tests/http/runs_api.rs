@@ -103,6 +103,23 @@ async fn a_run_is_shown_from_start_to_end() {
 }
 
 #[tokio::test]
+async fn older_clients_cancel_a_run_once() {
+    let (server, _app, run) = sleeping().await;
+    let path = format!("/v0/runs/{run}");
+    let cancelled = server.request(Method::DELETE, &path, &[], "").await;
+    assert_eq!((cancelled.status, &*cancelled.text), (204, ""));
+    let again = server.request(Method::DELETE, &path, &[], "").await;
+    assert_eq!(again.refusal(409), "This function has already completed");
+    let path = format!("/v0/runs/{UNKNOWN}");
+    let unknown = server.request(Method::DELETE, &path, &[], "").await;
+    assert_eq!(
+        unknown.refusal(404),
+        "A function run with the given ID could not be found"
+    );
+    assert_eq!(server.post("/v0/telemetry", "{}").await.status, 200);
+}
+
+#[tokio::test]
 async fn what_is_not_known_or_not_an_id_says_so() {
     let server = Server::start().await;
     let get = |path: &'static str| server.get(path);

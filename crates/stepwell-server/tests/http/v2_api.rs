@@ -343,6 +343,12 @@ async fn keys_are_shown_to_who_holds_one() {
         .await
         .expect(200);
     assert_eq!(shown["data"][0]["key"], "event-key-one");
+    let shown = locked
+        .request(Method::GET, "/v2/keys/signing", &bearer, "")
+        .await
+        .expect(200);
+    let key = shown["data"][0]["key"].as_str().expect("a key");
+    assert!(key.starts_with('…') && key.chars().count() == 5, "{key}");
 }
 
 #[tokio::test]

@@ -5,15 +5,13 @@ use super::apps::no_app;
 use super::run_list::{RunListParams, Wanted, is_app, is_named};
 use super::run_row::{AppReference, Run, id_in_app};
 use super::{Answer, Envelope, Errors, Page, Refusal, found, page};
+use crate::configuration::{Configuration, FailureHandler, FunctionTrigger, registered};
 use crate::state::Shared;
 use axum::extract::{Path, State};
 use serde::Serialize;
-use stepwell_protocol::config::{self, ConcurrencyLimit, FunctionConfig};
 use stepwell_store::{FunctionRecord, Reader, StoreError};
 use utoipa::ToSchema;
 
-/// Retries of a function that does not say.
-const RETRIES_DEFAULT: u32 = 4;
 /// Functions of a page, when nobody says, and at most.
 const FUNCTIONS_DEFAULT: usize = 20;
 const FUNCTIONS_MAX: usize = 100;
@@ -34,119 +32,6 @@ pub(crate) struct Function {
     #[serde(skip_serializing_if = "Option::is_none")]
     failure_handler: Option<FailureHandler>,
     configuration: Configuration,
-}
-
-/// What starts a function.
-#[derive(Debug, Serialize, ToSchema)]
-struct FunctionTrigger {
-    /// `EVENT` or `CRON`.
-    r#type: &'static str,
-    /// The event's name, or the schedule.
-    value: String,
-    /// Which of the events.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#if: Option<String>,
-}
-
-/// The function that runs when another one fails.
-#[derive(Debug, Serialize, ToSchema)]
-struct FailureHandler {
-    slug: String,
-    name: String,
-}
-
-/// How a function is called, and how often.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Configuration {
-    cancellations: Vec<Cancellation>,
-    retries: Retries,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    events_batch: Option<EventsBatch>,
-    concurrency: Vec<Concurrency>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rate_limit: Option<RateLimit>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    debounce: Option<Debounce>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    throttle: Option<Throttle>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    singleton: Option<Singleton>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct Cancellation {
-    event: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    timeout: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    condition: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct Retries {
-    value: u32,
-    is_default: bool,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct EventsBatch {
-    max_size: u32,
-    timeout: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct Concurrency {
-    /// `FUNCTION`, `ENVIRONMENT` or `ACCOUNT`.
-    scope: &'static str,
-    limit: ConcurrencyValue,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct ConcurrencyValue {
-    value: u32,
-    is_plan_limit: bool,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct RateLimit {
-    limit: u32,
-    period: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct Debounce {
-    period: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct Throttle {
-    limit: u32,
-    burst: u32,
-    period: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-struct Singleton {
-    /// `SKIP` or `CANCEL`.
-    mode: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
 }
 
 /// The functions of an app.
@@ -256,16 +141,7 @@ pub(super) fn no_function(app: &str, name: &str) -> Refusal {
 
 impl Function {
     fn of(record: &FunctionRecord, others: &[FunctionRecord]) -> Self {
-        let parsed = serde_json::from_str(&record.config).map(config::lower_keys);
-        let config: FunctionConfig = parsed
-            .ok()
-            .and_then(|config| stepwell_protocol::decode::from_value(config).ok())
-            .unwrap_or_default();
-        // What SDKs call the function that they make of an `onFailure`.
-        let handler = format!("{}-failure", record.slug);
-        let handler = others
-            .iter()
-            .find(|other| other.app == record.app && other.slug == handler && !other.archived);
+        let config = registered(record);
         Self {
             id: id_in_app(record),
             name: record.name.clone(),
@@ -275,102 +151,9 @@ impl Function {
             app: AppReference {
                 id: record.app_name.clone(),
             },
-            triggers: config
-                .triggers
-                .iter()
-                .filter_map(FunctionTrigger::of)
-                .collect(),
-            failure_handler: handler.map(|handler| FailureHandler {
-                slug: handler.slug.clone(),
-                name: handler.name.clone(),
-            }),
+            triggers: FunctionTrigger::all(&config),
+            failure_handler: FailureHandler::of(record, others),
             configuration: Configuration::of(config),
-        }
-    }
-}
-
-impl FunctionTrigger {
-    fn of(trigger: &config::Trigger) -> Option<Self> {
-        let (kind, value) = match (&trigger.event, &trigger.cron) {
-            (Some(event), _) => ("EVENT", event),
-            (None, Some(cron)) => ("CRON", cron),
-            (None, None) => return None,
-        };
-        Some(Self {
-            r#type: kind,
-            value: value.clone(),
-            r#if: trigger.expression.clone(),
-        })
-    }
-}
-
-impl Configuration {
-    fn of(config: FunctionConfig) -> Self {
-        let of_step = config.steps.values().find_map(|step| step.retries);
-        let retries = of_step.map(|retries| retries.attempts).or(config.retries);
-        let limits = config.concurrency.runs.into_iter();
-        Self {
-            cancellations: config.cancel.into_iter().map(Cancellation::of).collect(),
-            retries: Retries {
-                value: retries.unwrap_or(RETRIES_DEFAULT),
-                is_default: retries.is_none(),
-            },
-            priority: config.priority.and_then(|priority| priority.run),
-            events_batch: config.batch_events.map(|batch| EventsBatch {
-                max_size: batch.max_size,
-                timeout: batch.timeout,
-                key: batch.key,
-            }),
-            concurrency: limits
-                .chain(config.concurrency.steps)
-                .map(Concurrency::of)
-                .collect(),
-            rate_limit: config.rate_limit.map(|limit| RateLimit {
-                limit: limit.limit,
-                period: limit.period,
-                key: limit.key,
-            }),
-            debounce: config.debounce.map(|debounce| Debounce {
-                period: debounce.period,
-                key: debounce.key,
-            }),
-            throttle: config.throttle.map(|throttle| Throttle {
-                limit: throttle.limit,
-                burst: throttle.burst,
-                period: throttle.period,
-                key: throttle.key,
-            }),
-            singleton: config.singleton.map(|singleton| Singleton {
-                mode: singleton.mode.to_uppercase(),
-                key: singleton.key,
-            }),
-        }
-    }
-}
-
-impl Cancellation {
-    fn of(cancel: config::CancelOn) -> Self {
-        Self {
-            event: cancel.event,
-            timeout: cancel.timeout,
-            condition: cancel.condition,
-        }
-    }
-}
-
-impl Concurrency {
-    fn of(limit: ConcurrencyLimit) -> Self {
-        Self {
-            scope: match limit.scope.as_deref() {
-                Some("env") => "ENVIRONMENT",
-                Some("account") => "ACCOUNT",
-                _ => "FUNCTION",
-            },
-            limit: ConcurrencyValue {
-                value: limit.limit,
-                is_plan_limit: false,
-            },
-            key: limit.key,
         }
     }
 }

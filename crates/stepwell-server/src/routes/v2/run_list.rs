@@ -55,12 +55,13 @@ pub(super) struct RunListParams {
 
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "it describes what Params reads")]
-#[expect(clippy::enum_variant_names, reason = "the names are the protocol's")]
-#[serde(rename_all = "camelCase")]
 enum TimeField {
-    QueuedAt,
-    StartedAt,
-    EndedAt,
+    #[serde(rename = "queuedAt")]
+    Queued,
+    #[serde(rename = "startedAt")]
+    Started,
+    #[serde(rename = "endedAt")]
+    Ended,
 }
 
 #[derive(utoipa::ToSchema)]

@@ -11,7 +11,7 @@ use rusqlite::types::{ToSql, Value};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
-use stepwell_engine::RunStatus;
+use stepwell_engine::{RunStatus, Timestamp};
 use stepwell_protocol::{EventId, FunctionId};
 
 /// Rows that a source reads at once.
@@ -272,10 +272,8 @@ fn bounds(query: &RunQuery, after: Option<RunPlace>) -> Vec<Value> {
             false => vec![blob(from), blob(until.min(id.unwrap_or(u128::MAX)))],
         };
     }
-    let at = after
-        .and_then(|after| after.at)
-        .map(stepwell_engine::Timestamp::ms);
-    let from = from.map_or(0, stepwell_engine::Timestamp::ms);
+    let at = after.and_then(|after| after.at).map(Timestamp::ms);
+    let from = from.map_or(0, Timestamp::ms);
     let last = until.map_or(u64::MAX, |until| until.ms().saturating_sub(1));
     let ms = |ms: u64| Value::from(i64::try_from(ms).unwrap_or(i64::MAX));
     match query.oldest_first {
