@@ -14,7 +14,7 @@ const HESITANT_MAX: usize = 256;
 
 #[derive(Debug, Args)]
 pub(crate) struct Connect {
-    /// Port on which workers connect; 0, or a port that is taken, makes it a free one.
+    /// Port on which workers connect; 0 takes a free one, and so does `dev` where it is taken.
     #[arg(
         id = "connect_gateway_port",
         long = "connect-gateway-port",
