@@ -149,6 +149,15 @@ pub struct RunRow {
     pub progress: RunProgress,
 }
 
+impl RunRow {
+    /// From when the run's duplicate key counts: from the time of its id, by which stores find it. An endpoint's run has an id
+    /// from before it was reported.
+    #[must_use]
+    pub fn key_since(id: RunId, queued_at: Timestamp) -> Timestamp {
+        queued_at.min(Timestamp::from_ms(id.timestamp_ms()))
+    }
+}
+
 /// What changes while a run runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunProgress {

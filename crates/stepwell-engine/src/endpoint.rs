@@ -17,8 +17,8 @@ use crate::origin::Origin;
 use crate::reply::Returned;
 use crate::schedule::Draft;
 use crate::{
-    AppRow, Change, IdSource, ItemId, ItemKind, NewEvent, ReportedOp, RunStatus, StepDetail,
-    Timestamp,
+    AppRow, Change, IdSource, ItemId, ItemKind, NewEvent, ReportedOp, RunRow, RunStatus,
+    StepDetail, Timestamp,
 };
 use hashbrown::HashMap;
 use smallvec::smallvec;
@@ -166,7 +166,8 @@ impl Engine {
         run.request_version = start.request_version;
         out.changes
             .push(Change::RunProgress(Box::new(run.progress(id))));
-        self.window.insert(key, Some(id), now, now, out);
+        let since = RunRow::key_since(id, now);
+        self.window.insert(key, Some(id), since, now, out);
         self.runs.insert(id, Box::new(run));
         self.audit_ring.push_back(id);
         let due = now.after_ms(SILENCE_MS);

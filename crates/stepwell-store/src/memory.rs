@@ -433,7 +433,8 @@ impl Writer for MemoryWriter {
                 .values()
                 .filter_map(|run| {
                     let key = run.row.dedupe_key?;
-                    Some((key, Some(run.row.id), run.row.queued_at))
+                    let at = RunRow::key_since(run.row.id, run.row.queued_at);
+                    Some((key, Some(run.row.id), at))
                 })
                 .chain(
                     tables

@@ -4,7 +4,7 @@ use super::{Tables, has_second};
 use crate::prune::{Budget, first_id};
 use crate::{Mark, Pruned, Slice};
 use std::ops::Bound::{Excluded, Unbounded};
-use stepwell_engine::{ItemId, Timestamp};
+use stepwell_engine::{ItemId, RunRow, Timestamp};
 use stepwell_protocol::{EventId, RunId, limits};
 
 /// Something that a walk comes by.
@@ -90,12 +90,9 @@ impl Tables {
             steps + attempts + output,
         );
         pruned.runs += 1;
-        if let Some(key) = run
-            .row
-            .dedupe_key
-            .filter(|_| run.row.queued_at > keys_since)
-        {
-            self.forgotten_keys.insert((run.row.queued_at, key));
+        let at = RunRow::key_since(run.row.id, run.row.queued_at);
+        if let Some(key) = run.row.dedupe_key.filter(|_| at > keys_since) {
+            self.forgotten_keys.insert((at, key));
         }
         for event in run.row.events {
             self.prune_event(event, slice, budget, pruned);

@@ -133,13 +133,12 @@ fn recent_keys(
          where id >= ? and dedupe_key is not null and queued_at > ?",
         params![Column(first_id(since)), Column(since)],
         |row| {
-            Ok((
-                row.get::<_, Column<_>>(0)?.0,
-                Some(row.get::<_, Column<_>>(1)?.0),
-                row.get::<_, Column<_>>(2)?.0,
-            ))
+            let (id, queued_at) = (row.get::<_, Column<_>>(1)?.0, row.get::<_, Column<_>>(2)?.0);
+            let at = RunRow::key_since(id, queued_at);
+            Ok((row.get::<_, Column<_>>(0)?.0, Some(id), at))
         },
     )?;
+    keys.retain(|(_, _, at)| *at > since);
     keys.extend(rows(
         transaction,
         // Those of runs that were pruned within their day, and of events that shared a run.

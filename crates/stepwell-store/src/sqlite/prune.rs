@@ -6,8 +6,8 @@ use crate::prune::{Budget, first_id};
 use crate::{Mark, Pruned, Slice};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use smallvec::SmallVec;
-use stepwell_engine::Timestamp;
-use stepwell_protocol::{EventId, limits};
+use stepwell_engine::{RunRow, Timestamp};
+use stepwell_protocol::{EventId, RunId, limits};
 
 /// Runs, and events, that are read at once: few enough that little is read in vain when the slice ends.
 const PAGE: usize = 64;
@@ -116,10 +116,11 @@ impl Walk<'_> {
                 {
                     return Ok(false);
                 }
-                if let Some(key) = key.filter(|_| *queued_at > self.keys_since()) {
+                let at = RunRow::key_since(RunId::from_bytes(found.id.to_be_bytes()), *queued_at);
+                if let Some(key) = key.filter(|_| at > self.keys_since()) {
                     self.transaction
                         .prepare_cached("insert or ignore into forgotten_keys values (?, ?)")?
-                        .execute(params![Column(*queued_at), Column(key)])?;
+                        .execute(params![Column(at), Column(key)])?;
                 }
                 for table in ["defers", "inputs"] {
                     let removed = self
