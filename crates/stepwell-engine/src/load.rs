@@ -80,7 +80,7 @@ impl Engine {
             engine.throttles.put(row.key, row.tat_us);
         }
         for (row, steps, state_bytes) in snapshot.runs {
-            engine.load_run(row, steps.into_iter().collect(), state_bytes, now)?;
+            engine.load_run(row, steps.into_iter().collect(), state_bytes)?;
         }
         for (run, step, status, bytes) in snapshot.defers {
             if let Some(run) = engine.runs.get_mut(&run) {
@@ -91,6 +91,10 @@ impl Engine {
         for row in snapshot.items {
             engine.item_last = engine.item_last.max(row.id);
             engine.load_item(row, &ended)?;
+        }
+        let runs: Vec<RunId> = engine.runs.keys().copied().collect();
+        for run in runs {
+            engine.watch_time(run, now);
         }
         for row in snapshot.cancels {
             engine.load_listener(row)?;
@@ -123,7 +127,6 @@ impl Engine {
         row: RunRow,
         steps: IndexSet<StepId>,
         state_bytes: usize,
-        now: Timestamp,
     ) -> Result<(), LoadError> {
         if !self.functions.contains_key(&row.function) {
             return Err(LoadError::UnknownFunction(row.id));
@@ -161,7 +164,6 @@ impl Engine {
         };
         self.runs.insert(row.id, Box::new(run));
         self.audit_ring.push_back(row.id);
-        self.watch_time(row.id, now);
         Ok(())
     }
 

@@ -234,16 +234,11 @@ impl Engine {
 
     /// Notes when the run is over time, as far as its function says and it is not noted already.
     pub(crate) fn watch_time(&mut self, id: RunId, now: Timestamp) {
+        let over_at = self.over_at(id);
         let run = self
             .runs
             .get_mut(&id)
             .expect("only unfinished runs have timeouts");
-        let timeouts = self.functions[&run.function].timeouts;
-        // Events that came together are waited for by design; their run has no start timeout.
-        let over_at = match run.started_at {
-            None if run.is_batch() => None,
-            started_at => timeouts.over_at(run.queued_at, started_at),
-        };
         if run.over_at == over_at {
             return;
         }
@@ -257,18 +252,38 @@ impl Engine {
         }
     }
 
+    fn over_at(&self, id: RunId) -> Option<Timestamp> {
+        let run = &self.runs[&id];
+        // Events that came together are waited for by design; their run has no start timeout.
+        if run.started_at.is_none() && run.is_batch() {
+            return None;
+        }
+        let is_tick = run
+            .origin
+            .as_ref()
+            .is_some_and(|origin| origin.cron.is_some());
+        let rows = run.items.iter().map(|item| &self.items[item].row);
+        // A schedule's jitter is by design, too: until then nothing is late.
+        let due = rows
+            .filter(|row| is_tick && row.kind == ItemKind::Start)
+            .map(|row| row.due.max(run.queued_at))
+            .max();
+        let timeouts = self.functions[&run.function].timeouts;
+        timeouts.over_at(due.unwrap_or(run.queued_at), run.started_at)
+    }
+
     /// A run's timeout has come; the function may have got another one meanwhile.
     pub(crate) fn time_is_up(&mut self, id: RunId, now: Timestamp, out: &mut Decision) {
         let Some(run) = self.runs.get_mut(&id) else {
             return;
         };
         run.over_at = None;
-        let timeouts = self.functions[&run.function].timeouts;
-        let over_at = timeouts.over_at(run.queued_at, run.started_at);
+        let started_at = run.started_at;
+        let over_at = self.over_at(id);
         if over_at.is_none_or(|over_at| over_at > now) {
             return self.watch_time(id, now);
         }
-        let cause = match run.started_at {
+        let cause = match started_at {
             None => Cause::StartTimeout,
             Some(_) => Cause::FinishTimeout,
         };

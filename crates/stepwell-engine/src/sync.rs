@@ -4,6 +4,7 @@ use crate::decision::{Answer, Decision};
 use crate::engine::Engine;
 use crate::function::Function;
 use crate::{AppRow, AppSync, Change, Timestamp};
+use hashbrown::HashSet;
 use std::sync::Arc;
 use stepwell_protocol::{FunctionId, RunId};
 
@@ -45,6 +46,7 @@ impl Engine {
             self.arrange_ticks(&function, now, out);
             self.functions.insert(id, Arc::new(function));
         }
+        let mut with_other_timeouts = HashSet::new();
         for mut function in sync.functions {
             let mut timeouts_known = function.timeouts;
             if let Some(known) = self.functions.get(&function.id) {
@@ -64,18 +66,21 @@ impl Engine {
             self.functions.insert(id, Arc::new(function));
             self.queue.wake_function(id, &self.functions);
             if timeouts != timeouts_known {
-                self.watch_times_of(id, now);
+                with_other_timeouts.insert(id);
             }
+        }
+        if !with_other_timeouts.is_empty() {
+            self.watch_times_of(&with_other_timeouts, now);
         }
         out.changes.push(Change::AppPut(app.clone()));
         self.apps.insert(app.id, app);
     }
 
-    /// Brings the timeouts of a function's unfinished runs in line with its configuration.
-    fn watch_times_of(&mut self, function: FunctionId, now: Timestamp) {
+    /// Brings the timeouts of these functions' unfinished runs in line with their configuration.
+    fn watch_times_of(&mut self, functions: &HashSet<FunctionId>, now: Timestamp) {
         let runs = self.runs.iter();
         let runs: Vec<RunId> = runs
-            .filter(|(_, run)| run.function == function)
+            .filter(|(_, run)| functions.contains(&run.function))
             .map(|(id, _)| *id)
             .collect();
         for run in runs {

@@ -134,13 +134,7 @@ impl Audiences {
             return;
         }
         for audience in self.all() {
-            for change in changes {
-                if let Some((run, build)) = Report::of_change(change)
-                    && audience.follows(run)
-                {
-                    audience.hear(build());
-                }
-            }
+            // First: whatever else a batch does to a run that it starts comes after its start.
             for effect in effects {
                 if let Effect::Call(call) = effect
                     && call.starts
@@ -152,6 +146,13 @@ impl Audiences {
                         output: None,
                         at: now,
                     });
+                }
+            }
+            for change in changes {
+                if let Some((run, build)) = Report::of_change(change)
+                    && audience.follows(run)
+                {
+                    audience.hear(build());
                 }
             }
         }

@@ -99,7 +99,7 @@ fn repetition(
     };
     let mut steps = reader.steps(id)?;
     let at = position_of(&steps, &name)?;
-    let (step, started_at) = (steps[at].step.clone(), steps[at].started_at);
+    let (step, ended_at) = (steps[at].step.clone(), steps[at].ended_at);
     // Steps that no call runs are found again by a call that finds out what comes next.
     let runs_alone = matches!(
         Opcode::parse(&steps[at].op),
@@ -107,9 +107,9 @@ fn repetition(
     );
     repetition.target = runs_alone.then(|| step.clone());
     repetition.input = input.map(|input| (step, input));
-    // Whatever the step was given had ended before it. Of what ended later, what had begun before it was its sibling.
+    // Whatever the step was given had ended before it. What ended later and began before its end, was beside it.
     let later = steps.split_off(at).into_iter().skip(1);
-    steps.extend(later.filter(|step| step.started_at < started_at));
+    steps.extend(later.filter(|step| step.started_at < ended_at));
     repetition.steps = steps.into_iter().map(kept).collect();
     Ok(repetition)
 }

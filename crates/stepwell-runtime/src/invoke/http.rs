@@ -132,12 +132,13 @@ impl HttpInvoker {
             body =
                 canonical_json(&body).map_err(|error| CallError::Unreachable(error.to_string()))?;
         }
+        let body = Bytes::from(body);
         let signed = self.signing_key.is_some().then(|| body.clone());
         let exchange = Exchange {
             method: Method::POST,
             url: call_url(&invocation)?,
             headers: call_headers,
-            body: body.into(),
+            body,
         };
         let anywhere = Guard::of(PrivateAddresses::Allow);
         self.signed(exchange, signed.as_deref(), &self.client, anywhere)

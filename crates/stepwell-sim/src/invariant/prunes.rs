@@ -43,7 +43,7 @@ pub(super) fn check(
             None if is_over => gone.push(*id),
             None => return Err(format!("{} was pruned", ledger.name_of(*id))),
             // Walks go by ids, which begin with the time at which runs were made.
-            Some(_) if is_over && run.queued_at < before => {
+            Some(_) if is_over && Timestamp::from_ms(id.timestamp_ms()) < before => {
                 return Err(format!("{} was not pruned", ledger.name_of(*id)));
             }
             Some(_) => {}

@@ -114,7 +114,7 @@ fn work(
     )?;
     let overdue = connection
         .query_row(
-            "select count(*), min(due) from items where due < ?",
+            "select count(*), min(due) from items where due < ? and kind <> 'announce'",
             [due_before.ms()],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )

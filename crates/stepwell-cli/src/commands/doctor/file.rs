@@ -78,8 +78,8 @@ pub(super) fn examine(path: &Path, whole: bool, findings: &mut Findings) {
         Some(since) => {
             let since = span::format_moment_ms(i64::try_from(since.ms()).unwrap_or(i64::MAX));
             let detail = format!(
-                "{runs} unfinished runs; {} pieces of work have been due for more than 10 minutes, the first since {since}: no \
-                 server runs, their functions are paused, or limits hold them",
+                "{runs} unfinished runs; {} pieces of work have been due for more than 10 minutes, the first since {since}: a call \
+                 of theirs takes this long, no server runs, their functions are paused, or limits hold them",
                 found.overdue
             );
             findings.say("queue", Status::Warning, detail);
