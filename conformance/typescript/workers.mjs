@@ -132,7 +132,7 @@ export class Place {
 
   #spawn(name, command, options) {
     // Older versions of Node have WebSockets only when asked.
-    const env = { ...process.env, ...(typeof WebSocket === "undefined" && { NODE_OPTIONS: "--experimental-websocket" }) };
+    const env = { ...process.env, ...(parseInt(process.versions.node, 10) < 22 && { NODE_OPTIONS: "--experimental-websocket" }) };
     const child = spawn(command, options, { cwd: this.folder, env, stdio: ["pipe", "pipe", "pipe"] });
     this.#processes.add(child);
     child.stdin.on("error", () => {});

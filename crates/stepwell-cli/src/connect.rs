@@ -58,14 +58,25 @@ pub(crate) struct Connect {
 
 impl Connect {
     /// The gateway, not yet listening.
-    pub(crate) fn gateway(&self, signing_key: Option<SigningKey>) -> Gateway {
+    pub(crate) fn gateway(
+        &self,
+        signing_key: Option<SigningKey>,
+        signing_key_fallback: Option<SigningKey>,
+    ) -> Gateway {
         Gateway::new(ConnectOptions {
             signing_key,
+            signing_key_fallback,
             connections_max: self.workers_max as usize,
             url: self.url.clone(),
             times: ConnectTimes::with_lease(Duration::from_secs(self.lease_s)),
             ..ConnectOptions::default()
         })
+    }
+
+    /// Connections at once on the gateway's port.
+    pub(crate) fn connections_max(&self) -> usize {
+        // A few more than workers, so that those who are too many are told so.
+        self.workers_max as usize + HESITANT_MAX
     }
 
     /// Takes the gateway's port, or if it `moves` and that is taken a free one, and serves it until the program ends.
@@ -95,8 +106,7 @@ impl Connect {
         gateway.listens_on(address.port());
         let router = gateway.router(handle, apps);
         let limits = ConnectionLimits {
-            // A few more, so that those who are too many are told so.
-            connections_max: self.workers_max as usize + HESITANT_MAX,
+            connections_max: self.connections_max(),
             ..ConnectionLimits::default()
         };
         let never = std::future::pending();

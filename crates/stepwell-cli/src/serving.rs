@@ -276,7 +276,9 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
     })
     .context("cannot set up the HTTP client")?;
     let invoker = Arc::new(invoker);
-    let gateway = options.connect.gateway(shape.keys.signing.clone());
+    let gateway = options
+        .connect
+        .gateway(shape.keys.signing.clone(), shape.keys.fallback.clone());
     let invokers = Invokers::none()
         .with("http", Arc::clone(&invoker) as _)
         .with("https", invoker)
@@ -338,7 +340,10 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
     .context("cannot set up the HTTP client")?;
 
     let limits = ConnectionLimits {
-        connections_max: room_for_connections(options.max_connections as usize),
+        connections_max: room_for_connections(
+            options.max_connections as usize,
+            options.connect.connections_max(),
+        ),
         ..ConnectionLimits::default()
     };
     let mut interrupts = Interrupts::listen().context("cannot listen for signals")?;

@@ -32,9 +32,13 @@ pub const REALTIME_TOKEN_S: u64 = 60;
 /// A token is at most this long; most have about 300 bytes. It is part of a URL, of which servers take some 64 KiB.
 pub const TOKEN_BYTES_MAX: usize = 32 * 1024;
 
-/// Issues and verifies tokens. Its secret never appears in `Debug`.
+/// Issues and verifies tokens. Its secrets never appear in `Debug`.
 #[derive(Clone)]
-pub struct TokenKey([u8; 32]);
+pub struct TokenKey {
+    secret: [u8; 32],
+    /// Verifies as well, and issues nothing.
+    fallback: Option<[u8; 32]>,
+}
 
 impl fmt::Debug for TokenKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,19 +107,30 @@ impl TokenKey {
     /// A key of its own, for tokens that need not outlive the program.
     #[must_use]
     pub fn from_secret(secret: [u8; 32]) -> Self {
-        Self(secret)
+        Self {
+            secret,
+            fallback: None,
+        }
     }
 
     /// The key of a server: tokens are good across restarts, and on all servers with the same signing key. Without one the
     /// secret is known to all, as everything else on such a server is.
     #[must_use]
     pub fn of(signing_key: Option<&SigningKey>) -> Self {
-        // Derived, so that no token says anything about the signing key's other uses.
-        let derived = match signing_key {
-            Some(key) => mac(key.hashed().as_bytes(), b"tokens"),
+        Self::from_secret(match signing_key {
+            Some(key) => derived(key),
             None => mac(DEV_SECRET, b"tokens"),
-        };
-        Self(derived)
+        })
+    }
+
+    /// The same key, which also takes the tokens of servers that have this signing key: while keys are being changed, some
+    /// have the one and some the other.
+    #[must_use]
+    pub fn or(self, fallback: Option<&SigningKey>) -> Self {
+        Self {
+            fallback: fallback.map(derived),
+            ..self
+        }
     }
 
     /// A token that opens the output of a run for [`RUN_TOKEN_S`]; `id` tells it from others.
@@ -254,19 +269,22 @@ impl TokenKey {
     fn issue(&self, claims: &Value) -> String {
         let header = BASE64.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
         let signed = format!("{header}.{}", BASE64.encode(claims.to_string()));
-        let signature = BASE64.encode(mac(&self.0, signed.as_bytes()));
+        let signature = BASE64.encode(mac(&self.secret, signed.as_bytes()));
         format!("{signed}.{signature}")
     }
 
-    /// The claims of a token that this key has signed.
+    /// The claims of a token that this key or its fallback has signed.
     fn claims(&self, token: &str) -> Result<Value, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Invalid);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Invalid)?;
         let signature = BASE64.decode(signature).map_err(|_| TokenError::Invalid)?;
-        let expected = mac(&self.0, signed.as_bytes());
-        if !bool::from(expected.as_slice().ct_eq(&signature)) {
+        let signed_by = |secret: &[u8; 32]| {
+            let expected = mac(secret, signed.as_bytes());
+            bool::from(expected.as_slice().ct_eq(&signature))
+        };
+        if !signed_by(&self.secret) && !self.fallback.as_ref().is_some_and(signed_by) {
             return Err(TokenError::Invalid);
         }
         let (header, claims) = signed.split_once('.').ok_or(TokenError::Invalid)?;
@@ -279,6 +297,11 @@ impl TokenKey {
         }
         read(claims).ok_or(TokenError::Invalid)
     }
+}
+
+/// Derived, so that no token says anything about the signing key's other uses.
+fn derived(key: &SigningKey) -> [u8; 32] {
+    mac(key.hashed().as_bytes(), b"tokens")
 }
 
 fn mac(key: &[u8], message: &[u8]) -> [u8; 32] {

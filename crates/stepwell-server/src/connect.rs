@@ -5,6 +5,7 @@
 //! known to the [`switchboard`] alone, one lock that is never held across an await. A call ([`call`]) asks it for a
 //! worker and waits for the reply, or for the lease to run out.
 
+mod admission;
 mod call;
 mod flush;
 mod handshake;
@@ -21,12 +22,14 @@ mod workers;
 
 use crate::apps::Apps;
 use crate::state::Shared;
-use axum::Router;
-use axum::extract::{State, WebSocketUpgrade};
+use admission::Admission;
+use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
+use axum::{Extension, Router};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use stepwell_protocol::connect::SUBPROTOCOL;
@@ -34,16 +37,14 @@ use stepwell_protocol::signing::SigningKey;
 use stepwell_protocol::token::TokenKey;
 use stepwell_runtime::{Handle, Invoker};
 use switchboard::Switchboard;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections that have not yet introduced themselves. Each may hold a frame of [`FRAME_BYTES_MAX`] for the seconds
-/// that it gets, and nobody knows yet whether it may be here at all.
-const HANDSHAKES_MAX: usize = 64;
 /// A frame from a worker. Twice as large as a reply may be, so that one that is too large fails its call by name.
 const FRAME_BYTES_MAX: usize = 2 * stepwell_protocol::limits::REPLY_BYTES_MAX;
+/// What is read from a connection at once. Each has such a buffer, and most frames are small.
+const READ_BYTES: usize = 16 * 1024;
 /// What a worker is told to leave out when this gateway does not work for it. There is no other.
 const GROUP: &str = "gw-dev";
 /// Where the gateway is, below any of its hosts.
@@ -55,6 +56,8 @@ pub struct ConnectOptions {
     /// What session tokens are made from, so that they are good on all servers that have it; without one they are good on
     /// this server only.
     pub signing_key: Option<SigningKey>,
+    /// What session tokens may be made from as well, while keys are being changed.
+    pub signing_key_fallback: Option<SigningKey>,
     /// Connections at once.
     pub connections_max: usize,
     /// Apps of one connection.
@@ -127,6 +130,7 @@ impl Default for ConnectOptions {
     fn default() -> Self {
         Self {
             signing_key: None,
+            signing_key_fallback: None,
             connections_max: 1_000,
             apps_max: 10,
             url: None,
@@ -143,7 +147,7 @@ struct Inner {
     options: ConnectOptions,
     tokens: TokenKey,
     switchboard: Mutex<Switchboard>,
-    handshakes: Arc<Semaphore>,
+    admission: Admission,
     port: OnceLock<u16>,
     closing: CancellationToken,
     sessions: TaskTracker,
@@ -168,14 +172,14 @@ impl Gateway {
     #[must_use]
     pub fn new(options: ConnectOptions) -> Self {
         let tokens = match &options.signing_key {
-            Some(key) => TokenKey::of(Some(key)),
+            Some(key) => TokenKey::of(Some(key)).or(options.signing_key_fallback.as_ref()),
             None => TokenKey::from_secret(rand::random()),
         };
         let switchboard = Switchboard::new(&options, Instant::now());
         Self(Arc::new(Inner {
             tokens,
             switchboard: Mutex::new(switchboard),
-            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            admission: Admission::new(),
             port: OnceLock::new(),
             closing: CancellationToken::new(),
             sessions: TaskTracker::new(),
@@ -280,19 +284,25 @@ async fn ready(State(door): State<Door>) -> StatusCode {
     }
 }
 
-async fn upgrade(State(door): State<Door>, upgrade: WebSocketUpgrade) -> Response {
-    let Ok(handshake) = Arc::clone(&door.gateway.0.handshakes).try_acquire_owned() else {
-        let message = "too many workers connect at once; try again in a moment";
-        return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
-    };
+async fn upgrade(
+    State(door): State<Door>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let upgrade = upgrade
         .protocols([SUBPROTOCOL])
         .max_message_size(FRAME_BYTES_MAX)
-        .max_frame_size(FRAME_BYTES_MAX);
+        .max_frame_size(FRAME_BYTES_MAX)
+        .read_buffer_size(READ_BYTES);
     if upgrade.selected_protocol().is_none() {
         let message = format!("the WebSocket's sub-protocol must be {SUBPROTOCOL}");
         return (StatusCode::BAD_REQUEST, message).into_response();
     }
+    let peer = peer.map(|Extension(ConnectInfo(address))| address.ip());
+    let Some(turn) = door.gateway.0.admission.turn(peer).await else {
+        let message = "too many workers connect at once; try again in a moment";
+        return (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
+    };
     let sessions = door.gateway.0.sessions.clone();
-    upgrade.on_upgrade(move |socket| sessions.track_future(session::run(socket, door, handshake)))
+    upgrade.on_upgrade(move |socket| sessions.track_future(session::run(socket, door, turn)))
 }

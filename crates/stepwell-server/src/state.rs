@@ -81,7 +81,8 @@ impl Shared {
         Self {
             handle,
             hub,
-            tokens: TokenKey::of(options.signing_key.as_ref()),
+            tokens: TokenKey::of(options.signing_key.as_ref())
+                .or(options.signing_key_fallback.as_ref()),
             options: Arc::new(options),
             room: Room::new(),
             endings: Endings::default(),

@@ -16,9 +16,12 @@ use std::path::PathBuf;
 pub(crate) struct Arguments {
     #[command(flatten)]
     target: Target,
-    /// Also examine this database file; a server may have it open. Then it is no failure that no server answers.
+    /// Also examine this database file; a server may have it open.
     #[arg(long, env = "STEPWELL_DB", value_name = "FILE")]
     db: Option<PathBuf>,
+    /// Ask no server: look at the file only.
+    #[arg(long, requires = "db")]
+    offline: bool,
     /// Look at the file's structure only, not at every index: faster for a large file.
     #[arg(long)]
     quick: bool,
@@ -70,7 +73,9 @@ impl Findings {
 pub(crate) fn run(arguments: &Arguments, json: bool) -> anyhow::Result<()> {
     let mut findings = Findings::default();
     let client = arguments.target.client()?;
-    server::examine(&client, arguments.db.is_some(), &mut findings);
+    if !arguments.offline {
+        server::examine(&client, &mut findings);
+    }
     if let Some(path) = &arguments.db {
         file::examine(path, !arguments.quick, &mut findings);
     }

@@ -7,22 +7,24 @@ const RESERVE: u64 = 1_280;
 #[cfg(unix)]
 const CONNECTIONS_MIN: u64 = 16;
 
-/// Takes as many files as the system gives; returns how many connections there may be, at most `wanted`.
+/// Takes as many files as the system gives; returns how many connections there may be, at most `wanted`, beside those of
+/// workers.
 #[cfg(unix)]
-pub(super) fn room_for_connections(wanted: usize) -> usize {
+pub(super) fn room_for_connections(wanted: usize, workers: usize) -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return wanted;
     };
+    let reserve = RESERVE + workers as u64;
     // More than this is not needed, and systems without a hard limit refuse to be asked for it.
-    let asked = hard.min((wanted as u64).saturating_add(RESERVE));
+    let asked = hard.min((wanted as u64).saturating_add(reserve));
     let files = if asked > soft && setrlimit(Resource::RLIMIT_NOFILE, asked, hard).is_ok() {
         asked
     } else {
         soft
     };
     let room = files
-        .saturating_sub(RESERVE)
+        .saturating_sub(reserve)
         .max(files / 4)
         .max(CONNECTIONS_MIN);
     if room < wanted as u64 {
@@ -37,6 +39,6 @@ pub(super) fn room_for_connections(wanted: usize) -> usize {
 
 /// As many as are wanted: there is no such limit here.
 #[cfg(not(unix))]
-pub(super) fn room_for_connections(wanted: usize) -> usize {
+pub(super) fn room_for_connections(wanted: usize, _workers: usize) -> usize {
     wanted
 }

@@ -54,6 +54,24 @@ fn what_another_key_signed_or_someone_changed_opens_nothing() {
 }
 
 #[test]
+fn while_keys_are_changed_the_tokens_of_both_are_good() {
+    let old = SigningKey::new("signkey-test-ff");
+    let both = key().or(Some(&old));
+    let token = TokenKey::of(Some(&old)).for_run(run(1), String::new(), NOW);
+    assert_eq!(both.check_for_run(&token, run(1), NOW), Ok(()));
+    let token = both.for_run(run(1), String::new(), NOW);
+    assert_eq!(key().check_for_run(&token, run(1), NOW), Ok(()));
+    for other in [
+        TokenKey::of(None),
+        TokenKey::of(Some(&SigningKey::new("signkey-test-fe"))),
+    ] {
+        let token = other.for_run(run(1), String::new(), NOW);
+        let checked = both.check_for_run(&token, run(1), NOW);
+        assert_eq!(checked, Err(TokenError::Invalid));
+    }
+}
+
+#[test]
 fn an_algorithm_that_we_do_not_use_is_refused_even_with_a_good_signature() {
     for header in [
         r#"{"alg":"HS512"}"#,
@@ -125,7 +143,7 @@ fn signed(header: &str, claims: &Value) -> String {
         BASE64.encode(header),
         BASE64.encode(claims.to_string())
     );
-    let signature = BASE64.encode(mac(&key().0, signed.as_bytes()));
+    let signature = BASE64.encode(mac(&key().secret, signed.as_bytes()));
     format!("{signed}.{signature}")
 }
 

@@ -4,13 +4,30 @@ use super::outbox::Outbox;
 use super::session::{Ended, Incoming};
 use super::workers::{Status, Worker};
 use super::{Door, sync};
+use prost::DecodeError;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
 use std::time::SystemTime;
-use stepwell_protocol::connect::{CloseCode, Frame, FrameKind, Message, ReadyData, WorkerConnect};
+use stepwell_protocol::connect::{
+    AuthData, CloseCode, Frame, FrameKind, Message, ReadyData, WorkerConnect,
+};
 use tokio::time::{Instant, timeout_at};
 use ulid::Ulid;
 
 /// Bytes of a worker's own name.
 const INSTANCE_BYTES_MAX: usize = 1_024;
+/// [`WorkerConnect::apps`].
+const APPS_TAG: u32 = 5;
+
+/// The part of [`WorkerConnect`] that says whether the rest may be read. It holds nothing that repeats: an empty app takes
+/// two bytes of a frame, and many more once decoded.
+#[derive(Message)]
+#[prost(skip_debug)]
+struct Credentials {
+    #[prost(string, tag = "1")]
+    connection_id: String,
+    #[prost(message, optional, tag = "3")]
+    auth_data: Option<AuthData>,
+}
 
 /// Reads a worker's introduction, registers its apps and lets it in; the connection's id.
 pub(super) async fn shake_hands(
@@ -31,20 +48,13 @@ pub(super) async fn shake_hands(
     if frame.kind != FrameKind::WorkerConnect as i32 {
         return Err(CloseCode::HelloInvalidMessage);
     }
-    let connect =
-        WorkerConnect::decode(&*frame.payload).map_err(|_| CloseCode::HelloInvalidPayload)?;
-    let id = check(&connect)?;
-    let auth = connect.auth_data.as_ref();
-    let token = auth.map_or("", |auth| auth.session_token.as_str());
-    let now_s = door.handle.now().ms() / 1_000;
-    gateway
-        .0
-        .tokens
-        .check_for_connection(token, &connect.connection_id, now_s)
-        .map_err(|_| CloseCode::AuthenticationFailed)?;
-    if connect.apps.len() > gateway.options().apps_max {
+    let id = authenticate(&frame.payload, door)?;
+    let invalid = |_| CloseCode::HelloInvalidPayload;
+    if count_apps(&frame.payload).map_err(invalid)? > gateway.options().apps_max {
         return Err(CloseCode::TooManyApps);
     }
+    let connect = WorkerConnect::decode(&*frame.payload).map_err(invalid)?;
+    check(&connect)?;
     let groups = match sync::sync_apps(door, &connect).await {
         Ok(groups) => groups,
         Err(failed) => {
@@ -104,15 +114,41 @@ pub(super) async fn shake_hands(
     Ok(id)
 }
 
-/// What can be said without looking further; the connection's id.
-fn check(connect: &WorkerConnect) -> Result<Ulid, CloseCode> {
-    let id = Ulid::from_string(&connect.connection_id);
+/// Whether a worker may be here; the connection's id.
+fn authenticate(payload: &[u8], door: &Door) -> Result<Ulid, CloseCode> {
+    let credentials = Credentials::decode(payload).map_err(|_| CloseCode::HelloInvalidPayload)?;
+    let id = Ulid::from_string(&credentials.connection_id);
     let id = id.map_err(|_| CloseCode::HelloInvalidPayload)?;
+    let auth = credentials.auth_data.as_ref();
+    let token = auth.map_or("", |auth| auth.session_token.as_str());
+    let now_s = door.handle.now().ms() / 1_000;
+    let tokens = &door.gateway.0.tokens;
+    tokens
+        .check_for_connection(token, &credentials.connection_id, now_s)
+        .map_err(|_| CloseCode::AuthenticationFailed)?;
+    Ok(id)
+}
+
+/// The apps of a [`WorkerConnect`], without decoding any.
+fn count_apps(mut payload: &[u8]) -> Result<usize, DecodeError> {
+    let mut apps = 0;
+    while !payload.is_empty() {
+        let (tag, wire_type) = decode_key(&mut payload)?;
+        if tag == APPS_TAG {
+            apps += 1;
+        }
+        skip_field(wire_type, tag, &mut payload, DecodeContext::default())?;
+    }
+    Ok(apps)
+}
+
+/// What can be said of a worker without looking further.
+fn check(connect: &WorkerConnect) -> Result<(), CloseCode> {
     let named = (1..=INSTANCE_BYTES_MAX).contains(&connect.instance_id.len());
     let capable = serde_json::from_slice::<serde::de::IgnoredAny>(&connect.capabilities).is_ok();
     let has_apps = !connect.apps.is_empty();
     if named && capable && has_apps {
-        Ok(id)
+        Ok(())
     } else {
         Err(CloseCode::HelloInvalidPayload)
     }

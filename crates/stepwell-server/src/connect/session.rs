@@ -1,5 +1,6 @@
 //! A connection, from its first frame to its last.
 
+use super::admission::Turn;
 use super::flush::is_name;
 use super::handshake::shake_hands;
 use super::outbox::Outbox;
@@ -13,7 +14,6 @@ use stepwell_protocol::connect::{
     CloseCode, ExtendLease, ExtendLeaseAck, Frame, FrameKind, Message as _, ReplyAck, RequestAck,
     SdkResponse, WorkerStatus,
 };
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 use ulid::Ulid;
@@ -24,9 +24,13 @@ const HEARTBEATS_MISSED_MAX: u32 = 5;
 const FAREWELL: Duration = Duration::from_secs(2);
 /// The status with which workers close when they have finished (RFC 6455, section 7.4.1).
 const NORMAL_CLOSURE: u16 = 1000;
+/// A worker's status, with the ids of some two thousand calls. An empty id takes two bytes of it, and many more once
+/// decoded.
+const STATUS_BYTES_MAX: usize = 64 * 1024;
 
-/// Serves a connection until it ends. `handshake` bounds how many introduce themselves.
-pub(super) async fn run(socket: WebSocket, door: Door, handshake: OwnedSemaphorePermit) {
+/// Serves a connection until it ends. `turn` is held until the worker is let in or gone: what it sends when it was refused
+/// is read, too.
+pub(super) async fn run(socket: WebSocket, door: Door, turn: Turn) {
     let (sink, stream) = socket.split();
     let (outbox, writer) = Outbox::new(sink, door.gateway.times().write);
     let mut writer = AbortOnDropHandle::new(tokio::spawn(writer));
@@ -36,9 +40,9 @@ pub(super) async fn run(socket: WebSocket, door: Door, handshake: OwnedSemaphore
         () = outbox.stuck() => Err(CloseCode::NotReading),
         () = door.gateway.0.closing.cancelled() => Err(CloseCode::GatewayClosing),
     };
-    drop(handshake);
     let close = match greeted {
         Ok(id) => {
+            drop(turn);
             Session {
                 id,
                 outbox: &outbox,
@@ -172,27 +176,28 @@ impl Session<'_> {
 
     fn handle(&mut self, frame: &Frame, now: Instant) -> Result<(), CloseCode> {
         let payload = &*frame.payload;
-        let mut switchboard = self.gateway.switchboard();
-        switchboard.hear(self.id, now);
+        // Taken for each change alone: large messages are decoded outside.
+        let switchboard = || self.gateway.switchboard();
+        switchboard().hear(self.id, now);
         // A kind that we do not know may come from a newer SDK, which does without an answer.
         match FrameKind::try_from(frame.kind) {
-            Ok(FrameKind::WorkerReady) => switchboard.ready(self.id),
+            Ok(FrameKind::WorkerReady) => switchboard().ready(self.id),
             Ok(FrameKind::WorkerHeartbeat) => {
-                switchboard.heartbeat(self.id);
+                switchboard().heartbeat(self.id);
                 self.outbox.send_bare(FrameKind::GatewayHeartbeat);
             }
             Ok(FrameKind::WorkerPause) => {
+                switchboard().drain(self.id, now);
                 self.paused = true;
-                switchboard.drain(self.id, now);
             }
             Ok(FrameKind::WorkerRequestAck) => {
                 let ack = RequestAck::decode(payload).map_err(|_| CloseCode::RequestAckInvalid)?;
-                switchboard.take(self.id, &ack.request_id, now);
+                switchboard().take(self.id, &ack.request_id, now);
             }
             Ok(FrameKind::WorkerRequestExtendLease) => {
                 let extend =
                     ExtendLease::decode(payload).map_err(|_| CloseCode::ExtendLeaseInvalid)?;
-                let new = switchboard.extend(self.id, &extend.request_id, &extend.lease_id, now);
+                let new = switchboard().extend(self.id, &extend.request_id, &extend.lease_id, now);
                 let ack = ExtendLeaseAck {
                     request_id: extend.request_id,
                     account_id: extend.account_id,
@@ -210,16 +215,19 @@ impl Session<'_> {
                     return Err(CloseCode::InvalidMessage);
                 }
                 let request_id = reply.request_id.clone();
-                switchboard.reply(Box::new(reply), now);
+                switchboard().reply(Box::new(reply), now);
                 self.outbox.send(&Frame::of(
                     FrameKind::WorkerReplyAck,
                     &ReplyAck { request_id },
                 ));
             }
             Ok(FrameKind::WorkerStatus) => {
+                if payload.len() > STATUS_BYTES_MAX {
+                    return Err(CloseCode::InvalidMessage);
+                }
                 let status =
                     WorkerStatus::decode(payload).map_err(|_| CloseCode::InvalidMessage)?;
-                switchboard.note_status(self.id, status);
+                switchboard().note_status(self.id, status);
             }
             Ok(
                 FrameKind::GatewayHello

@@ -1,10 +1,10 @@
 //! Apps.
 
+use super::asked::Asked;
 use super::function::Function;
 use super::scalar::Uuid;
 use super::unreadable;
 use crate::configuration::registered;
-use crate::state::Shared;
 use async_graphql::{ComplexObject, Context, Enum, InputObject, Result, SimpleObject};
 use std::sync::Arc;
 use stepwell_protocol::AppId;
@@ -55,12 +55,12 @@ pub(super) struct App {
 impl App {
     #[graphql(complexity = "super::cost(1, 50, child_complexity)")]
     async fn functions(&self, context: &Context<'_>) -> Result<Vec<Function>> {
-        of_app(context.data::<Shared>()?, self.app).await
+        of_app(context.data::<Asked>()?, self.app).await
     }
 
     #[graphql(complexity = "super::cost(1, 0, 0)")]
     async fn function_count(&self, context: &Context<'_>) -> Result<usize> {
-        Ok(of_app(context.data::<Shared>()?, self.app).await?.len())
+        Ok(of_app(context.data::<Asked>()?, self.app).await?.len())
     }
 
     #[graphql(complexity = "super::cost(1, 0, 0)")]
@@ -71,7 +71,7 @@ impl App {
 
 impl App {
     pub(super) async fn method_of(&self, context: &Context<'_>) -> Result<AppMethod> {
-        let functions = of_app(context.data::<Shared>()?, self.app).await?;
+        let functions = of_app(context.data::<Asked>()?, self.app).await?;
         let runtime = functions.first().and_then(|function| {
             let config = registered(&function.0);
             let step = config.steps.into_values().next();
@@ -85,8 +85,8 @@ impl App {
     }
 }
 
-async fn of_app(shared: &Shared, app: AppId) -> Result<Vec<Function>> {
-    let read = shared.handle.read(|reader| reader.functions());
+async fn of_app(asked: &Asked, app: AppId) -> Result<Vec<Function>> {
+    let read = asked.read(|reader| reader.functions());
     let functions = read.await.map_err(unreadable)?.into_iter();
     let of_app = functions.filter(|function| function.app == app);
     Ok(of_app

@@ -1,14 +1,15 @@
 //! Events.
 
+use super::asked::Asked;
 use super::run::Run;
 use super::scalar::{Bytes, Time, Ulid};
 use super::search::Search;
 use super::unreadable;
-use crate::state::Shared;
 use async_graphql::{Context, InputObject, Object, Result, SimpleObject};
 use serde_json::Value;
 use stepwell_engine::Timestamp;
 use stepwell_store::{EventFilter, EventQuery, EventRecord, RunRecord};
+use tokio::sync::OnceCell;
 
 /// Events of a page at most.
 pub(super) const EVENTS_MAX: usize = 200;
@@ -29,6 +30,14 @@ pub(super) struct EventsFilter {
     include_internal_events: bool,
     /// Expressions over `event`, one a line.
     query: Option<String>,
+}
+
+impl EventsFilter {
+    /// Whether it looks into what it finds.
+    pub(super) fn is_search(&self) -> bool {
+        let query = self.query.as_deref().unwrap_or("");
+        !query.trim().is_empty()
+    }
 }
 
 /// An event.
@@ -74,9 +83,12 @@ impl EventV2 {
         None
     }
 
-    async fn version(&self) -> Option<String> {
-        let body: Value = serde_json::from_str(self.0.body.get()).ok()?;
-        body["v"].as_str().map(str::to_owned)
+    #[graphql(complexity = "super::cost(1, 0, 0)")]
+    async fn version(&self, context: &Context<'_>) -> Result<Option<String>> {
+        // All of the event is read for it.
+        context.data::<Asked>()?.charge(self.0.body.get().len())?;
+        let body: Value = serde_json::from_str(self.0.body.get()).unwrap_or_default();
+        Ok(body["v"].as_str().map(str::to_owned))
     }
 
     /// The runs that it started.
@@ -84,8 +96,7 @@ impl EventV2 {
     async fn runs(&self, context: &Context<'_>) -> Result<Vec<Run>> {
         let id = self.0.id;
         let read = context
-            .data::<Shared>()?
-            .handle
+            .data::<Asked>()?
             .read(move |reader| reader.runs_of_event(id));
         let runs = read.await.map_err(unreadable)?.into_iter();
         Ok(runs.map(Run::of).collect())
@@ -120,6 +131,8 @@ pub(super) struct EventsConnection {
     page_info: PageInfo,
     filter: EventFilter,
     query: Option<String>,
+    /// Counted once, by however many names it is asked for.
+    total: OnceCell<usize>,
 }
 
 /// Where a list goes on.
@@ -155,12 +168,16 @@ impl EventsConnection {
     /// How many there are, as far as a few thousand of the newest tell.
     #[graphql(complexity = "super::cost(5, 0, 0)")]
     async fn total_count(&self, context: &Context<'_>) -> Result<usize> {
-        let shared = context.data::<Shared>()?;
+        let count = self.count(context.data::<Asked>()?);
+        self.total.get_or_try_init(|| count).await.copied()
+    }
+}
+
+impl EventsConnection {
+    async fn count(&self, asked: &Asked) -> Result<usize> {
         let filter = self.filter.clone();
-        let Some(search) = Search::of(self.query.as_deref(), shared.handle.now())? else {
-            let read = shared
-                .handle
-                .read(move |reader| reader.count_events(&filter, COUNTED_MAX));
+        let Some(search) = Search::of(self.query.as_deref(), asked.handle.now())? else {
+            let read = asked.read(move |reader| reader.count_events(&filter, COUNTED_MAX));
             return read.await.map_err(unreadable);
         };
         let query = EventQuery {
@@ -170,16 +187,12 @@ impl EventsConnection {
             rows_max: COUNTED_MAX,
             bytes_max: BYTES_MAX,
         };
-        let read = shared
-            .handle
-            .read(move |reader| Ok(search.events(reader, &query)));
+        let read = asked.read(move |reader| Ok(search.events(reader, &query)));
         Ok(read.await.map_err(unreadable)??.events.len())
     }
-}
 
-impl EventsConnection {
     pub(super) async fn read(
-        shared: &Shared,
+        asked: &Asked,
         first: usize,
         after: Option<String>,
         wanted: EventsFilter,
@@ -200,12 +213,14 @@ impl EventsConnection {
         };
         let filter = query.filter.clone();
         let has_previous_page = query.after.is_some();
-        let search = Search::of(wanted.query.as_deref(), shared.handle.now())?;
-        let read = shared.handle.read(move |reader| match search {
+        let search = Search::of(wanted.query.as_deref(), asked.handle.now())?;
+        let read = asked.read(move |reader| match search {
             Some(search) => Ok(search.events(reader, &query)),
             None => Ok(Ok(reader.find_events(&query)?)),
         });
         let page = read.await.map_err(unreadable)??;
+        let bytes = page.events.iter().map(|event| event.body.get().len());
+        asked.charge_list(bytes.sum())?;
         let cursor = |event: Option<&EventRecord>| event.map(|event| event.id.to_string());
         let end = page.next.map(|next| next.to_string());
         Ok(Self {
@@ -218,6 +233,7 @@ impl EventsConnection {
             events: page.events.into_iter().map(EventV2).collect(),
             filter,
             query: wanted.query,
+            total: OnceCell::new(),
         })
     }
 }
@@ -257,10 +273,10 @@ impl RunTraceTrigger {
 }
 
 /// The first of a run's events.
-pub(super) async fn first_event(shared: &Shared, run: &RunRecord) -> Result<Option<EventRecord>> {
+pub(super) async fn first_event(asked: &Asked, run: &RunRecord) -> Result<Option<EventRecord>> {
     let Some(id) = run.events.first().copied() else {
         return Ok(None);
     };
-    let read = shared.handle.read(move |reader| reader.event(id));
+    let read = asked.read(move |reader| reader.event(id));
     read.await.map_err(unreadable)
 }

@@ -1,10 +1,10 @@
 //! Functions.
 
 use super::app::{App, find};
+use super::asked::Asked;
 use super::scalar::Uuid;
 use super::unreadable;
 use crate::configuration::{Configuration, FailureHandler, registered};
-use crate::state::Shared;
 use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
 use std::sync::Arc;
 use stepwell_protocol::FunctionId;
@@ -108,23 +108,22 @@ impl Function {
     async fn app(&self, context: &Context<'_>) -> Result<Option<App>> {
         let id = self.0.app;
         let read = context
-            .data::<Shared>()?
-            .handle
+            .data::<Asked>()?
             .read(move |reader| find(reader, id));
         Ok(read.await.map_err(unreadable)?.map(App::of))
     }
 
     #[graphql(complexity = "super::cost(1, 1, child_complexity)")]
     async fn failure_handler(&self, context: &Context<'_>) -> Result<Option<FailureHandler>> {
-        let shared = context.data::<Shared>()?;
-        let others = shared.handle.read(|reader| reader.functions()).await;
+        let asked = context.data::<Asked>()?;
+        let others = asked.read(|reader| reader.functions()).await;
         Ok(FailureHandler::of(&self.0, &others.map_err(unreadable)?))
     }
 }
 
 /// A function, also one that is no longer registered.
-pub(super) async fn by_id(shared: &Shared, id: FunctionId) -> Result<Option<Function>> {
-    let read = shared.handle.read(move |reader| reader.function(id)).await;
+pub(super) async fn by_id(asked: &Asked, id: FunctionId) -> Result<Option<Function>> {
+    let read = asked.read(move |reader| reader.function(id)).await;
     let record = read.map_err(unreadable)?;
     Ok(record.map(|record| Function(Arc::new(record))))
 }

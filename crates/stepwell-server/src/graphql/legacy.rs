@@ -1,11 +1,11 @@
 //! The first shape of runs and events, which some clients still read.
 
+use super::asked::Asked;
 use super::event::first_event;
 use super::function::{Function, by_id};
 use super::run::FunctionRunStatus;
 use super::scalar::{Bytes, Time};
 use super::unreadable;
-use crate::state::Shared;
 use async_graphql::{Context, Enum, ID, InputObject, Object, Result, SimpleObject};
 use std::sync::Arc;
 use stepwell_engine::Timestamp;
@@ -75,24 +75,27 @@ impl FunctionRun {
 
     #[graphql(complexity = "super::cost(1, 1, child_complexity)")]
     async fn function(&self, context: &Context<'_>) -> Result<Option<Function>> {
-        by_id(context.data::<Shared>()?, self.0.function).await
+        by_id(context.data::<Asked>()?, self.0.function).await
     }
 
     #[graphql(complexity = "super::cost(1, 1, child_complexity)")]
     async fn event(&self, context: &Context<'_>) -> Result<Option<Event>> {
-        let event = first_event(context.data::<Shared>()?, &self.0).await?;
+        let event = first_event(context.data::<Asked>()?, &self.0).await?;
         Ok(event.map(Event))
     }
 
     #[graphql(complexity = "super::cost(5, 5, child_complexity)")]
     async fn events(&self, context: &Context<'_>) -> Result<Vec<Event>> {
         let ids = self.0.events.clone();
-        let read = context.data::<Shared>()?.handle.read(move |reader| {
+        let read = context.data::<Asked>()?.read(move |reader| {
             let events = ids.into_iter().map(|id| reader.event(id));
             events.collect::<Result<Vec<_>, _>>()
         });
-        let events = read.await.map_err(unreadable)?.into_iter();
-        Ok(events.flatten().map(Event).collect())
+        let events: Vec<_> = read.await.map_err(unreadable)?;
+        let events: Vec<EventRecord> = events.into_iter().flatten().collect();
+        let bytes = events.iter().map(|event| event.body.get().len());
+        context.data::<Asked>()?.charge_list(bytes.sum())?;
+        Ok(events.into_iter().map(Event).collect())
     }
 
     #[graphql(name = "batchID")]
@@ -176,28 +179,28 @@ impl Event {
 
     #[graphql(complexity = "super::cost(1, 5, child_complexity)")]
     async fn function_runs(&self, context: &Context<'_>) -> Result<Vec<FunctionRun>> {
-        runs_of(context.data::<Shared>()?, self.0.id).await
+        runs_of(context.data::<Asked>()?, self.0.id).await
     }
 
     #[graphql(complexity = "super::cost(1, 0, 0)")]
     async fn pending_runs(&self, context: &Context<'_>) -> Result<usize> {
-        let runs = runs_of(context.data::<Shared>()?, self.0.id).await?;
+        let runs = runs_of(context.data::<Asked>()?, self.0.id).await?;
         let pending = runs.iter().filter(|run| !run.0.status.has_ended());
         Ok(pending.count())
     }
 
     #[graphql(complexity = "super::cost(1, 0, 0)")]
     async fn total_runs(&self, context: &Context<'_>) -> Result<usize> {
-        Ok(runs_of(context.data::<Shared>()?, self.0.id).await?.len())
+        Ok(runs_of(context.data::<Asked>()?, self.0.id).await?.len())
     }
 }
 
-async fn runs_of(shared: &Shared, event: EventId) -> Result<Vec<FunctionRun>> {
-    let read = shared
-        .handle
-        .read(move |reader| reader.runs_of_event(event));
-    let runs = read.await.map_err(unreadable)?.into_iter();
-    Ok(runs.map(FunctionRun::of).collect())
+async fn runs_of(asked: &Asked, event: EventId) -> Result<Vec<FunctionRun>> {
+    let read = asked.read(move |reader| reader.runs_of_event(event));
+    let runs = read.await.map_err(unreadable)?;
+    let outputs = runs.iter().filter_map(|run| run.output.as_ref());
+    asked.charge_list(outputs.map(|output| output.get().len()).sum())?;
+    Ok(runs.into_iter().map(FunctionRun::of).collect())
 }
 
 /// What kind of thing came.
@@ -230,7 +233,7 @@ impl StreamItem {
 }
 
 /// What came last, newest first.
-pub(super) async fn stream(shared: &Shared, wanted: StreamQuery) -> Result<Vec<StreamItem>> {
+pub(super) async fn stream(asked: &Asked, wanted: StreamQuery) -> Result<Vec<StreamItem>> {
     const TICK: &str = "inngest/scheduled.timer";
     let query = EventQuery {
         filter: EventFilter {
@@ -244,7 +247,7 @@ pub(super) async fn stream(shared: &Shared, wanted: StreamQuery) -> Result<Vec<S
         rows_max: ROWS_MAX,
         bytes_max: BYTES_MAX,
     };
-    let read = shared.handle.read(move |reader| {
+    let read = asked.read(move |reader| {
         let events = reader.find_events(&query)?.events.into_iter();
         let items = events.map(|event| {
             let runs = reader.runs_of_event(event.id)?;
@@ -271,7 +274,7 @@ pub(super) async fn stream(shared: &Shared, wanted: StreamQuery) -> Result<Vec<S
 }
 
 /// The newest events, before one of them.
-pub(super) async fn events(shared: &Shared, wanted: &EventsQuery) -> Result<Vec<Event>> {
+pub(super) async fn events(asked: &Asked, wanted: &EventsQuery) -> Result<Vec<Event>> {
     let last = wanted
         .last_event_id
         .as_ref()
@@ -284,7 +287,9 @@ pub(super) async fn events(shared: &Shared, wanted: &EventsQuery) -> Result<Vec<
         rows_max: ROWS_MAX,
         bytes_max: BYTES_MAX,
     };
-    let read = shared.handle.read(move |reader| reader.find_events(&query));
-    let events = read.await.map_err(unreadable)?.events.into_iter();
-    Ok(events.map(Event).collect())
+    let read = asked.read(move |reader| reader.find_events(&query));
+    let events = read.await.map_err(unreadable)?.events;
+    let bytes = events.iter().map(|event| event.body.get().len());
+    asked.charge_list(bytes.sum())?;
+    Ok(events.into_iter().map(Event).collect())
 }

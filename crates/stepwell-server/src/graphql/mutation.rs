@@ -1,11 +1,11 @@
 //! What can be done.
 
 use super::app::App;
+use super::asked::Asked;
 use super::legacy::FunctionRun;
 use super::scalar::{Bytes, Map, Ulid};
 use super::{unavailable, unreadable};
 use crate::removal::RemoveError;
-use crate::state::Shared;
 use async_graphql::{Context, Error, InputObject, Object, Result};
 use serde_json::{Value, json};
 use stepwell_protocol::register::normalize_url;
@@ -35,13 +35,13 @@ impl Mutation {
     /// Has the app at a URL register.
     #[graphql(complexity = "super::cost(10, 1, child_complexity)")]
     async fn create_app(&self, context: &Context<'_>, input: CreateAppInput) -> Result<App> {
-        let shared = context.data::<Shared>()?;
-        shared
+        let asked = context.data::<Asked>()?;
+        asked
             .have_registered(&input.url)
             .await
             .map_err(Error::new)?;
         let url = normalize_url(&input.url).unwrap_or_default();
-        let read = shared.handle.read(|reader| reader.apps()).await;
+        let read = asked.read(|reader| reader.apps()).await;
         let apps = read.map_err(unreadable)?.into_iter();
         let latest = apps
             .filter(|app| app.url == input.url || app.url == url)
@@ -53,9 +53,9 @@ impl Mutation {
     /// Removes an app with its functions, by its id or its name: they start nothing any more.
     #[graphql(complexity = "super::cost(1, 0, 0)")]
     async fn delete_app(&self, context: &Context<'_>, id: String) -> Result<String> {
-        let shared = context.data::<Shared>()?;
+        let asked = context.data::<Asked>()?;
         let app = id.parse().unwrap_or_else(|_| AppId::of(&id));
-        match remove(shared, |known| known.id == app).await? {
+        match remove(asked, |known| known.id == app).await? {
             Some(app) => Ok(app.to_string()),
             None => Err(Error::new("app not found")),
         }
@@ -64,8 +64,8 @@ impl Mutation {
     /// The same by its name.
     #[graphql(complexity = "super::cost(1, 0, 0)")]
     async fn delete_app_by_name(&self, context: &Context<'_>, name: String) -> Result<bool> {
-        let shared = context.data::<Shared>()?;
-        let removed = remove(shared, |known| known.name == name).await?;
+        let asked = context.data::<Asked>()?;
+        let removed = remove(asked, |known| known.name == name).await?;
         Ok(removed.is_some())
     }
 
@@ -85,14 +85,14 @@ impl Mutation {
         #[graphql(name = "debugSessionID")] _debug_session: Option<Ulid>,
         #[graphql(name = "debugRunID")] _debug_run: Option<Ulid>,
     ) -> Result<Option<bool>> {
-        let shared = context.data::<Shared>()?;
+        let asked = context.data::<Asked>()?;
         let mut payload = json!({"data": data.map_or_else(|| json!({}), |data| data.0)});
         for (name, value) in [("meta", meta), ("user", user)] {
             if let Some(Map(value)) = value {
                 payload[name] = value;
             }
         }
-        let invoked = shared.handle.invoke(function_slug.clone(), &payload).await;
+        let invoked = asked.handle.invoke(function_slug.clone(), &payload).await;
         match invoked.map_err(unavailable)? {
             (_, Some(_)) => Ok(Some(true)),
             (_, None) => {
@@ -109,12 +109,12 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(name = "runID")] run_id: Ulid,
     ) -> Result<Option<FunctionRun>> {
-        let shared = context.data::<Shared>()?;
+        let asked = context.data::<Asked>()?;
         let id = RunId(run_id.0);
-        let cancelled = shared.handle.cancel_run(id).await.map_err(unavailable)?;
+        let cancelled = asked.handle.cancel_run(id).await.map_err(unavailable)?;
         // One that is not running is none to cancel; whether it is there at all, reading tells.
         cancelled.unwrap_or_default();
-        let run = shared.handle.read(move |reader| reader.run(id)).await;
+        let run = asked.read(move |reader| reader.run(id)).await;
         let run = run.map_err(unreadable)?.map(FunctionRun::of);
         run.map(Some).ok_or_else(|| Error::new("run not found"))
     }
@@ -137,8 +137,8 @@ impl Mutation {
                 Some((from.step_id, input))
             }
         };
-        let shared = context.data::<Shared>()?;
-        let run = shared.handle.repeat(RunId(run_id.0), from).await;
+        let asked = context.data::<Asked>()?;
+        let run = asked.handle.repeat(RunId(run_id.0), from).await;
         let run = run.map_err(|error| match error {
             stepwell_runtime::RepeatError::Store(error) => unreadable(error),
             other => Error::new(other.to_string()),
@@ -147,8 +147,8 @@ impl Mutation {
     }
 }
 
-async fn remove(shared: &Shared, is_wanted: impl Fn(&AppRecord) -> bool) -> Result<Option<AppId>> {
-    let removed = shared.remove_app(is_wanted).await;
+async fn remove(asked: &Asked, is_wanted: impl Fn(&AppRecord) -> bool) -> Result<Option<AppId>> {
+    let removed = asked.remove_app(is_wanted).await;
     removed.map_err(|error| match error {
         RemoveError::Store(error) => unreadable(error),
         RemoveError::Unavailable(error) => unavailable(error),

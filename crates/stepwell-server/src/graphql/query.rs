@@ -1,6 +1,7 @@
 //! What can be asked.
 
 use super::app::{self, App, AppsFilter};
+use super::asked::Asked;
 use super::event::{EVENTS_MAX, EventV2, EventsConnection, EventsFilter, RunTraceTrigger};
 use super::function::{Function, FunctionQuery};
 use super::legacy::{self, Event, EventQueryInput, EventsQuery, FunctionRun, FunctionRunQuery};
@@ -10,7 +11,6 @@ use super::run_list::{RUNS_MAX, RunsFilterV2, RunsV2Connection, RunsV2OrderBy};
 use super::scalar::{Ulid, Uuid};
 use super::span::{RunTraceSpan, RunTraceSpanOutput};
 use super::unreadable;
-use crate::state::Shared;
 use async_graphql::{Context, Error, Object, Result};
 use std::sync::Arc;
 use stepwell_protocol::{AppId, EventId, RunId};
@@ -103,7 +103,7 @@ impl Query {
         context: &Context<'_>,
         query: EventsQuery,
     ) -> Result<Option<Vec<Event>>> {
-        let events = legacy::events(context.data::<Shared>()?, &query).await?;
+        let events = legacy::events(context.data::<Asked>()?, &query).await?;
         Ok(Some(events))
     }
 
@@ -116,7 +116,7 @@ impl Query {
     /// Events, newest first.
     #[graphql(
         name = "eventsV2",
-        complexity = "super::cost(1, first.min(EVENTS_MAX), child_complexity)"
+        complexity = "super::list_cost(filter.is_search(), first.min(EVENTS_MAX), child_complexity)"
     )]
     async fn events_v2(
         &self,
@@ -125,7 +125,7 @@ impl Query {
         after: Option<String>,
         filter: EventsFilter,
     ) -> Result<EventsConnection> {
-        EventsConnection::read(context.data::<Shared>()?, first, after, filter).await
+        EventsConnection::read(context.data::<Asked>()?, first, after, filter).await
     }
 
     /// A run, in its first shape.
@@ -145,7 +145,9 @@ impl Query {
     }
 
     /// Runs.
-    #[graphql(complexity = "super::cost(1, first.min(RUNS_MAX), child_complexity)")]
+    #[graphql(
+        complexity = "super::list_cost(filter.is_search(), first.min(RUNS_MAX), child_complexity)"
+    )]
     async fn runs(
         &self,
         context: &Context<'_>,
@@ -155,8 +157,8 @@ impl Query {
         filter: RunsFilterV2,
         #[graphql(name = "preview")] _preview: Option<bool>,
     ) -> Result<RunsV2Connection> {
-        let shared = context.data::<Shared>()?;
-        RunsV2Connection::read(shared, first, after, order_by, filter).await
+        let asked = context.data::<Asked>()?;
+        RunsV2Connection::read(asked, first, after, order_by, filter).await
     }
 
     /// A run.
@@ -179,7 +181,7 @@ impl Query {
         Some(
             async {
                 let root =
-                    RunTraceSpan::root(context.data::<Shared>()?, parse_run(&run_id)?).await?;
+                    RunTraceSpan::root(context.data::<Asked>()?, parse_run(&run_id)?).await?;
                 root.ok_or_else(|| missing("run"))
             }
             .await,
@@ -234,7 +236,7 @@ impl Query {
     /// What came last, and the runs that it started.
     #[graphql(complexity = "super::cost(1, 40, child_complexity)")]
     async fn stream(&self, context: &Context<'_>, query: StreamQuery) -> Result<Vec<StreamItem>> {
-        legacy::stream(context.data::<Shared>()?, query).await
+        legacy::stream(context.data::<Asked>()?, query).await
     }
 }
 
@@ -263,6 +265,6 @@ async fn read<T: Send + 'static>(
     context: &Context<'_>,
     question: impl FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T> {
-    let handle = &context.data::<Shared>()?.handle;
-    handle.read(question).await.map_err(unreadable)
+    let asked = context.data::<Asked>()?;
+    asked.read(question).await.map_err(unreadable)
 }

@@ -1,12 +1,12 @@
 //! Runs.
 
 use super::app::{App, find};
+use super::asked::Asked;
 use super::event::first_event;
 use super::function::{Function, by_id};
 use super::scalar::{Bytes, Time, Ulid, Uuid};
 use super::span::RunTraceSpan;
 use super::unreadable;
-use crate::state::Shared;
 use async_graphql::{Context, Enum, Object, Result, SimpleObject};
 use serde_json::Value;
 use std::sync::Arc;
@@ -71,11 +71,9 @@ impl Run {
         self.0.origin.as_ref().and_then(|origin| origin.batch)
     }
 
-    async fn event_name(&self, shared: &Shared) -> Result<Option<String>> {
+    async fn event_name(&self, asked: &Asked) -> Result<Option<String>> {
         let events: Vec<EventId> = self.0.events.first().copied().into_iter().collect();
-        let read = shared
-            .handle
-            .read(move |reader| reader.event_names(&events));
+        let read = asked.read(move |reader| reader.event_names(&events));
         Ok(read.await.map_err(unreadable)?.pop().flatten())
     }
 }
@@ -93,19 +91,19 @@ impl Run {
 
     #[graphql(complexity = "super::cost(1, 1, child_complexity)")]
     async fn function(&self, context: &Context<'_>) -> Result<Option<Function>> {
-        by_id(context.data::<Shared>()?, self.0.function).await
+        by_id(context.data::<Asked>()?, self.0.function).await
     }
 
     #[graphql(name = "appID", complexity = "super::cost(1, 0, 0)")]
     async fn app_id(&self, context: &Context<'_>) -> Result<Option<Uuid>> {
-        let function = by_id(context.data::<Shared>()?, self.0.function).await?;
+        let function = by_id(context.data::<Asked>()?, self.0.function).await?;
         Ok(function.map(|function| Uuid(function.0.app.0)))
     }
 
     #[graphql(complexity = "super::cost(1, 1, child_complexity)")]
     async fn app(&self, context: &Context<'_>) -> Result<Option<App>> {
         let function = self.0.function;
-        let read = context.data::<Shared>()?.handle.read(move |reader| {
+        let read = context.data::<Asked>()?.read(move |reader| {
             let function = reader.function(function)?;
             function.map_or(Ok(None), |function| find(reader, function.app))
         });
@@ -146,7 +144,7 @@ impl Run {
 
     #[graphql(name = "eventName", complexity = "super::cost(1, 0, 0)")]
     async fn first_event_name(&self, context: &Context<'_>) -> Result<Option<String>> {
-        self.event_name(context.data::<Shared>()?).await
+        self.event_name(context.data::<Asked>()?).await
     }
 
     async fn is_batch(&self) -> bool {
@@ -176,34 +174,34 @@ impl Run {
         context: &Context<'_>,
         #[graphql(name = "preview")] _preview: Option<bool>,
     ) -> Result<Option<RunTraceSpan>> {
-        RunTraceSpan::root(context.data::<Shared>()?, self.0.id).await
+        RunTraceSpan::root(context.data::<Asked>()?, self.0.id).await
     }
 
     /// Whether a step of it asked an AI provider.
     #[graphql(name = "hasAI", complexity = "super::cost(5, 0, 0)")]
     async fn has_ai(&self, context: &Context<'_>) -> Result<bool> {
-        let root = RunTraceSpan::root(context.data::<Shared>()?, self.0.id).await?;
+        let root = RunTraceSpan::root(context.data::<Asked>()?, self.0.id).await?;
         Ok(root.is_some_and(|root| root.asks_ai()))
     }
 
     #[graphql(complexity = "super::cost(1, 0, 0)")]
     async fn is_deferred(&self, context: &Context<'_>) -> Result<bool> {
-        let name = self.event_name(context.data::<Shared>()?).await?;
+        let name = self.event_name(context.data::<Asked>()?).await?;
         Ok(name.as_deref() == Some(DEFERRED))
     }
 
     /// The runs that it has deferred.
     #[graphql(complexity = "super::cost(1, 20, child_complexity)")]
     async fn defers(&self, context: &Context<'_>) -> Result<Vec<RunDefer>> {
-        defers_of(context.data::<Shared>()?, self.0.id).await
+        defers_of(context.data::<Asked>()?, self.0.id).await
     }
 
     /// The run that deferred it, and what that deferred besides.
     #[graphql(complexity = "super::cost(1, 20, child_complexity)")]
     async fn sibling_defers(&self, context: &Context<'_>) -> Result<Vec<RunDefer>> {
-        let shared = context.data::<Shared>()?;
-        match deferred_from(shared, &self.0).await? {
-            Some(from) => defers_of(shared, from.run).await,
+        let asked = context.data::<Asked>()?;
+        match deferred_from(asked, &self.0).await? {
+            Some(from) => defers_of(asked, from.run).await,
             None => Ok(Vec::new()),
         }
     }
@@ -211,7 +209,7 @@ impl Run {
     /// The run that deferred it.
     #[graphql(complexity = "super::cost(1, 1, child_complexity)")]
     async fn deferred_from(&self, context: &Context<'_>) -> Result<Option<RunDeferredFrom>> {
-        deferred_from(context.data::<Shared>()?, &self.0).await
+        deferred_from(context.data::<Asked>()?, &self.0).await
     }
 }
 
@@ -249,14 +247,14 @@ struct RunDeferredFrom {
     run: RunId,
 }
 
-async fn defers_of(shared: &Shared, run: RunId) -> Result<Vec<RunDefer>> {
-    let read = shared.handle.read(move |reader| reader.defers(run)).await;
+async fn defers_of(asked: &Asked, run: RunId) -> Result<Vec<RunDefer>> {
+    let read = asked.read(move |reader| reader.defers(run)).await;
     let defers = read.map_err(unreadable)?.into_iter();
     Ok(defers.map(RunDefer::of).collect())
 }
 
-async fn deferred_from(shared: &Shared, run: &RunRecord) -> Result<Option<RunDeferredFrom>> {
-    let event = first_event(shared, run).await?;
+async fn deferred_from(asked: &Asked, run: &RunRecord) -> Result<Option<RunDeferredFrom>> {
+    let event = first_event(asked, run).await?;
     let Some(event) = event.filter(|event| event.name == DEFERRED) else {
         return Ok(None);
     };

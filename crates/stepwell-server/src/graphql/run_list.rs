@@ -1,14 +1,15 @@
 //! Lists of runs.
 
+use super::asked::Asked;
 use super::event::PageInfo;
 use super::run::{FunctionRunStatus, Run};
 use super::scalar::{Time, Uuid};
 use super::search::{Search, place};
 use super::unreadable;
-use crate::state::Shared;
 use async_graphql::{Context, Enum, InputObject, Object, Result, SimpleObject};
 use stepwell_protocol::{AppId, FunctionId};
 use stepwell_store::{Reader, RunFilter, RunPlace, RunQuery, RunTime, StoreError};
+use tokio::sync::OnceCell;
 
 /// Runs of a page at most.
 pub(super) const RUNS_MAX: usize = 400;
@@ -71,12 +72,22 @@ pub(super) struct RunsFilterV2 {
     query: Option<String>,
 }
 
+impl RunsFilterV2 {
+    /// Whether it looks into what it finds.
+    pub(super) fn is_search(&self) -> bool {
+        let query = self.query.as_deref().unwrap_or("");
+        !query.trim().is_empty()
+    }
+}
+
 /// A list of runs.
 pub(super) struct RunsV2Connection {
     runs: Vec<Run>,
     page_info: PageInfo,
     query: RunQuery,
     search: Option<String>,
+    /// Counted once, by however many names it is asked for.
+    total: OnceCell<usize>,
 }
 
 /// A run in a list.
@@ -108,35 +119,35 @@ impl RunsV2Connection {
         context: &Context<'_>,
         #[graphql(name = "preview")] _preview: Option<bool>,
     ) -> Result<usize> {
-        let shared = context.data::<Shared>()?;
-        let mut query = self.query.clone();
-        let Some(search) = Search::of(self.search.as_deref(), shared.handle.now())? else {
-            let read = shared
-                .handle
-                .read(move |reader| reader.count_runs(&query.filter, COUNTED_MAX));
-            return read.await.map_err(unreadable);
-        };
-        query.after = None;
-        query.limit = usize::MAX;
-        let read = shared
-            .handle
-            .read(move |reader| Ok(search.runs(reader, &query)));
-        Ok(read.await.map_err(unreadable)??.runs.len())
+        let count = self.count(context.data::<Asked>()?);
+        self.total.get_or_try_init(|| count).await.copied()
     }
 }
 
 impl RunsV2Connection {
+    async fn count(&self, asked: &Asked) -> Result<usize> {
+        let mut query = self.query.clone();
+        let Some(search) = Search::of(self.search.as_deref(), asked.handle.now())? else {
+            let read = asked.read(move |reader| reader.count_runs(&query.filter, COUNTED_MAX));
+            return read.await.map_err(unreadable);
+        };
+        query.after = None;
+        query.limit = usize::MAX;
+        let read = asked.read(move |reader| Ok(search.runs(reader, &query)));
+        Ok(read.await.map_err(unreadable)??.runs.len())
+    }
+
     pub(super) async fn read(
-        shared: &Shared,
+        asked: &Asked,
         first: usize,
         after: Option<String>,
         order_by: Vec<RunsV2OrderBy>,
         wanted: RunsFilterV2,
     ) -> Result<Self> {
-        let search = Search::of(wanted.query.as_deref(), shared.handle.now())?;
+        let search = Search::of(wanted.query.as_deref(), asked.handle.now())?;
         let text = wanted.query.clone();
         let (mut query, apps) = query(first, after.as_deref(), &order_by, wanted)?;
-        let read = shared.handle.read(move |reader| {
+        let read = asked.read(move |reader| {
             if let Some(apps) = apps {
                 of_apps(reader, &mut query.filter, &apps)?;
             }
@@ -147,6 +158,8 @@ impl RunsV2Connection {
             Ok(page.map(|page| (page, query)))
         });
         let (page, query) = read.await.map_err(unreadable)??;
+        let outputs = page.runs.iter().filter_map(|run| run.output.as_ref());
+        asked.charge_list(outputs.map(|output| output.get().len()).sum())?;
         let cursor = |run: &stepwell_store::RunRecord| place(run, query.order).to_string();
         let end = page.next.map(|next| next.to_string());
         Ok(Self {
@@ -159,6 +172,7 @@ impl RunsV2Connection {
             runs: page.runs.into_iter().map(Run::of).collect(),
             query,
             search: text,
+            total: OnceCell::new(),
         })
     }
 }

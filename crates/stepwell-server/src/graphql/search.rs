@@ -14,6 +14,9 @@ use stepwell_store::{
 const LOOKED_INTO_MAX: usize = 1_000;
 /// Those that are read at once.
 const CHUNK: usize = 50;
+/// Rows that are walked at once to find them. Those of a chunk that is full are not known, so a page walks this many
+/// times its chunks besides the `rows_max` of its query: 5,000.
+const CHUNK_ROWS: usize = 250;
 /// Bytes that a page of a search reads, about.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -44,7 +47,8 @@ impl Search {
         exprs.all(|expr| expr.eval_bool(bindings, self.now_ms) == Ok(true))
     }
 
-    /// A page of runs that meet it: one of their events, and their end. It ends early when much was looked into.
+    /// A page of runs that meet it: one of their events, and their end. It ends early when much was looked
+    /// into or walked, with the place where it got to.
     pub(super) fn runs(&self, reader: &dyn Reader, query: &RunQuery) -> Result<RunPage> {
         let found = self.walk_runs(reader, query);
         found.map_err(unreadable)
@@ -55,14 +59,16 @@ impl Search {
             runs: Vec::new(),
             next: None,
         };
-        let (mut looked_into, mut bytes) = (0, 0);
+        let (mut looked_into, mut rows, mut bytes) = (0, 0, 0);
         let mut chunk = RunQuery {
             limit: CHUNK,
+            rows_max: CHUNK_ROWS.min(query.rows_max),
             output_bytes_max: Some(BYTES_MAX / 4),
             ..query.clone()
         };
         loop {
             let RunPage { runs, next } = reader.find_runs(&chunk)?;
+            rows += rows_walked(runs.len(), chunk.rows_max);
             let mut runs = runs.into_iter().peekable();
             while let Some(run) = runs.next() {
                 let place = place(&run, query.order);
@@ -82,9 +88,11 @@ impl Search {
             if next.is_none() || chunk.after == next {
                 return Ok(page);
             }
+            if rows >= query.rows_max {
+                page.next = next;
+                return Ok(page);
+            }
             chunk.after = next;
-            // Rows that were walked without finding any count, too.
-            looked_into += 1;
         }
     }
 
@@ -136,13 +144,15 @@ impl Search {
             events: Vec::new(),
             next: None,
         };
-        let (mut looked_into, mut bytes) = (0, 0);
+        let (mut looked_into, mut rows, mut bytes) = (0, 0, 0);
         let mut chunk = EventQuery {
             limit: CHUNK,
+            rows_max: CHUNK_ROWS.min(query.rows_max),
             ..query.clone()
         };
         loop {
             let EventPage { events, next } = reader.find_events(&chunk)?;
+            rows += rows_walked(events.len(), chunk.rows_max);
             let mut events = events.into_iter().peekable();
             while let Some(event) = events.next() {
                 let id = event.id;
@@ -162,10 +172,18 @@ impl Search {
             if next.is_none() || chunk.after == next {
                 return Ok(page);
             }
+            if rows >= query.rows_max {
+                page.next = next;
+                return Ok(page);
+            }
             chunk.after = next;
-            looked_into += 1;
         }
     }
+}
+
+/// The rows that a chunk counts for: one that is not full may have walked all that it was allowed to.
+fn rows_walked(found: usize, rows_max: usize) -> usize {
+    if found < CHUNK { rows_max } else { found }
 }
 
 /// Where a run stands in a list of this order.

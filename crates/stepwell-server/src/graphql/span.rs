@@ -1,8 +1,8 @@
 //! The tree of a run's spans.
 
+use super::asked::Asked;
 use super::scalar::{Bytes, Time, Ulid, Uuid};
 use super::unreadable;
-use crate::state::Shared;
 use async_graphql::{ComplexObject, Enum, Object, Result, SimpleObject, Union};
 use std::sync::Arc;
 use stepwell_protocol::RunId;
@@ -41,12 +41,10 @@ pub(super) struct RunTraceSpan {
 
 impl RunTraceSpan {
     /// The span of a run; nothing when there is no such run.
-    pub(super) async fn root(shared: &Shared, run: RunId) -> Result<Option<Self>> {
+    pub(super) async fn root(asked: &Asked, run: RunId) -> Result<Option<Self>> {
         // What is in flight, no store knows. An engine that cannot say is no reason to hide the rest.
-        let under_way = shared.handle.under_way(run).await.unwrap_or_default();
-        let read = shared
-            .handle
-            .read(move |reader| history::trace(reader, run, &under_way));
+        let under_way = asked.handle.under_way(run).await.unwrap_or_default();
+        let read = asked.read(move |reader| history::trace(reader, run, &under_way));
         let trace = read.await.map_err(unreadable)?;
         Ok(trace.map(|trace| Self {
             span: Arc::new(trace.root.clone()),

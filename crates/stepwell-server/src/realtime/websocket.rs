@@ -27,6 +27,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(50);
 const PARTING: Duration = Duration::from_secs(1);
 /// What a client may say at once: a token, or the topics that one opens.
 const WISH_BYTES_MAX: usize = 8 * TOKEN_BYTES_MAX;
+/// What is read from a client at once. Each has such a buffer, and most say nothing.
+const READ_BYTES: usize = 4 * 1024;
 
 pub(super) async fn connect(
     State(shared): State<Shared>,
@@ -36,7 +38,10 @@ pub(super) async fn connect(
 ) -> Result<Response, ApiError> {
     let topics = access::subscriber(&shared, &sent, query.token.as_deref())?;
     let upgrade = match upgrade {
-        Ok(upgrade) => upgrade.max_message_size(WISH_BYTES_MAX),
+        Ok(upgrade) => upgrade
+            .max_message_size(WISH_BYTES_MAX)
+            .max_frame_size(WISH_BYTES_MAX)
+            .read_buffer_size(READ_BYTES),
         Err(rejection) => return Ok(rejection.into_response()),
     };
     // From here on nothing is missed, though the client has yet to be told.

@@ -1,7 +1,7 @@
 //! GraphQL: what the protocol's tools ask for, as they ask for it.
 
 use crate::app::{App, failed, ops, returned, sleep, step_run};
-use crate::server::{Server, Setup, function};
+use crate::server::{Answer, Server, Setup, function};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use stepwell_protocol::signing::SigningKey;
@@ -9,12 +9,16 @@ use stepwell_server::ServerOptions;
 
 const UNKNOWN: &str = "01JZXQ2M5N1V8Q7T7Q0000000A";
 
+async fn post(server: &Server, question: impl Into<reqwest::Body>) -> Answer {
+    let json = [("content-type", "application/json")];
+    server
+        .request(reqwest::Method::POST, "/v0/gql", &json, question)
+        .await
+}
+
 async fn ask(server: &Server, query: &str, variables: Value) -> Value {
     let question = json!({"query": query, "variables": variables});
-    server
-        .post("/v0/gql", question.to_string())
-        .await
-        .expect(200)
+    post(server, question.to_string()).await.expect(200)
 }
 
 /// What is told when nothing goes wrong.
@@ -393,18 +397,157 @@ async fn a_question_that_costs_too_much_is_not_answered() {
     let deep = format!("{}name{}", "ofType { ".repeat(25), " }".repeat(25));
     let deep = format!("{{ __schema {{ types {{ {deep} }} }} }}");
     assert_eq!(message(&deep).await, "Query is nested too deep.");
-    let answer = server.post("/v0/gql", "nonsense").await;
+    let answer = post(&server, "nonsense").await;
     assert!(
         answer
             .refusal(400)
             .starts_with("expected a GraphQL question in JSON")
     );
     let large = format!("{{\"query\": \"{}\"}}", " ".repeat(300_000));
-    assert_eq!(server.post("/v0/gql", large).await.status, 413);
+    assert_eq!(post(&server, large).await.status, 413);
     // What every client's tools ask first is within.
     let introspection = "{ __schema { types { name fields { name args { name type { name ofType { name ofType { name
         ofType { name } } } } } type { name ofType { name ofType { name ofType { name ofType { name } } } } } } } } }";
     assert_eq!(message(introspection).await, "");
+}
+
+#[tokio::test]
+async fn fragments_that_double_each_other_are_refused_at_once() {
+    let server = Server::start().await;
+    let fragments: String = (0..31)
+        .map(|n| {
+            format!(
+                "fragment f{n} on Query {{ {} }} ",
+                format!("...f{} ", n + 1).repeat(3)
+            )
+        })
+        .collect();
+    let question = format!("{{ ...f0 }} {fragments} fragment f31 on Query {{ __typename }}");
+    let answer = ask(&server, &question, json!({})).await;
+    assert_eq!(answer["errors"][0]["message"], "Query is too large.");
+    let question = "{ ...a } fragment a on Query { ...a }";
+    let answer = ask(&server, question, json!({})).await;
+    assert_eq!(
+        answer["errors"][0]["message"],
+        "Fragment \"a\" names itself."
+    );
+}
+
+#[tokio::test]
+async fn what_a_page_can_post_without_asking_is_not_answered() {
+    let server = Server::start().await;
+    let question = r#"{"query": "{ apps { id } }"}"#;
+    for (kind, status) in [
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("text/plain; application/json", 415),
+        ("application/json", 200),
+        ("Application/JSON; charset=utf-8", 200),
+    ] {
+        let headers = [("content-type", kind)];
+        let post = reqwest::Method::POST;
+        let answer = server.request(post, "/v0/gql", &headers, question).await;
+        assert_eq!(answer.status, status, "{kind}");
+    }
+    let answer = server.post_bytes("/v0/gql", &[], question.into()).await;
+    assert_eq!(answer.0, 415);
+}
+
+#[tokio::test]
+async fn four_searches_fit_into_a_question() {
+    let server = Server::start().await;
+    let message = async |search: &str, list: &str, count: usize| {
+        let lists: Vec<String> = (0..count).map(|n| format!("a{n}: {list}")).collect();
+        let query = format!("query ($q: String) {{ {} }}", lists.join(" "));
+        let answer = ask(&server, &query, json!({"q": search})).await;
+        answer["errors"][0]["message"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let from = "from: \"2001-01-01T00:00:00Z\"";
+    for list in [
+        format!("runs(first: 10, filter: {{{from}, query: $q}}, orderBy: []) {{ totalCount }}"),
+        format!("eventsV2(first: 10, filter: {{{from}, query: $q}}) {{ totalCount }}"),
+    ] {
+        assert_eq!(message("event.data.n == 1", &list, 4).await, "");
+        let beyond = message("event.data.n == 1", &list, 5).await;
+        assert_eq!(beyond, "Query is too complex.");
+        assert_eq!(message(" ", &list, 50).await, "", "it searches for nothing");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_tells_no_more_than_it_may_by_however_many_names() {
+    let server = Server::start().await;
+    let text = "x".repeat(200_000);
+    let id = server
+        .send(json!({"name": "large", "data": {"text": text}}))
+        .await;
+    let question = async |count: usize| {
+        let raws: Vec<String> = (0..count).map(|n| format!("a{n}: raw")).collect();
+        let query = format!(
+            "{{ event(query: {{eventId: \"{id}\"}}) {{ {} }} }}",
+            raws.join(" ")
+        );
+        ask(&server, &query, json!({})).await
+    };
+    let within = question(100).await;
+    assert_eq!(within["errors"], Value::Null, "{}", within["errors"]);
+    let beyond = question(200).await;
+    let message = beyond["errors"][0]["message"].as_str().expect("a message");
+    assert!(message.contains("more than 32 MiB"), "{message}");
+}
+
+const PAGE: &str = "edges { node { id } } pageInfo { hasNextPage endCursor }";
+
+#[tokio::test]
+async fn a_search_that_finds_no_rows_ends_its_page_where_it_got_to() {
+    let server = Server::start().await;
+    let rare = server.send(json!({"name": "rare"})).await;
+    let noise: Vec<Value> = (0..500).map(|_| json!({"name": "noise"})).collect();
+    for _ in 0..11 {
+        let sent = server.post("/e/test", json!(noise).to_string()).await;
+        sent.expect(200);
+    }
+    // More names than are walked one by one.
+    let mut names: Vec<String> = (0..40).map(|n| format!("none-{n}")).collect();
+    names.push("rare".to_owned());
+    let list = format!(
+        "query ($after: String, $names: [String!]) {{ eventsV2(after: $after, filter: {{
+            from: \"2001-01-01T00:00:00Z\", eventNames: $names, query: \"true\"}}) {{ {PAGE} }} }}"
+    );
+    let first = told(&server, &list, json!({"names": names})).await["eventsV2"].take();
+    assert_eq!(first["edges"], json!([]));
+    assert_eq!(first["pageInfo"]["hasNextPage"], true);
+    let variables = json!({"names": names, "after": first["pageInfo"]["endCursor"]});
+    let second = told(&server, &list, variables).await["eventsV2"].take();
+    assert_eq!(second["edges"], json!([{"node": {"id": rare}}]));
+    assert_eq!(second["pageInfo"]["hasNextPage"], false);
+}
+
+#[tokio::test]
+async fn a_search_for_deferred_runs_does_not_walk_all_of_them() {
+    let app = App::start(|_| ops(&[sleep("long", "300d")])).await;
+    let server = Server::start().await;
+    let mut one = function("shop-one", "many", &app.url, 0);
+    one["concurrency"] = json!([{"limit": 1}]);
+    server.register("shop", &app, &[one]).await;
+    let many: Vec<Value> = (0..500).map(|_| json!({"name": "many"})).collect();
+    for _ in 0..11 {
+        let sent = server.post("/e/test", json!(many).to_string()).await;
+        sent.expect(200);
+    }
+    let list = format!(
+        "query ($after: String) {{ runs(after: $after, orderBy: [], filter: {{
+            from: \"2001-01-01T00:00:00Z\", isDeferred: true, query: \"true\"}}) {{ {PAGE} }} }}"
+    );
+    let first = told(&server, &list, json!({})).await["runs"].take();
+    assert_eq!(first["edges"], json!([]));
+    assert_eq!(first["pageInfo"]["hasNextPage"], true);
+    let after = json!({"after": first["pageInfo"]["endCursor"]});
+    let second = told(&server, &list, after).await["runs"].take();
+    assert_eq!(second["pageInfo"]["hasNextPage"], false);
 }
 
 #[tokio::test]

@@ -17,12 +17,9 @@ const WAITS_MS: i64 = 10 * 60 * 1_000;
 const TOLD_MAX: usize = 5;
 
 /// Looks at a server. That none answers is a failure unless something else is looked at as well.
-pub(super) fn examine(client: &Client, optional: bool, findings: &mut Findings) {
+pub(super) fn examine(client: &Client, findings: &mut Findings) {
     let health = match client.ask(Method::GET, &["health"], &[], None, false) {
         Ok(health) => health,
-        Err(error) if optional => {
-            return findings.say("server", Status::Skipped, error.to_string());
-        }
         Err(error) => return findings.say("server", Status::Failure, error.to_string()),
     };
     let asked = now_ms();

@@ -94,11 +94,12 @@ impl Filter {
         });
         let apps = self.app.iter().map(|app| ("appId", app.clone()));
         let functions = self.function.iter().map(|name| {
-            // As lists of runs show them: app/function.
-            let name = name
-                .rsplit_once('/')
-                .map_or(name.as_str(), |(_, name)| name);
-            ("functionId", name.to_owned())
+            // Lists of runs show app/function, which the server knows as app-function.
+            let name = match name.rsplit_once('/') {
+                Some((app, function)) => format!("{app}-{function}"),
+                None => name.clone(),
+            };
+            ("functionId", name)
         });
         let mut query: Vec<_> = statuses.chain(apps).chain(functions).collect();
         query.extend(self.since.clone().map(|since| ("from", since)));

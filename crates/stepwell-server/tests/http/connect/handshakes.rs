@@ -5,7 +5,7 @@ use crate::server::{Server, Setup, soon};
 use crate::worker::{Introduction, Worker, app, function, start};
 use serde_json::{Value, json};
 use stepwell_protocol::connect::{
-    FrameKind, Message as _, StartResponse, SystemError, WorkerConnect,
+    Frame, FrameKind, Message as _, StartResponse, SystemError, WorkerConnect, WorkerStatus,
 };
 use stepwell_protocol::signing::SigningKey;
 use stepwell_server::{ConnectOptions, ServerOptions};
@@ -109,6 +109,56 @@ async fn the_first_message_must_be_the_workers_introduction() {
         .await;
     let expected = (1008, "connect_worker_hello_invalid_payload".to_owned());
     assert_eq!(worker.closed().await, expected);
+}
+
+#[tokio::test]
+async fn apps_are_decoded_for_those_who_may_be_here_and_not_too_many() {
+    let server = patient().start().await;
+    let cases = [
+        (false, 1, "connect_authentication_failed"),
+        (true, 11, "connect_too_many_apps_per_connection"),
+        (true, 1, "connect_worker_hello_invalid_payload"),
+    ];
+    for (authentic, apps, expected) in cases {
+        let mut introduction = Introduction::of(&server, "worker", &[]).await;
+        if !authentic {
+            introduction.connect.auth_data = None;
+        }
+        let mut payload = introduction.connect.encode_to_vec();
+        // Apps that cannot be decoded.
+        payload.extend([0x2a, 1, 0xff].repeat(apps));
+        let kind = FrameKind::WorkerConnect.into();
+        let frame = Frame { kind, payload }.encode_to_vec();
+        let mut worker = Worker::open(&introduction.started.gateway_endpoint).await;
+        worker.send_raw(Message::binary(frame)).await;
+        assert_eq!(worker.closed().await, (1008, expected.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_status_has_its_limit() {
+    let server = patient().start().await;
+    let mut worker = Worker::connect(&server, "worker", &[app("app", &[])]).await;
+    let mut status = WorkerStatus {
+        in_flight_request_ids: vec![String::new(); 32 * 1024],
+        ..WorkerStatus::default()
+    };
+    worker.send(FrameKind::WorkerStatus, &status).await;
+    worker.silent().await;
+    status.in_flight_request_ids.push(String::new());
+    worker.send(FrameKind::WorkerStatus, &status).await;
+    let expected = (1008, "connect_run_invalid_message".to_owned());
+    assert_eq!(worker.closed().await, expected);
+}
+
+#[tokio::test]
+async fn those_who_say_nothing_keep_others_out_for_a_moment_only() {
+    let server = timed(|times| times.hello = SHORT * 5).start().await;
+    let introduction = Introduction::of(&server, "worker", &[app("app", &[])]).await;
+    let url = &introduction.started.gateway_endpoint;
+    let silent = futures::future::join_all((0..64).map(|_| Worker::open(url))).await;
+    introduction.connect().await;
+    drop(silent);
 }
 
 #[tokio::test]
@@ -218,6 +268,23 @@ async fn with_a_signing_key_a_worker_needs_it_to_start_and_to_flush() {
     };
     let auth = introduction.connect.auth_data.get_or_insert_default();
     auth.session_token = introduction.started.session_token.clone();
+    introduction.connect().await;
+}
+
+#[tokio::test]
+async fn while_keys_are_changed_a_worker_starts_here_and_connects_there() {
+    let with = |key: &str, fallback: Option<&str>| Setup {
+        connect: ConnectOptions {
+            signing_key: Some(SigningKey::new(key)),
+            signing_key_fallback: fallback.map(SigningKey::new),
+            ..ConnectOptions::default()
+        },
+        ..Setup::default()
+    };
+    let old = with(KEY, None).start().await;
+    let new = with("signkey-test-aabb", Some(KEY)).start().await;
+    let mut introduction = Introduction::of(&old, "worker", &[app("app", &[])]).await;
+    introduction.started.gateway_endpoint = start(&new).await.gateway_endpoint;
     introduction.connect().await;
 }
 

@@ -3,6 +3,7 @@
 use crate::server::{Server, soon};
 use futures::StreamExt;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Message;
@@ -62,6 +63,18 @@ impl Socket {
             }
         };
         soon("a message comes", text).await
+    }
+
+    /// Begins a message of this many bytes, and sends none of them; whether the server ends the connection at once, or asks
+    /// whether there is more to come.
+    pub(crate) async fn announce(mut self, bytes: u64) -> bool {
+        let mut header = vec![0x81, 0xff];
+        header.extend(bytes.to_be_bytes());
+        header.extend([0; 4]);
+        let stream = self.0.get_mut();
+        stream.write_all(&header).await.expect("it is open");
+        let next = soon("the server says something", self.0.next()).await;
+        !matches!(next, Some(Ok(Message::Ping(_))))
     }
 
     /// Reads on until the server closes the connection; what it says.

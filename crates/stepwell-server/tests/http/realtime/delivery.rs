@@ -273,6 +273,13 @@ async fn a_subscriber_that_does_not_read_is_cut_off_and_others_hear_everything()
 }
 
 #[tokio::test]
+async fn a_frame_that_is_too_large_is_not_waited_for() {
+    let server = Server::start().await;
+    let socket = Socket::subscribe(&server, "c", &["t"]).await;
+    assert!(socket.announce(1024 * 1024).await);
+}
+
+#[tokio::test]
 async fn a_server_that_stops_says_so() {
     let server = Server::start().await;
     let mut socket = Socket::subscribe(&server, "c", &["t"]).await;

@@ -176,6 +176,27 @@ async fn on_a_locked_server_tokens_are_made_with_the_key_alone() {
 }
 
 #[tokio::test]
+async fn while_keys_are_changed_the_tokens_of_both_are_good() {
+    let old = locked().await;
+    let setup = Setup {
+        server: ServerOptions {
+            signing_key: Some(SigningKey::new("signkey-test-ff00")),
+            signing_key_fallback: Some(SigningKey::new(KEY)),
+            ..ServerOptions::dev()
+        },
+        ..Setup::default()
+    };
+    let new = setup.start().await;
+    let topics = json!([{"channel": "c", "name": "t"}]);
+    for server in [&old, &new] {
+        let token = token_with_key(server, topics.clone()).await;
+        assert!(Socket::open(&new, &token).await.is_ok());
+    }
+    let newer = token_with_key(&new, topics).await;
+    assert_eq!(Socket::open(&old, &newer).await.err(), Some(401));
+}
+
+#[tokio::test]
 async fn who_may_publish() {
     let server = locked().await;
     let topics = json!([{"channel": "c", "name": "t"}]);
