@@ -295,6 +295,13 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
         },
     )?;
 
+    let limits = ConnectionLimits {
+        connections_max: room_for_connections(
+            options.max_connections as usize,
+            options.connect.connections_max(),
+        ),
+        ..ConnectionLimits::default()
+    };
     let apps = Apps::default();
     // Developers run several servers; where workers are configured to find one, another port would be missed.
     let moves = shape.kind == ServerKind::Dev;
@@ -316,6 +323,7 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
             signing_key: shape.keys.signing.clone(),
             signing_key_fallback: shape.keys.fallback.clone(),
             connect: Some(gateway.clone()),
+            connections_max: limits.connections_max,
             apps: apps.clone(),
         },
     );
@@ -339,13 +347,6 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
     )
     .context("cannot set up the HTTP client")?;
 
-    let limits = ConnectionLimits {
-        connections_max: room_for_connections(
-            options.max_connections as usize,
-            options.connect.connections_max(),
-        ),
-        ..ConnectionLimits::default()
-    };
     let mut interrupts = Interrupts::listen().context("cannot listen for signals")?;
     greeting::greet(options, &shape, &url)?;
     if let Some(path) = &options.ready_file {

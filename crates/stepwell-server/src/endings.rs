@@ -11,12 +11,13 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 
-/// Requests that wait at once; each holds a connection for minutes.
-const WAITING_MAX: usize = 10_000;
-
 /// Who waits for the end of which run.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Endings(Arc<Mutex<Waiting>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Endings {
+    waiting: Arc<Mutex<Waiting>>,
+    /// Requests that wait at once; each holds a connection for minutes.
+    waiting_max: usize,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -34,10 +35,18 @@ pub(crate) struct Ending {
 }
 
 impl Endings {
+    /// Nobody waits yet.
+    pub(crate) fn new(waiting_max: usize) -> Self {
+        Self {
+            waiting: Arc::default(),
+            waiting_max,
+        }
+    }
+
     /// Waits for a run's end from now on, so that one who looks afterwards misses nothing; `None` when too many wait.
     pub(crate) fn of(&self, run: RunId, handle: &Handle) -> Option<Ending> {
         let mut waiting = self.waiting();
-        if waiting.count >= WAITING_MAX {
+        if waiting.count >= self.waiting_max {
             return None;
         }
         let (tell, told) = oneshot::channel();
@@ -78,7 +87,7 @@ impl Endings {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

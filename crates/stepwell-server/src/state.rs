@@ -44,6 +44,9 @@ pub struct ServerOptions {
     pub connect: Option<Gateway>,
     /// What opens it as well, while keys are being changed.
     pub signing_key_fallback: Option<SigningKey>,
+    /// Connections at once, as [`crate::ConnectionLimits`] has it: subscribers get up to half of them, requests that wait for the
+    /// end of a run a quarter.
+    pub connections_max: usize,
     /// What is known of apps; to be shared with the poller.
     pub apps: Apps,
 }
@@ -58,6 +61,7 @@ impl ServerOptions {
             signing_key: None,
             connect: None,
             signing_key_fallback: None,
+            connections_max: crate::ConnectionLimits::default().connections_max,
             apps: Apps::default(),
         }
     }
@@ -76,7 +80,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(handle: Handle, options: ServerOptions) -> Self {
-        let hub = Hub::new();
+        // Both hold connections for as long as they like: together three quarters, so that the rest stay free for others.
+        let hub = Hub::new((options.connections_max / 2).max(1) as u32);
+        let endings = Endings::new((options.connections_max / 4).max(1));
         handle.admit(&(Arc::clone(&hub) as _));
         Self {
             handle,
@@ -85,7 +91,7 @@ impl Shared {
                 .or(options.signing_key_fallback.as_ref()),
             options: Arc::new(options),
             room: Room::new(),
-            endings: Endings::default(),
+            endings,
         }
     }
 }

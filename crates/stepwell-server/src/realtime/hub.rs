@@ -13,8 +13,6 @@ use stepwell_protocol::RunId;
 use stepwell_protocol::realtime::{Message, STREAM_TOPIC, Topic, TopicKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Subscribers of a server, each of which holds a connection.
-const SUBSCRIBERS_MAX: u32 = 10_000;
 /// Topics of one subscriber.
 const TOPICS_MAX: usize = 1_000;
 
@@ -46,6 +44,7 @@ pub(crate) struct Hub {
     directory: RwLock<Directory>,
     followed: Followed,
     slots: Arc<Semaphore>,
+    subscribers_max: u32,
     backlog: Backlog,
     last: AtomicU64,
     closing: AtomicBool,
@@ -88,11 +87,12 @@ impl Followed {
 }
 
 impl Hub {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(subscribers_max: u32) -> Arc<Self> {
         Arc::new_cyclic(|hub| Self {
             directory: RwLock::default(),
             followed: Followed::default(),
-            slots: Arc::new(Semaphore::new(SUBSCRIBERS_MAX as usize)),
+            slots: Arc::new(Semaphore::new(subscribers_max as usize)),
+            subscribers_max,
             backlog: Backlog::default(),
             last: AtomicU64::new(0),
             closing: AtomicBool::new(false),
@@ -152,7 +152,7 @@ impl Hub {
 
     /// Whether anyone is subscribed to anything.
     pub(super) fn has_subscribers(&self) -> bool {
-        self.slots.available_permits() < SUBSCRIBERS_MAX as usize
+        self.slots.available_permits() < self.subscribers_max as usize
     }
 
     pub(super) fn follows(&self, run: RunId) -> bool {
@@ -180,7 +180,7 @@ impl Hub {
             mailbox.cut(Cut::Closing);
         }
         // All slots are free when the last subscriber has left. The semaphore is never closed.
-        drop(self.slots.acquire_many(SUBSCRIBERS_MAX).await);
+        drop(self.slots.acquire_many(self.subscribers_max).await);
     }
 
     fn mailboxes(&self, channel: &str, topic: &str) -> Vec<Arc<Mailbox>> {

@@ -4,6 +4,8 @@ use stepwell_protocol::realtime::Kind;
 use stepwell_protocol::shared_json;
 use stepwell_runtime::{Audience, Report};
 
+const SUBSCRIBERS_MAX: u32 = 10_000;
+
 fn topics(names: &[&str]) -> Vec<Topic> {
     names.iter().map(|name| Topic::new("c", *name)).collect()
 }
@@ -36,7 +38,7 @@ async fn heard(subscription: &Subscription) -> Vec<String> {
 
 #[tokio::test]
 async fn messages_reach_those_who_subscribed_to_their_topic_and_nobody_else() {
-    let hub = Hub::new();
+    let hub = Hub::new(SUBSCRIBERS_MAX);
     let one = hub.subscribe(topics(&["a", "b"])).unwrap();
     let mut two = hub.subscribe(topics(&["b"])).unwrap();
     let other = hub.subscribe(vec![Topic::new("d", "a")]).unwrap();
@@ -55,7 +57,7 @@ async fn messages_reach_those_who_subscribed_to_their_topic_and_nobody_else() {
 
 #[tokio::test]
 async fn subscribers_and_their_topics_are_bounded() {
-    let hub = Hub::new();
+    let hub = Hub::new(SUBSCRIBERS_MAX);
     let names: Vec<String> = (0..TOPICS_MAX).map(|name| name.to_string()).collect();
     let many: Vec<Topic> = names
         .iter()
@@ -75,7 +77,7 @@ async fn subscribers_and_their_topics_are_bounded() {
 
 #[tokio::test]
 async fn a_hub_that_closes_tells_everyone_and_waits_until_they_have_left() {
-    let hub = Hub::new();
+    let hub = Hub::new(SUBSCRIBERS_MAX);
     let one = hub.subscribe(topics(&["a"])).unwrap();
     let without_topics = hub.subscribe(Vec::new()).unwrap();
     let leaving = tokio::spawn(Arc::clone(&hub).leave());
@@ -90,7 +92,7 @@ async fn a_hub_that_closes_tells_everyone_and_waits_until_they_have_left() {
 
 #[tokio::test]
 async fn when_too_much_happens_to_be_told_followers_are_cut_off_and_others_are_not() {
-    let hub = Hub::new();
+    let hub = Hub::new(SUBSCRIBERS_MAX);
     let run = RunId::from_bytes([1; 16]);
     let follower = hub
         .subscribe(vec![Topic::new(run.to_string(), "$run")])
@@ -114,7 +116,7 @@ async fn when_too_much_happens_to_be_told_followers_are_cut_off_and_others_are_n
 
 #[tokio::test]
 async fn who_follows_what_a_run_streams_is_told_of_its_end() {
-    let hub = Hub::new();
+    let hub = Hub::new(SUBSCRIBERS_MAX);
     let run = RunId::from_bytes([1; 16]);
     let follower = hub
         .subscribe(vec![Topic::new(run.to_string(), STREAM_TOPIC)])

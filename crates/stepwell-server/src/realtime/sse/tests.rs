@@ -7,7 +7,7 @@ use stepwell_protocol::shared_json;
 const RUN: &str = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
 
 fn lines(topics: &[&str]) -> (std::sync::Arc<Hub>, impl Stream<Item = String> + Unpin) {
-    let hub = Hub::new();
+    let hub = Hub::new(10);
     let topics = topics.iter().map(|name| Topic::new(RUN, *name)).collect();
     let subscription = hub.subscribe(topics).unwrap();
     let lines = events(subscription).map(|bytes| {
