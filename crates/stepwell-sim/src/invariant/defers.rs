@@ -2,7 +2,7 @@
 
 use crate::ledger::{Cause, Decided, Ledger};
 use std::collections::BTreeSet;
-use stepwell_engine::{DeferStatus, Effect};
+use stepwell_engine::{Change, DeferStatus, Effect};
 use stepwell_protocol::event::DEFERRED_SCHEDULE;
 
 /// Looks at a decision before the ledger takes in what it changes.
@@ -64,6 +64,11 @@ pub(super) fn check_after(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), 
     let Some(facts) = ledger.runs.get(run).filter(|_| taken) else {
         return Ok(());
     };
+    let ends = |change: &Change| matches!(change, Change::RunEnd(end) if end.id == *run);
+    if facts.ended_at.is_some() && !decided.changes.iter().any(ends) {
+        // It had ended before, though the call was still to be given up; the changes are those of what comes next.
+        return Ok(());
+    }
     for (step, aborts) in defers {
         let is_kept = match aborts {
             // Nothing was there to call off, perhaps.
