@@ -54,7 +54,8 @@ pub struct LookBack {
     pub condition: Option<Arc<str>>,
     /// Events that came in from this moment on, the earliest first.
     pub since: Timestamp,
-    /// Events that came in then or later do not count: the wait was over by then, late as the answer may be.
+    /// Events that came in later than this do not count: the wait was over by then, late as the answer may be. At that very
+    /// moment they do, so that a wait of no time at all finds what came just before.
     pub until: Timestamp,
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn matching(
         after = Some(last.id);
         asked += found.len();
         for record in found {
-            if own.contains(&record.id) || record.received_at >= look.until {
+            if own.contains(&record.id) || record.received_at > look.until {
                 continue;
             }
             let value: Value = serde_json::from_str(record.body.get()).unwrap_or_default();
@@ -97,9 +97,9 @@ mod tests {
             .writer
             .commit(&[event(5), event(20)])
             .expect("memory takes them");
-        assert_eq!(found(&*store.reader, 20), None);
+        assert_eq!(found(&*store.reader, 19), None);
         assert_eq!(
-            found(&*store.reader, 21),
+            found(&*store.reader, 20),
             Some(EventId::from_bytes([20; 16]))
         );
     }

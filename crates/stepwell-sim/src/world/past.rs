@@ -88,7 +88,7 @@ fn matching(
         for record in found {
             let value = serde_json::from_str(record.body.get()).unwrap_or_default();
             let meets = condition_holds(look.condition.as_deref(), &value, now);
-            let counts = record.received_at < look.until && !own.contains(&record.id);
+            let counts = record.received_at <= look.until && !own.contains(&record.id);
             if meets && counts {
                 return Ok(Some(event_of(record)));
             }
