@@ -4,8 +4,9 @@
 use super::Resting;
 use crate::ledger::{Cause, Decided, Ledger, Run, Sent};
 use std::collections::BTreeSet;
-use stepwell_engine::{Cause as Reason, Change, Effect, RunEnd, RunStatus, Timestamp};
+use stepwell_engine::{Cause as Reason, Change, Effect, ItemKind, RunEnd, RunStatus, Timestamp};
 use stepwell_protocol::RunId;
+use stepwell_protocol::event::SCHEDULED_TIMER;
 
 /// Looks at a decision before the ledger takes in what it changes.
 pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String> {
@@ -44,8 +45,8 @@ pub(super) fn check(ledger: &Ledger<'_>, decided: &Decided) -> Result<(), String
 /// Looks at an engine that has dealt with all that is due: no run is over time.
 pub(super) fn check_times(ledger: &Ledger<'_>, resting: &Resting<'_>) -> Result<(), String> {
     let mut unfinished = ledger.runs.iter().filter(|(_, run)| run.ended.is_none());
-    let over = unfinished.find(|(_, run)| {
-        let over_at = over_at(ledger, run, run.started_at);
+    let over = unfinished.find(|(id, run)| {
+        let over_at = over_at(ledger, **id, run, run.started_at);
         over_at.is_some_and(|at| at <= resting.now)
     });
     match over {
@@ -59,7 +60,7 @@ fn check_reason(ledger: &Ledger<'_>, decided: &Decided, end: &RunEnd) -> Result<
         return Err(format!("{} is cancelled", ledger.name_of(end.id)));
     };
     let is_up = |started_at| {
-        let over_at = over_at(ledger, run, started_at);
+        let over_at = over_at(ledger, end.id, run, started_at);
         over_at.is_some_and(|at| at <= decided.now)
     };
     let fits = match end.cause {
@@ -113,11 +114,28 @@ fn listens(run: &Run, sent: &Sent, now: Timestamp) -> bool {
 }
 
 /// When a run that was first called then is over time, by its function's configuration at the moment.
-fn over_at(ledger: &Ledger<'_>, run: &Run, started_at: Option<Timestamp>) -> Option<Timestamp> {
+fn over_at(
+    ledger: &Ledger<'_>,
+    id: RunId,
+    run: &Run,
+    started_at: Option<Timestamp>,
+) -> Option<Timestamp> {
     let cutoff = &ledger.variant(run.function)?.cutoff;
     match started_at {
         None if run.batched => None,
-        None => Some(run.queued_at.after_ms(cutoff.start_ms?)),
+        None => {
+            let is_tick = |event| {
+                let sent: Option<&Sent> = ledger.events.get(event);
+                sent.is_some_and(|sent| sent.name == SCHEDULED_TIMER)
+            };
+            let is_tick = run.events.iter().any(is_tick);
+            let starts = ledger.items.values();
+            let starts =
+                starts.filter(|item| is_tick && item.run == id && item.kind == ItemKind::Start);
+            // A tick waits for its jitter to be over; only then it can be late.
+            let due = starts.map(|item| item.due.max(run.queued_at)).max();
+            Some(due.unwrap_or(run.queued_at).after_ms(cutoff.start_ms?))
+        }
         Some(at) => Some(at.after_ms(cutoff.finish_ms?)),
     }
 }
