@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         Ok(resolved) => resolved,
         Err(SettingsError::Usage(error)) => error.exit(),
         Err(error @ SettingsError::Values(_)) => {
-            printing::complain(&error.to_string(), false);
+            let json = given.iter().any(|word| word == "--json");
+            printing::complain(&error.to_string(), json);
             return ExitCode::from(USAGE);
         }
     };

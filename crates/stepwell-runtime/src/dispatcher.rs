@@ -128,7 +128,7 @@ impl Dispatcher {
         let Some(value) = answer else {
             return self.tell(input, None);
         };
-        // Subscribers, too, are told only what is recorded.
+        // Not before it could be recorded. It was not if the run had ended meanwhile.
         if self.tell_and_wait(input).await {
             let now = self.clock.now();
             self.audiences
