@@ -237,6 +237,15 @@ impl Engine {
         self.timers.first().map(|(due, _)| *due)
     }
 
+    /// The same, but for the ticks of schedules, which come for ever. Looks at all ticks that are due before it.
+    #[must_use]
+    pub fn next_due_besides_ticks(&self) -> Option<Timestamp> {
+        let mut others = self.timers.iter();
+        others
+            .find(|(_, timer)| !matches!(timer, Timer::Tick(_)))
+            .map(|(due, _)| *due)
+    }
+
     /// How many runs are unfinished.
     #[must_use]
     pub fn runs_unfinished(&self) -> usize {

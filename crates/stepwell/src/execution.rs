@@ -17,7 +17,7 @@ pub(crate) use reply::{CallReply, REQUEST_VERSION, check_output, is_final};
 
 use crate::Error;
 use crate::error::serialized;
-use crate::middleware::{RunInfo, Stack, StepInfo};
+use crate::middleware::{RunInfo, Stack, StandIn, StepInfo};
 use crate::moment::Clock;
 use serde_json::{Map, Value};
 use std::cell::Cell;
@@ -348,6 +348,22 @@ impl Slot {
     pub(crate) fn hash(&self) -> StepId {
         let position = self.position.expect("the step was asked for");
         self.execution.state().found[position].id.clone()
+    }
+
+    /// What runs in the place of the step's code, if anything does.
+    pub(crate) fn stand_in(&self) -> Option<StandIn> {
+        let execution = &*self.execution;
+        let position = self.position.expect("the step was asked for");
+        let (info, input) = {
+            let state = execution.state();
+            let found = &state.found[position];
+            let opts = found.op.opts.as_ref();
+            let input = opts.and_then(|opts| opts.get("input")).cloned();
+            (found.info.clone(), input.unwrap_or_default())
+        };
+        execution
+            .middleware
+            .stand_in(&execution.run, &info, &input)
     }
 
     /// Runs a poll of the step's own code; steps asked for within are refused.
