@@ -13,6 +13,8 @@ mod reply;
 
 pub(crate) use driver::{Ended, Limits, Target, drive, panic_error};
 pub(crate) use memo::Memo;
+#[cfg(feature = "testing")]
+pub(crate) use memo::read as read_memo;
 pub(crate) use reply::{CallReply, REQUEST_VERSION, check_output, is_final};
 
 use crate::Error;
@@ -431,7 +433,7 @@ fn check_size(info: &StepInfo, output: SharedJson) -> Result<SharedJson, Error> 
     Err(Error::new("StepOutputTooLarge", message).non_retriable())
 }
 
-fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunInfo) -> Executed {
+pub(crate) fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunInfo) -> Executed {
     match result {
         Ok(output) => {
             op.op = Opcode::StepRun;

@@ -53,6 +53,8 @@ pub mod middleware;
 mod moment;
 pub mod serve;
 mod step;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use app::{App, AppError, Runner};
 pub use client::{ApiError, Client, ClientBuilder, EventBatch, EventSink, SendError};
@@ -72,7 +74,7 @@ pub use function::{
 #[cfg(feature = "client")]
 pub use http_client::Reqwest;
 pub use http_client::{HttpClient, HttpError, NoHttp};
-pub use moment::{Clock, Delay, Moment, SystemClock};
+pub use moment::{Clock, Delay, Moment, ParseMomentError, SystemClock};
 pub use schemars;
 pub use step::{RunStep, Sent, Sleep, Step, WaitForEvent};
 pub use stepwell_macros::{Event, FromRef};

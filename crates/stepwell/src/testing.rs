@@ -1,0 +1,22 @@
+//! x
+mod agenda;
+mod app;
+mod assertions;
+mod builder;
+mod calls;
+mod disk;
+mod drive;
+mod error;
+mod history;
+mod lives;
+mod run;
+mod sink;
+mod stand_ins;
+mod steps;
+pub use app::{Queued, TestApp};
+pub use builder::Builder;
+pub use error::TestError;
+pub use history::History;
+pub use run::{SentEvent, TestRun};
+pub use stand_ins::{Observed, StepCall, Steps};
+pub use steps::{FailedAttempt, StepStatus, TestStep, Wait, WaitEnd, WaitKind};
