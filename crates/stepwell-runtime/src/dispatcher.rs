@@ -4,7 +4,7 @@ use crate::audience::Audiences;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::decider::Message;
-use crate::gateway::{Failure, Gateway};
+use crate::gateway::{Failure, OnDemand};
 use crate::in_flight::InFlight;
 use crate::invoke::{CallError, Invocation, Invoker, Invokers};
 use crate::report::{report_endpoint_reply, report_reply};
@@ -40,7 +40,7 @@ pub(crate) struct Dispatcher {
     pub(crate) ids: Arc<Mutex<IdSource>>,
     /// Bounds how many announcements are built, events looked up, and taken in at once.
     pub(crate) announcing: Arc<Semaphore>,
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: OnDemand,
     /// Calls that can be given up one by one.
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) audiences: Arc<Audiences>,

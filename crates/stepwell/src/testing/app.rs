@@ -512,9 +512,14 @@ impl TestApp {
     /// Notes that the test was told of an error.
     pub(super) fn noting<T>(&self, result: Result<T, TestError>) -> Result<T, TestError> {
         if result.is_err() {
-            self.failed.store(true, Ordering::Relaxed);
+            self.noting_failure();
         }
         result
+    }
+
+    /// Notes that the test has failed in some other way.
+    pub(super) fn noting_failure(&self) {
+        self.failed.store(true, Ordering::Relaxed);
     }
 }
 

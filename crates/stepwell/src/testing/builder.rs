@@ -168,6 +168,13 @@ impl Builder {
         self
     }
 
+    /// The same test, begun later.
+    pub(super) fn later(mut self, by: Duration) -> Self {
+        let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.starts_at = Moment::from_unix_ms(self.starts_at.unix_ms().saturating_add(by));
+        self
+    }
+
     /// Starts the engine, inside a tokio runtime whose own time is not paused.
     ///
     /// # Errors

@@ -11,9 +11,26 @@ pub(super) struct Disk {
     writer: Mutex<Box<dyn Writer>>,
     pub(super) reader: Arc<dyn Reader>,
     state: Mutex<State>,
-    /// An engine is to be dropped: it was told to die after the commit that it has just made.
+    /// An engine is to be dropped: it has died as planned.
     pub(super) died: Notify,
     buried: Condvar,
+}
+
+/// On which side of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Its work is done, and lost.
+    Before,
+    /// It is written, and nothing that follows from it happens.
+    After,
+}
+
+/// When to crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CrashPoint {
+    /// Which commit since the plan was made, from 1.
+    pub(super) nth: usize,
+    pub(super) side: Side,
 }
 
 #[derive(Debug, Default)]
@@ -22,9 +39,9 @@ struct State {
     life: u64,
     /// Commits since the plan was made.
     commits: usize,
-    crash_after: Option<usize>,
-    /// Whether the crash has happened, and what the commit before it wrote.
-    crashed: Option<Vec<Change>>,
+    plan: Option<CrashPoint>,
+    /// The changes of the commit at which the crash has happened, and whether they were written.
+    crashed: Option<(Side, Vec<Change>)>,
     /// The engine that has died waits for its end here, so that nothing follows from its last commit.
     dying: Option<u64>,
 }
@@ -65,22 +82,17 @@ impl Disk {
         self.buried.notify_all();
     }
 
-    /// Has the engine die after the so manieth commit from now, from 1; counts commits from now in any case.
-    pub(super) fn plan_crash(&self, after: Option<usize>) {
+    /// Has the engine die at a commit that is still to come.
+    pub(super) fn plan_crash(&self, plan: CrashPoint) {
         let mut state = self.state();
         state.commits = 0;
-        state.crash_after = after;
-        state.crashed = None;
+        state.plan = Some(plan);
     }
 
-    /// Commits since the plan was made.
-    pub(super) fn commits(&self) -> usize {
-        self.state().commits
-    }
-
-    /// What the commit wrote after which the engine has died as planned.
-    pub(super) fn crashed_after(&self) -> Option<Vec<Change>> {
-        self.state().crashed.clone()
+    /// The changes of the commit at which the engine has died as planned.
+    pub(super) fn crashed_at(&self) -> Option<Vec<Change>> {
+        let state = self.state();
+        state.crashed.as_ref().map(|(_, changes)| changes.clone())
     }
 
     /// Whether the commit before the crash ended a wait for this signal: whoever sent it need not send it again.
@@ -95,8 +107,10 @@ impl Disk {
                 Some(Ok(StepDetail::WaitForSignal { signal, found: true, .. })) if *signal == *name
             )
         };
-        let state = self.state();
-        state.crashed.iter().flatten().any(takes_it_in)
+        match &self.state().crashed {
+            Some((Side::After, changes)) => changes.iter().any(takes_it_in),
+            Some((Side::Before, _)) | None => false,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -133,13 +147,16 @@ impl Writer for Mounted {
         // Held throughout: whoever fences this engine off knows that nothing of it is written from then on.
         let mut state = self.disk.state();
         self.check(&state)?;
-        self.disk.writer().commit(changes)?;
         state.commits += 1;
-        if state.crash_after != Some(state.commits) {
-            return Ok(());
+        let nth = state.commits;
+        let planned = state.plan.take_if(|plan| plan.nth == nth);
+        if !matches!(planned, Some(CrashPoint { side: Side::Before, .. })) {
+            self.disk.writer().commit(changes)?;
         }
-        state.crash_after = None;
-        state.crashed = Some(changes.to_vec());
+        let Some(CrashPoint { side, .. }) = planned else {
+            return Ok(());
+        };
+        state.crashed = Some((side, changes.to_vec()));
         state.life += 1;
         state.dying = Some(self.life);
         self.disk.died.notify_one();

@@ -4,6 +4,7 @@ use super::run::SentEvent;
 use super::steps::{FailedAttempt, StepStatus, TestStep, WaitEnd, WaitKind};
 use crate::embedded::{Run, RunStatus};
 use crate::moment::Moment;
+use serde_json::Value;
 use std::fmt;
 use stepwell_engine::Cause;
 use stepwell_protocol::{UserError, span};
@@ -164,9 +165,13 @@ fn text_of(step: &TestStep, clock: Since) -> String {
         (_, WaitEnd::Cancelled) => format!("waited{what}; was cut short"),
         (_, WaitEnd::Time) => format!("waited{what}; timed out at {ended_at}"),
         (_, WaitEnd::Came { .. }) => {
-            let came = match step.error() {
-                Some(error) => of_error(&error),
-                None => output(),
+            let came = match (step.error(), step.output_json()) {
+                (Some(error), _) => of_error(&error),
+                (None, Some(event)) if step.is_wait_for_event() => {
+                    let event: Value = serde_json::from_str(event.get()).unwrap_or_default();
+                    shortened(&event["data"].to_string())
+                }
+                (None, _) => output(),
             };
             format!("waited{what}; it came at {ended_at}: {came}")
         }

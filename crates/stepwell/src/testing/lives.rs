@@ -9,6 +9,7 @@ use crate::embedded::{Direct, SCHEME, StartError};
 use std::collections::HashMap;
 use std::sync::Arc;
 use stepwell_engine::AppSync;
+use stepwell_runtime::gateway::Preparation;
 use stepwell_runtime::{Clock, Handle, Invokers, ManualClock, Options, Retention, Runtime};
 use tokio::sync::{SetOnce, mpsc, oneshot, watch};
 
@@ -154,6 +155,7 @@ impl Parts {
         let options = Options {
             engine: self.engine.clone(),
             clock: Clock::Manual(Arc::clone(&self.clock)),
+            gateway: Preparation::OnDemand,
             // A month may pass before a test looks at a run.
             retention: Retention {
                 age: None,

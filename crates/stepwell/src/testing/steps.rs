@@ -153,6 +153,10 @@ impl TestStep {
         self.ended_at
     }
 
+    pub(super) fn is_wait_for_event(&self) -> bool {
+        matches!(self.detail, Some(StepDetail::WaitForEvent { .. }))
+    }
+
     /// What it waits for, if it is a sleep or a wait.
     pub(super) fn wait(&self) -> Option<Wait> {
         let (kind, until_ms, found) = match self.detail.clone()? {
