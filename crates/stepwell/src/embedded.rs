@@ -49,8 +49,6 @@ pub(crate) use invoker::Direct;
 use record::Names;
 use sink::EngineSink;
 pub(crate) use sink::SdkClock;
-#[cfg(feature = "testing")]
-pub(crate) use {record::Names as FunctionNames, sink::hand_over};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +57,8 @@ use stepwell_protocol::{EventId, RunId};
 use stepwell_runtime::{Options, RegisterError, Runtime};
 use stepwell_store::{Store, memory, sqlite};
 use tokio::sync::SetOnce;
+#[cfg(feature = "testing")]
+pub(crate) use {record::Names as FunctionNames, sink::hand_over};
 
 /// A running engine with its apps. [`Embedded::shutdown`] lets calls in flight finish; dropping it gives them up,
 /// and they are made again at the next start.

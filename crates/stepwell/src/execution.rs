@@ -363,9 +363,7 @@ impl Slot {
             let input = opts.and_then(|opts| opts.get("input")).cloned();
             (found.info.clone(), input.unwrap_or_default())
         };
-        execution
-            .middleware
-            .stand_in(&execution.run, &info, &input)
+        execution.middleware.stand_in(&execution.run, &info, &input)
     }
 
     /// Runs a poll of the step's own code; steps asked for within are refused.

@@ -307,7 +307,8 @@ fn stand_in<'a, T: DeserializeOwned>(slot: &Slot) -> Option<Code<'a, T>> {
             let output = stand_in.await?;
             stepwell_protocol::decode::from_slice(output.get().as_bytes()).map_err(|error| {
                 let type_name = std::any::type_name::<T>();
-                let message = format!("the mock of step \"{step}\" did not give a {type_name}: {error}");
+                let message =
+                    format!("the mock of step \"{step}\" did not give a {type_name}: {error}");
                 Error::new("MockMismatch", message).non_retriable()
             })
         })

@@ -73,8 +73,11 @@ async fn checkout(ctx: Context<OrderPlaced>) -> Result<String, Error> {
 }
 
 fn shop() -> App {
-    App::new(Client::dev("shop"))
-        .function(Function::new("checkout").on::<OrderPlaced>().handler(checkout))
+    App::new(Client::dev("shop")).function(
+        Function::new("checkout")
+            .on::<OrderPlaced>()
+            .handler(checkout),
+    )
 }
 
 #[tokio::test]
@@ -282,7 +285,9 @@ async fn schedules_windows_and_batches_take_no_time() {
     assert_eq!(function, "docs-index");
     assert!(verdict.contains("a later event"), "{verdict}");
 
-    app.send_all([event("doc/read"), event("doc/read")]).await.unwrap();
+    app.send_all([event("doc/read"), event("doc/read")])
+        .await
+        .unwrap();
     let began = app.now();
     app.settle().await.unwrap();
     let batches = app.runs_of("digest").unwrap();
@@ -335,7 +340,10 @@ async fn a_step_that_waits_for_virtual_time_is_found_by_the_real_one() {
         .unwrap();
     let error = app.run(event("app/go")).await.unwrap_err();
     assert!(matches!(error, TestError::RealTime { .. }));
-    assert!(error.to_string().contains("for a call that is at work"), "{error}");
+    assert!(
+        error.to_string().contains("for a call that is at work"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -361,7 +369,8 @@ async fn real_waits_within_steps_hold_virtual_time() {
         .await
         .unwrap();
     let run = app.run(event("app/go")).await.unwrap();
-    run.assert_output("done".to_owned()).assert_took(Duration::ZERO);
+    run.assert_output("done".to_owned())
+        .assert_took(Duration::ZERO);
 }
 
 #[tokio::test]
@@ -392,8 +401,16 @@ async fn the_queue_is_looked_at_and_drained() {
     let queue = app.queue().unwrap();
     assert_eq!(queue.len(), 1);
     assert_eq!(
-        (queue[0].kind, queue[0].step.as_deref(), queue[0].due.to_string().as_str()),
-        ("wait-for-event", Some("payment"), "2026-01-02T00:00:00.000Z")
+        (
+            queue[0].kind,
+            queue[0].step.as_deref(),
+            queue[0].due.to_string().as_str()
+        ),
+        (
+            "wait-for-event",
+            Some("payment"),
+            "2026-01-02T00:00:00.000Z"
+        )
     );
     let run = &app.runs().unwrap()[0];
     run.assert_unfinished();
@@ -401,7 +418,10 @@ async fn the_queue_is_looked_at_and_drained() {
     assert_eq!(run.waits()[0].end, WaitEnd::Waiting);
     app.settle().await.unwrap();
     assert_eq!(app.queue().unwrap(), []);
-    app.finish(run.id()).await.unwrap().assert_output("cancelled".to_owned());
+    app.finish(run.id())
+        .await
+        .unwrap()
+        .assert_output("cancelled".to_owned());
 }
 
 #[tokio::test]
@@ -435,7 +455,10 @@ async fn failure_handlers_run_too() {
         })
         .handler(async |_: Context| Err::<(), Error>("broken".into()));
     let app = TestApp::builder().function(failing).start().await.unwrap();
-    app.run(event("app/go")).await.unwrap().assert_failed_with("broken");
+    app.run(event("app/go"))
+        .await
+        .unwrap()
+        .assert_failed_with("broken");
     app.settle().await.unwrap();
     app.runs_of("failing-failure").unwrap()[0].assert_output("broken".to_owned());
 }
@@ -478,7 +501,9 @@ async fn a_crashed_engine_goes_on_from_what_was_recorded() {
     let counted = Arc::clone(&reserved);
     let app = TestApp::builder()
         .app(shop())
-        .mock_step("reserve", move |_| Ok(counted.fetch_add(1, Ordering::SeqCst)))
+        .mock_step("reserve", move |_| {
+            Ok(counted.fetch_add(1, Ordering::SeqCst))
+        })
         .start()
         .await
         .unwrap();
@@ -526,7 +551,10 @@ async fn parallel_steps_signals_and_other_runs_survive_all_crashes() {
         Ok((first, second))
     }
     let app = || {
-        let go = Function::new("go").on_event("app/go").retries(1).handler(handler);
+        let go = Function::new("go")
+            .on_event("app/go")
+            .retries(1)
+            .handler(handler);
         let went = Function::new("went")
             .on_event("app/went")
             .debounce(Debounce::new(60 * SECOND))
@@ -577,7 +605,10 @@ async fn a_step_that_is_not_idempotent_is_found_with_its_commit() {
         "the app does not survive a crash right before commit 3, which was to be: step \"charge\" of test-pay ends: step \"charge\" of test-pay is completed 2, not completed 1"
     );
     assert!(failure.contains("with the crash: run "), "{failure}");
-    assert!(failure.contains("crates/stepwell/tests/testing.rs:"), "{failure}");
+    assert!(
+        failure.contains("crates/stepwell/tests/testing.rs:"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -600,7 +631,10 @@ async fn what_is_kept_outside_of_steps_is_found() {
         TestApp::builder().function(function)
     };
     let failure = failure_of(app, async |app| app.run(event("app/go")).await.map(drop)).await;
-    assert!(failure.contains("step \"once-more\" of test-f is one too many"), "{failure}");
+    assert!(
+        failure.contains("step \"once-more\" of test-f is one too many"),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -632,5 +666,8 @@ async fn a_scenario_that_fails_with_a_crash_says_where() {
         async |_| Err::<(), _>("as it was"),
     )
     .await;
-    assert!(failure.starts_with("the scenario fails without any crash: \"as it was\""), "{failure}");
+    assert!(
+        failure.starts_with("the scenario fails without any crash: \"as it was\""),
+        "{failure}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Apps, put together for an engine of this process.
 
-use super::record::Names;
 use super::StartError;
+use super::record::Names;
 use crate::app::{App, Runner};
 use crate::client::{Client, EventSink};
 use crate::moment::Clock;

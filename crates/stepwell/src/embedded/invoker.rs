@@ -27,10 +27,7 @@ impl fmt::Debug for Direct {
 
 impl Direct {
     /// `engine` is there once it has started: functions may be called a moment earlier.
-    pub(crate) fn new(
-        runners: Arc<HashMap<String, Runner>>,
-        engine: Arc<SetOnce<Handle>>,
-    ) -> Self {
+    pub(crate) fn new(runners: Arc<HashMap<String, Runner>>, engine: Arc<SetOnce<Handle>>) -> Self {
         Self { runners, engine }
     }
 }

@@ -5,7 +5,7 @@ use super::builder::Builder;
 use super::disk::Disk;
 use super::drive::Goal;
 use super::error::TestError;
-use super::lives::{Life, Lives};
+use super::lives::{Keeper, Life, Lives};
 use super::run::{SentEvent, TestRun};
 use super::sink::OwnEvents;
 use super::stand_ins::StandIns;
@@ -38,6 +38,7 @@ pub(super) struct Limits {
 /// What a [`TestApp`] is made of.
 pub(super) struct Parts {
     pub(super) lives: Lives,
+    pub(super) keeper: Keeper,
     pub(super) disk: Arc<Disk>,
     pub(super) clock: Arc<ManualClock>,
     pub(super) clients: Vec<Client>,
@@ -164,10 +165,7 @@ impl TestApp {
 
     /// Sends an event at a moment of virtual time; at once when the clock next moves, if that has passed.
     pub fn send_at(&self, moment: impl Into<Moment>, event: impl Into<OutgoingEvent>) {
-        self.put_off(
-            timestamp(moment.into()),
-            Deed::Send(Box::new(event.into())),
-        );
+        self.put_off(timestamp(moment.into()), Deed::Send(Box::new(event.into())));
     }
 
     /// Sends a signal, now: the run that it resumes, if one waits for it.
@@ -261,11 +259,7 @@ impl TestApp {
     ///
     /// # Errors
     /// [`TestError`] when there is no such function, or the run does not end.
-    pub async fn invoke(
-        &self,
-        function: &str,
-        data: impl Serialize,
-    ) -> Result<TestRun, TestError> {
+    pub async fn invoke(&self, function: &str, data: impl Serialize) -> Result<TestRun, TestError> {
         let run = self.noting(self.begin_invocation(function, &data).await)?;
         self.finish(run).await
     }
@@ -361,7 +355,8 @@ impl TestApp {
     /// # Errors
     /// [`TestError`] when it cannot be started again.
     pub async fn crash(&self) -> Result<(), TestError> {
-        self.noting(self.lives().crash().await)
+        self.parts.keeper.crash().await;
+        self.noting(self.lives().alive().await.map(drop))
     }
 
     async fn ask<T>(
@@ -434,7 +429,12 @@ impl TestApp {
     }
 
     fn read_run(&self, record: RunRecord) -> Result<TestRun, TestError> {
-        let run = TestRun::read(record, self.reader(), &self.parts.names, &self.parts.stand_ins);
+        let run = TestRun::read(
+            record,
+            self.reader(),
+            &self.parts.names,
+            &self.parts.stand_ins,
+        );
         self.noting(run.map_err(TestError::from))
     }
 
@@ -554,7 +554,9 @@ pub(super) fn describe(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Started { run } => format!("started run {run}"),
         Verdict::Filtered { part, values } => {
-            let values = values.iter().map(|(path, value)| format!("{path} is {value}"));
+            let values = values
+                .iter()
+                .map(|(path, value)| format!("{path} is {value}"));
             let values = values.collect::<Vec<_>>().join(", ");
             match values.is_empty() {
                 true => format!("its condition is not met: {part}"),
@@ -562,10 +564,14 @@ pub(super) fn describe(verdict: &Verdict) -> String {
             }
         }
         Verdict::Debounced { .. } => "waits in a debounce window".to_owned(),
-        Verdict::Superseded { .. } => "a later event took its place in the debounce window".to_owned(),
+        Verdict::Superseded { .. } => {
+            "a later event took its place in the debounce window".to_owned()
+        }
         Verdict::Batched { .. } => "waits in a batch".to_owned(),
         Verdict::BatchKeyInvalid => "the batch's key fails for it".to_owned(),
-        Verdict::RateLimited { key } if key.is_empty() => "one too many for the rate limit".to_owned(),
+        Verdict::RateLimited { key } if key.is_empty() => {
+            "one too many for the rate limit".to_owned()
+        }
         Verdict::RateLimited { key } => format!("one too many for the rate limit of {key}"),
         Verdict::Duplicate { .. } => "a duplicate of an earlier event".to_owned(),
         Verdict::Skipped { cause, .. } => format!("its run was skipped: {cause:?}"),

@@ -9,10 +9,6 @@ use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::time::Duration;
 
-#[expect(
-    clippy::missing_panics_doc,
-    reason = "an assertion panics when it does not hold"
-)]
 impl TestRun {
     #[track_caller]
     fn assert_status(&self, expected: RunStatus) -> &Self {
@@ -71,7 +67,9 @@ impl TestRun {
         self.assert_completed();
         let output: T = self.output();
         if output != expected {
-            self.fail(format!("the function returned {output:?}, not {expected:?}"));
+            self.fail(format!(
+                "the function returned {output:?}, not {expected:?}"
+            ));
         }
         self
     }
@@ -98,7 +96,10 @@ impl TestRun {
     ) -> &Self {
         let step = self.step(id);
         let Some(json) = step.output_json() else {
-            self.fail(format!("step \"{id}\" has no result: it is {:?}", step.status()));
+            self.fail(format!(
+                "step \"{id}\" has no result: it is {:?}",
+                step.status()
+            ));
         };
         match serde_json::from_str::<T>(json.get()) {
             Ok(output) if output == expected => self,
@@ -141,7 +142,9 @@ impl TestRun {
     pub fn assert_attempts(&self, id: &str, expected: u32) -> &Self {
         let attempts = self.step(id).attempts();
         if attempts != expected {
-            self.fail(format!("step \"{id}\" took {attempts} attempts, not {expected}"));
+            self.fail(format!(
+                "step \"{id}\" took {attempts} attempts, not {expected}"
+            ));
         }
         self
     }
@@ -151,7 +154,10 @@ impl TestRun {
     pub fn assert_sent_event(&self, name: &str) -> &SentEvent {
         match self.sent_events().iter().find(|event| event.name == name) {
             Some(event) => event,
-            None => self.fail(format!("no event '{name}' was sent, but {:?}", self.sent_names())),
+            None => self.fail(format!(
+                "no event '{name}' was sent, but {:?}",
+                self.sent_names()
+            )),
         }
     }
 
@@ -162,7 +168,9 @@ impl TestRun {
         let is_it = |event: &&SentEvent| event.name == E::NAME && event.data == data;
         if !self.sent_events().iter().any(|event| is_it(&event)) {
             let sent = self.sent_events().iter();
-            let sent: Vec<String> = sent.map(|event| format!("{} {}", event.name, event.data)).collect();
+            let sent: Vec<String> = sent
+                .map(|event| format!("{} {}", event.name, event.data))
+                .collect();
             self.fail(format!(
                 "event '{}' {data} was not sent, but [{}]",
                 E::NAME,

@@ -218,7 +218,7 @@ impl Builder {
             syncs,
             stand_ins: Arc::clone(&stand_ins),
         };
-        let begun = Lives::begin(parts).await?;
+        let (begun, keeper) = Lives::begin(parts).await?;
         lives.set(begun.clone()).expect("it is set once, here");
         let own_sink = sink(Some(Arc::clone(&own_events)));
         let clients = clients
@@ -226,6 +226,7 @@ impl Builder {
             .map(|client| client.with(Arc::clone(&own_sink) as _, Arc::clone(&sdk_clock) as _));
         Ok(TestApp::new(super::app::Parts {
             lives: begun,
+            keeper,
             disk,
             clock,
             clients: clients.collect(),

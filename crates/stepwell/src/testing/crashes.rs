@@ -88,7 +88,9 @@ async fn survive<E: Debug>(
                 return Ok(2 * (nth - 1));
             };
             let outcome = played.outcome.map_err(|error| {
-                format!("with a crash {crash}, the scenario fails, and without one it does not: {error}")
+                format!(
+                    "with a crash {crash}, the scenario fails, and without one it does not: {error}"
+                )
             })?;
             if let Some(difference) = first_difference(&expected, &outcome, &unstable) {
                 let Difference {
@@ -191,7 +193,9 @@ fn describe(changes: &[Change], app: &TestApp) -> String {
                 format!("an attempt of {what} of {} fails", of(&row.run))
             }
             Change::EventPut(row) => format!("event '{}' comes in", row.name),
-            Change::RunPut(row) => format!("a run of {} is scheduled", app.parts.names.of(row.function)),
+            Change::RunPut(row) => {
+                format!("a run of {} is scheduled", app.parts.names.of(row.function))
+            }
             Change::RunEnd(end) => {
                 let status = end.status.to_string().to_lowercase();
                 format!("the run of {} ends: {status}", of(&end.id))

@@ -150,7 +150,13 @@ impl Writer for Mounted {
         state.commits += 1;
         let nth = state.commits;
         let planned = state.plan.take_if(|plan| plan.nth == nth);
-        if !matches!(planned, Some(CrashPoint { side: Side::Before, .. })) {
+        if !matches!(
+            planned,
+            Some(CrashPoint {
+                side: Side::Before,
+                ..
+            })
+        ) {
             self.disk.writer().commit(changes)?;
         }
         let Some(CrashPoint { side, .. }) = planned else {

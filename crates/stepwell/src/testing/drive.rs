@@ -221,8 +221,8 @@ impl TestApp {
                 Some(StepDetail::WaitForEvent {
                     event, condition, ..
                 }) => {
-                    let condition =
-                        condition.map_or_else(String::new, |condition| format!(" with {condition}"));
+                    let condition = condition
+                        .map_or_else(String::new, |condition| format!(" with {condition}"));
                     format!("{step}for event '{event}'{condition}, until {until}")
                 }
                 Some(StepDetail::WaitForSignal { signal, .. }) => {
@@ -231,7 +231,10 @@ impl TestApp {
                 Some(StepDetail::Invoke { function, .. }) => {
                     format!("{step}for function '{function}', until {until}")
                 }
-                _ => format!("{step}for its time, {until}, or its turn ({})", item.kind.as_str()),
+                _ => format!(
+                    "{step}for its time, {until}, or its turn ({})",
+                    item.kind.as_str()
+                ),
             }
         });
         causes.collect()

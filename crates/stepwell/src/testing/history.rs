@@ -50,7 +50,9 @@ impl History {
         attempts: &[AttemptRecord],
     ) -> Self {
         let clock = Since(run.queued_at.ms());
-        let took = run.ended_at.map(|ended_at| ended_at.ms_since(run.queued_at));
+        let took = run
+            .ended_at
+            .map(|ended_at| ended_at.ms_since(run.queued_at));
         let status = run.status.to_string().to_lowercase();
         let took = took.map_or_else(String::new, |took| format!(" after {}", duration(took)));
         let cause = cause.map_or_else(String::new, |cause| format!(" ({cause:?})"));
@@ -62,11 +64,15 @@ impl History {
             let data = shortened(&event.data.to_string());
             format!("│ event {} {data} at {}", event.name, event.at)
         }));
-        let mut lines: Vec<(Moment, Line)> =
-            steps.iter().map(|step| (begun(step), of_step(step, clock))).collect();
+        let mut lines: Vec<(Moment, Line)> = steps
+            .iter()
+            .map(|step| (begun(step), of_step(step, clock)))
+            .collect();
         let of_function = attempts.iter().filter(|attempt| attempt.step.is_none());
         let failures = of_function.filter_map(FailedAttempt::of);
-        lines.extend(failures.map(|failed| (failed.started_at, of_failure("function", &failed, clock))));
+        lines.extend(
+            failures.map(|failed| (failed.started_at, of_failure("function", &failed, clock))),
+        );
         // Of what began in the same millisecond, what ended first comes first.
         lines.sort_by_key(|(began, _)| *began);
         let mut lines: Vec<Line> = lines.into_iter().map(|(_, line)| line).collect();
@@ -156,7 +162,9 @@ fn text_of(step: &TestStep, clock: Since) -> String {
         WaitKind::Function { function } => format!(" for function {function}"),
     };
     let until = clock.tell(wait.until);
-    let ended_at = step.ended_at().map_or_else(String::new, |at| clock.tell(at));
+    let ended_at = step
+        .ended_at()
+        .map_or_else(String::new, |at| clock.tell(at));
     match (&wait.kind, &wait.end) {
         (WaitKind::Sleep, WaitEnd::Waiting) => format!("sleeps until {until}"),
         (WaitKind::Sleep, WaitEnd::Cancelled) => format!("sleeps until {until}; was cut short"),
@@ -179,9 +187,9 @@ fn text_of(step: &TestStep, clock: Since) -> String {
 }
 
 fn of_failure(name: &str, failed: &FailedAttempt, clock: Since) -> Line {
-    let again = failed.retry_at.map_or_else(String::new, |at| {
-        format!("; again at {}", clock.tell(at))
-    });
+    let again = failed
+        .retry_at
+        .map_or_else(String::new, |at| format!("; again at {}", clock.tell(at)));
     Line {
         mark: '✗',
         name: name.to_owned(),
@@ -200,7 +208,11 @@ fn of_end(run: &Run, clock: Since) -> Option<Line> {
         }
         RunStatus::Failed => {
             let error = run.error();
-            ('✗', "failed", error.map_or_else(String::new, |error| of_error(&error)))
+            (
+                '✗',
+                "failed",
+                error.map_or_else(String::new, |error| of_error(&error)),
+            )
         }
         RunStatus::Cancelled => ('-', "cancelled", String::new()),
         RunStatus::Skipped => ('-', "skipped", String::new()),
@@ -269,7 +281,9 @@ impl fmt::Display for History {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.head.join("\n"))?;
         let widths = self.lines.iter().map(Line::width);
-        let widths = widths.fold((0, 0), |most, line| (most.0.max(line.0), most.1.max(line.1)));
+        let widths = widths.fold((0, 0), |most, line| {
+            (most.0.max(line.0), most.1.max(line.1))
+        });
         for (place, line) in self.lines.iter().enumerate() {
             line.write(formatter, "", place + 1 == self.lines.len(), widths)?;
         }

@@ -9,7 +9,7 @@ use crate::embedded::{Direct, SCHEME, StartError};
 use std::collections::HashMap;
 use std::sync::Arc;
 use stepwell_engine::AppSync;
-use stepwell_runtime::gateway::Preparation;
+use stepwell_runtime::gateway::{Preparation, PrivateAddresses};
 use stepwell_runtime::{Clock, Handle, Invokers, ManualClock, Options, Retention, Runtime};
 use tokio::sync::{SetOnce, mpsc, oneshot, watch};
 
@@ -44,19 +44,30 @@ enum State {
 
 /// Knows the engine at hand.
 #[derive(Debug, Clone)]
-pub(super) struct Lives {
-    state: watch::Receiver<State>,
-    crashes: mpsc::Sender<oneshot::Sender<()>>,
+pub(super) struct Lives(watch::Receiver<State>);
+
+/// Keeps an engine running for as long as it is held, and crashes it on demand.
+#[derive(Debug)]
+pub(super) struct Keeper(mpsc::Sender<oneshot::Sender<()>>);
+
+impl Keeper {
+    /// Crashes the engine at hand; returns when the next one is there, or there will be none.
+    pub(super) async fn crash(&self) {
+        let (tell, up_again) = oneshot::channel();
+        // A task that is gone has said why.
+        drop(self.0.send(tell).await);
+        drop(up_again.await);
+    }
 }
 
 impl Lives {
     /// Starts the first engine, and a task that starts each next one.
-    pub(super) async fn begin(parts: Parts) -> Result<Self, StartError> {
+    pub(super) async fn begin(parts: Parts) -> Result<(Self, Keeper), StartError> {
         let (runtime, life) = parts.start(1).await?;
         let (tell, state) = watch::channel(State::Alive(life));
         let (crashes, orders) = mpsc::channel(1);
         drop(tokio::spawn(keep(parts, runtime, tell, orders)));
-        Ok(Self { state, crashes })
+        Ok((Self(state), Keeper(crashes)))
     }
 
     /// The engine at hand, or the next one.
@@ -70,7 +81,7 @@ impl Lives {
     }
 
     async fn first(&self, suits: impl Fn(&Life) -> bool) -> Result<Life, TestError> {
-        let mut states = self.state.clone();
+        let mut states = self.0.clone();
         let decided = states.wait_for(|state| match state {
             State::Alive(life) => suits(life),
             State::Down => false,
@@ -82,18 +93,9 @@ impl Lives {
                 reason: reason.to_string(),
             }),
             Ok(State::Down) | Err(_) => Err(TestError::Stopped {
-                reason: "the test's tokio runtime has ended".to_owned(),
+                reason: "the test has ended".to_owned(),
             }),
         }
-    }
-
-    /// Crashes the engine at hand; returns when the next one is there.
-    pub(super) async fn crash(&self) -> Result<(), TestError> {
-        let (tell, up_again) = oneshot::channel();
-        // A keeper that is gone has said why.
-        drop(self.crashes.send(tell).await);
-        drop(up_again.await);
-        self.alive().await.map(drop)
     }
 }
 
@@ -156,6 +158,8 @@ impl Parts {
             engine: self.engine.clone(),
             clock: Clock::Manual(Arc::clone(&self.clock)),
             gateway: Preparation::OnDemand,
+            // Where tests have the servers that they make up.
+            private_addresses: PrivateAddresses::Allow,
             // A month may pass before a test looks at a run.
             retention: Retention {
                 age: None,

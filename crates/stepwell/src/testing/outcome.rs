@@ -62,7 +62,13 @@ impl Outcome {
                     };
                     found.insert(place, recorded(step));
                 }
-                found.insert(Place::End { function: function.clone(), nth }, end(run));
+                found.insert(
+                    Place::End {
+                        function: function.clone(),
+                        nth,
+                    },
+                    end(run),
+                );
                 found.insert(Place::Run { function, nth }, trigger(run));
             }
         }
@@ -164,12 +170,13 @@ pub(super) fn first_difference(
 
 /// What started a run. Events of the engine's own tell of ids.
 fn trigger(run: &TestRun) -> String {
-    let events = run.events().iter().map(|event| {
-        match event.name.starts_with(RESERVED_PREFIX) {
+    let events = run
+        .events()
+        .iter()
+        .map(|event| match event.name.starts_with(RESERVED_PREFIX) {
             true => event.name.clone(),
             false => format!("{} {}", event.name, event.data),
-        }
-    });
+        });
     events.collect::<Vec<_>>().join(", ")
 }
 
@@ -190,7 +197,9 @@ fn recorded(step: &TestStep) -> String {
         (None, Some(output)) if step.is_wait_for_event() => {
             // The event has an id and a time of its own.
             let event: Value = serde_json::from_str(output.get()).unwrap_or_default();
-            event.get("data").map_or_else(|| "null".to_owned(), Value::to_string)
+            event
+                .get("data")
+                .map_or_else(|| "null".to_owned(), Value::to_string)
         }
         (None, Some(output)) => output.get().to_owned(),
     };

@@ -79,9 +79,9 @@ impl TestRun {
         let id = record.id;
         let attempts = reader.attempts(id)?;
         let records = reader.steps(id)?;
-        let sends = records.iter().filter(|step| {
-            matches!(&step.detail, Some(StepDetail::Run { kind }) if kind == SEND_EVENT)
-        });
+        let sends = records.iter().filter(
+            |step| matches!(&step.detail, Some(StepDetail::Run { kind }) if kind == SEND_EVENT),
+        );
         let sent_ids: Vec<EventId> = sends.flat_map(|step| ids_in(step.value.get())).collect();
         let items = reader.items(id)?;
         let steps = steps_of(records, &items, &attempts, stand_ins);
@@ -236,7 +236,11 @@ impl TestRun {
         let of_type = self.sent.iter().filter(|event| event.name == E::NAME);
         let decoded = of_type.map(|event| match event.decode() {
             Some(event) => event,
-            None => self.fail(format!("event '{}' does not decode: {}", E::NAME, event.data)),
+            None => self.fail(format!(
+                "event '{}' does not decode: {}",
+                E::NAME,
+                event.data
+            )),
         });
         decoded.collect()
     }

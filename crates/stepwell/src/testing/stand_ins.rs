@@ -390,9 +390,7 @@ impl StandIns {
             };
             if let Some(memo) = read_memo(value) {
                 let result = match memo {
-                    Memo::Data(data) => {
-                        Ok(serde_json::from_str(data.get()).unwrap_or_default())
-                    }
+                    Memo::Data(data) => Ok(serde_json::from_str(data.get()).unwrap_or_default()),
                     Memo::Failed(error) => Err(*error),
                 };
                 self.notify(&call, result, true);
@@ -435,8 +433,12 @@ fn call_of_op(run: &RunInfo, op: &Op) -> StepCall {
     let opts = op.opts.as_ref();
     let field = |name| opts.and_then(|opts| opts.get(name));
     let input = match op.op {
-        Opcode::InvokeFunction => field("payload").and_then(|payload| payload.get("data")).cloned(),
-        _ => field("input").cloned().or_else(|| opts.cloned().map(Value::Object)),
+        Opcode::InvokeFunction => field("payload")
+            .and_then(|payload| payload.get("data"))
+            .cloned(),
+        _ => field("input")
+            .cloned()
+            .or_else(|| opts.cloned().map(Value::Object)),
     };
     StepCall {
         run_id: run.run_id,

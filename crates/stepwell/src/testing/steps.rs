@@ -120,7 +120,10 @@ impl TestStep {
     #[must_use]
     pub fn output<T: DeserializeOwned>(&self) -> T {
         let Some(json) = self.output_json() else {
-            panic!("step \"{}\" has no result: it is {:?}", self.id, self.status);
+            panic!(
+                "step \"{}\" has no result: it is {:?}",
+                self.id, self.status
+            );
         };
         match serde_json::from_str(json.get()) {
             Ok(output) => output,
@@ -168,8 +171,10 @@ impl TestStep {
                 until_ms,
                 found,
             } => {
-                let (event, condition) =
-                    (event.to_string(), condition.map(|condition| condition.to_string()));
+                let (event, condition) = (
+                    event.to_string(),
+                    condition.map(|condition| condition.to_string()),
+                );
                 let found = found.map(|event| WaitEnd::Came { event: Some(event) });
                 (WaitKind::Event { event, condition }, until_ms, found)
             }
@@ -280,7 +285,11 @@ pub(super) fn steps_of(
             None => (name.to_owned(), 0),
         };
         TestStep {
-            name: if name.is_empty() { id.clone() } else { name.to_owned() },
+            name: if name.is_empty() {
+                id.clone()
+            } else {
+                name.to_owned()
+            },
             id,
             index,
             op: op.to_owned(),
@@ -311,7 +320,11 @@ pub(super) fn steps_of(
         });
     }
     for item in items {
-        let Some(hash) = item.kind.own_step().filter(|hash| known.insert((*hash).clone())) else {
+        let Some(hash) = item
+            .kind
+            .own_step()
+            .filter(|hash| known.insert((*hash).clone()))
+        else {
             continue;
         };
         let detail = StepDetail::of_item(item);
@@ -328,7 +341,11 @@ pub(super) fn steps_of(
     }
     // The last one of a step says where it stands.
     for attempt in attempts.iter().rev() {
-        let Some(hash) = attempt.step.as_ref().filter(|hash| known.insert((*hash).clone())) else {
+        let Some(hash) = attempt
+            .step
+            .as_ref()
+            .filter(|hash| known.insert((*hash).clone()))
+        else {
             continue;
         };
         let status = match attempt.retry_at {
@@ -339,14 +356,18 @@ pub(super) fn steps_of(
         let op = attempt.op.as_deref().unwrap_or("");
         let mut step = make(hash, &attempt.name, op, status, moment(attempt.started_at));
         step.detail.clone_from(&attempt.detail);
-        step.failed_before = u32::try_from(step.failures.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        step.failed_before = u32::try_from(step.failures.len())
+            .unwrap_or(u32::MAX)
+            .saturating_sub(1);
         steps.push(step);
     }
     steps
 }
 
 fn failures_of(step: &StepId, attempts: &[AttemptRecord]) -> Vec<FailedAttempt> {
-    let own = attempts.iter().filter(|attempt| attempt.step.as_ref() == Some(step));
+    let own = attempts
+        .iter()
+        .filter(|attempt| attempt.step.as_ref() == Some(step));
     own.filter_map(FailedAttempt::of).collect()
 }
 
