@@ -186,7 +186,8 @@ impl Engine {
                 result,
             } => {
                 let result = result.map_err(|failure| *failure);
-                self.fetched(item, generation, result, now, ids, out);
+                let recorded = self.fetched(item, generation, result, now, ids, out);
+                out.answer = Some(Answer::Fetched(recorded));
             }
             Input::LookedBack { item, event } => {
                 self.looked_back(item, event.as_deref(), now, out);
