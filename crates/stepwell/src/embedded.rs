@@ -27,10 +27,12 @@
 //! What was started goes on after a restart on the same file: recorded steps are not executed again.
 
 mod invoker;
+mod local;
 mod record;
 mod sink;
 mod watch;
 
+pub use local::{Message, Messages};
 pub use record::{OutputError, Run, Step};
 pub use stepwell_engine::{Backoff, Config as EngineConfig, RunStatus, Timestamp};
 pub use stepwell_runtime::{
@@ -41,16 +43,19 @@ pub use stepwell_store::sqlite::Durability;
 pub use watch::{Progress, Watch};
 
 use crate::app::{App, AppError};
-use crate::client::{Client, SendError};
+use crate::client::{Client, LocalApi, SendError};
 use crate::event::OutgoingEvent;
 use invoker::Direct;
+use local::Local;
 use record::Names;
 use sink::{EngineSink, SdkClock};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stepwell_engine::function::ConfigError;
 use stepwell_protocol::{AppId, EventId, RunId};
+use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{Options, RegisterError, Runtime, check_registration};
 use stepwell_store::{Store, memory, sqlite};
 use tokio::sync::SetOnce;
@@ -60,12 +65,21 @@ const SCHEME: &str = "embedded";
 
 /// A running engine with its apps. [`Embedded::shutdown`] lets calls in flight finish; dropping it gives them up,
 /// and they are made again at the next start.
-#[derive(Debug)]
 pub struct Embedded {
     runtime: Runtime,
     handle: Handle,
     clients: Vec<Client>,
     names: Arc<Names>,
+    local: Arc<Local>,
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Embedded")
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Makes an [`Embedded`].
@@ -213,6 +227,14 @@ impl Builder {
         self
     }
 
+    /// Lets [`fetch`](crate::Step::fetch) and [`infer`](crate::ai::Ai::infer) make requests to private addresses, this
+    /// machine's included; they are refused otherwise, as URLs may come from outside.
+    #[must_use]
+    pub fn allow_private_addresses(mut self) -> Self {
+        self.options.private_addresses = PrivateAddresses::Allow;
+        self
+    }
+
     /// Where the engine's time comes from; a [`ManualClock`] makes long sleeps short in tests.
     #[must_use]
     pub fn clock(mut self, clock: EngineClock) -> Self {
@@ -237,6 +259,7 @@ impl Builder {
             return Err(StartError::NoApp);
         }
         let engine = Arc::new(SetOnce::new());
+        let local = Arc::new(Local::new(Arc::clone(&engine)));
         let mut direct = Direct::new(Arc::clone(&engine));
         let mut syncs = Vec::new();
         let mut clients = Vec::new();
@@ -244,9 +267,9 @@ impl Builder {
         for app in self.apps {
             let name = app.client().app_id().to_owned();
             let sink = Arc::new(EngineSink(Arc::clone(&engine)));
-            let client = app
-                .client()
-                .with(sink, Arc::new(SdkClock(self.options.clock.clone())));
+            let api: Arc<dyn LocalApi> = Arc::<Local>::clone(&local);
+            let clock = Arc::new(SdkClock(self.options.clock.clone()));
+            let client = app.client().with(sink, Some(api), clock);
             let runner = app.with_client(client.clone()).runner();
             let runner = runner.map_err(|source| StartError::App {
                 app: name.clone(),
@@ -286,6 +309,7 @@ impl Builder {
             handle,
             clients,
             names: Arc::new(names),
+            local,
         })
     }
 }
@@ -387,6 +411,12 @@ impl Embedded {
     #[must_use]
     pub fn watch_run(&self, run: RunId) -> Watch {
         Watch::new(self.handle.watch(), Some(run), Arc::clone(&self.names))
+    }
+
+    /// All messages that are published from now on.
+    #[must_use]
+    pub fn messages(&self) -> Messages {
+        self.local.subscribe()
     }
 
     /// Waits for a run's end. Gives `None` when there is no run of this id, and a run as it stands when the
