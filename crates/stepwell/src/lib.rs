@@ -65,19 +65,22 @@ pub use error::{
     BoxError, Error, NonRetriable, ResultExt, Retry, RetryAfter, RetryTime, StepError,
 };
 pub use event::{
-    CronTick, Event, EventError, FunctionFailed, InvalidEvent, OutgoingEvent, Payload, Received,
-    ValidationIssue,
+    CronTick, Event, EventError, FunctionFailed, InvalidEvent, OutgoingEvent, Parent, Payload,
+    Received, ValidationIssue,
 };
 pub use function::{
-    Batch, CancelOn, Concurrency, Debounce, Function, FunctionBuilder, Handler, NoTrigger,
-    RateLimit, Singleton, Throttle, Timeouts,
+    Batch, CancelOn, Concurrency, Debounce, Function, FunctionBuilder, FunctionRef, Handler,
+    NoTrigger, RateLimit, Singleton, Throttle, Timeouts,
 };
 #[cfg(feature = "client")]
 pub use http_client::Reqwest;
 pub use http_client::{HttpClient, HttpError, NoHttp};
 pub use moment::{Clock, Delay, Moment, ParseMomentError, SystemClock};
 pub use schemars;
-pub use step::{RunStep, Sent, Sleep, Step, WaitForEvent};
+pub use step::{
+    Deferral, Fetch, FetchRequest, Fetched, Invoke, RunStep, Score, ScoreValue, Sent, Sleep, Step,
+    Topic, WaitForEvent, WaitForSignal, ai, experiment,
+};
 pub use stepwell_macros::{Event, FromRef};
 pub use stepwell_protocol::{EventId, RunId, UserError};
 

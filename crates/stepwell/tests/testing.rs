@@ -671,3 +671,82 @@ async fn a_scenario_that_fails_with_a_crash_says_where() {
         "{failure}"
     );
 }
+
+#[tokio::test]
+async fn functions_requests_and_inputs_are_mocked() {
+    async fn handler(ctx: Context) -> Result<(String, String, u32), Error> {
+        let step = ctx.step();
+        let receipt: String = step
+            .invoke_named("charge", "billing-charge", json!({"cents": 100}))
+            .await?;
+        let page = step.fetch("page").get("https://shop.invalid/").await?;
+        let doubled = step
+            .run_with("double", 4, |number: u32| async move { Ok(number * 2) })
+            .await?;
+        Ok((receipt, page.text().to_owned(), doubled))
+    }
+    let app = TestApp::builder()
+        .function(Function::new("f").on_event("app/go").handler(handler))
+        .mock_function("billing-charge", |call| {
+            Ok(format!("paid {}", call.input()["cents"]))
+        })
+        .mock_step("page", |call| {
+            assert_eq!(call.input()["url"], "https://shop.invalid/");
+            Ok(json!({"status_code": 200, "body": "hello", "headers": {}}))
+        })
+        .mock_step("double", |call| Ok(call.input_as::<u32>()? * 10))
+        .fail_step("charge", 2, "busy")
+        .start()
+        .await
+        .unwrap();
+    let run = app.run(event("app/go")).await.unwrap();
+    run.assert_output(("paid 100".to_owned(), "hello".to_owned(), 40))
+        .assert_attempts("charge", 3);
+}
+
+#[tokio::test]
+async fn functions_that_invoke_and_signal_each_other_survive_all_crashes() {
+    let app = || {
+        let asks = Function::new("asks")
+            .on_event("app/go")
+            .handler(async |ctx: Context| {
+                let answer: u32 = ctx
+                    .step()
+                    .invoke_named("ask", "test-answers", json!({"of": 6}))
+                    .await?;
+                ctx.step().send_signal("done", "asks-done", &answer).await?;
+                Ok::<_, Error>(answer)
+            });
+        let answers = Function::new("answers")
+            .on_invoke()
+            .handler(async |ctx: Context| {
+                let of = ctx.data()["of"].as_u64().unwrap_or(0);
+                ctx.step().sleep("think", 60 * SECOND).await;
+                ctx.step()
+                    .run("answer", || async { Ok(of * 7) })
+                    .await
+                    .map_err(Error::from)
+            });
+        let waits = Function::new("waits")
+            .on_event("app/go")
+            .handler(async |ctx: Context| {
+                let answer = ctx
+                    .step()
+                    .wait_for_signal::<u32>("wait", "asks-done")
+                    .await?;
+                Ok::<_, Error>(answer)
+            });
+        TestApp::builder()
+            .function(asks)
+            .function(answers)
+            .function(waits)
+    };
+    let scenario = async |app: &TestApp| {
+        app.run_all(event("app/go")).await?;
+        app.runs_of("asks")?[0].assert_output(42);
+        app.runs_of("waits")?[0].assert_output(Some(42));
+        Ok::<_, TestError>(())
+    };
+    let crashes = assert_survives_crashes(app, scenario).await;
+    assert!(crashes > 8, "{crashes}");
+}

@@ -3,7 +3,7 @@
 use super::StartError;
 use super::record::Names;
 use crate::app::{App, Runner};
-use crate::client::{Client, EventSink};
+use crate::client::{Client, EventSink, LocalApi};
 use crate::moment::Clock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,19 +23,31 @@ pub(crate) struct Assembly {
     pub(crate) names: Arc<Names>,
 }
 
-/// Checks the apps, and has their clients and steps send to `sink`.
-pub(crate) fn assemble(
-    apps: Vec<App>,
-    sink: Arc<dyn EventSink>,
-    clock: Arc<dyn Clock>,
-) -> Result<Assembly, StartError> {
+/// What clients and steps have instead of a server.
+#[derive(Clone)]
+pub(crate) struct Wiring {
+    pub(crate) sink: Arc<dyn EventSink>,
+    pub(crate) local: Arc<dyn LocalApi>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Wiring {
+    /// The same client, wired so.
+    pub(crate) fn apply(&self, client: &Client) -> Client {
+        let local = Some(Arc::clone(&self.local));
+        client.with(Arc::clone(&self.sink), local, Arc::clone(&self.clock))
+    }
+}
+
+/// Checks the apps, and wires their clients and steps.
+pub(crate) fn assemble(apps: Vec<App>, wiring: &Wiring) -> Result<Assembly, StartError> {
     let mut runners = HashMap::new();
     let mut syncs = Vec::new();
     let mut clients = Vec::new();
     let mut names = Names::default();
     for app in apps {
         let name = app.client().app_id().to_owned();
-        let client = app.client().with(Arc::clone(&sink), Arc::clone(&clock));
+        let client = wiring.apply(app.client());
         let runner = app.with_client(client.clone()).runner();
         let runner = runner.map_err(|source| StartError::App {
             app: name.clone(),

@@ -11,7 +11,7 @@ use super::sink::OwnEvents;
 use super::stand_ins::StandIns;
 use crate::app::App;
 use crate::client::Client;
-use crate::embedded::FunctionNames;
+use crate::embedded::{FunctionNames, Message};
 use crate::event::OutgoingEvent;
 use crate::moment::Moment;
 use crate::step::to_json;
@@ -44,6 +44,7 @@ pub(super) struct Parts {
     pub(super) clients: Vec<Client>,
     pub(super) names: Arc<FunctionNames>,
     pub(super) own_events: Arc<OwnEvents>,
+    pub(super) messages: Arc<std::sync::Mutex<Vec<Message>>>,
     pub(super) stand_ins: Arc<StandIns>,
     pub(super) limits: Limits,
     pub(super) unused_allowed: bool,
@@ -201,14 +202,7 @@ impl TestApp {
         signal: &str,
         data: SharedJson,
     ) -> Result<Option<RunId>, TestError> {
-        let mut life = self.lives().alive().await?;
-        loop {
-            match life.handle.signal(signal.to_owned(), data.clone()).await {
-                Ok(resumed) => return Ok(resumed),
-                Err(_) if self.parts.disk.crash_took_in_signal(signal) => return Ok(None),
-                Err(_) => life = self.lives().after(&life).await?,
-            }
-        }
+        super::sink::signal(self.lives(), &self.parts.disk, signal, data).await
     }
 
     fn after(&self, delay: Duration) -> Timestamp {
@@ -450,6 +444,16 @@ impl TestApp {
         };
         events.retain(|event| by_app(event.id, &event.name));
         Ok(events.into_iter().map(SentEvent::new).collect())
+    }
+
+    /// The messages that functions and clients have published, in their order. A step that is executed again publishes
+    /// again.
+    #[must_use]
+    pub fn messages(&self) -> Vec<Message> {
+        let messages = self.parts.messages.lock();
+        messages
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// What is queued and what waits, in the order in which it is due.

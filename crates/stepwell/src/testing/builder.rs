@@ -4,12 +4,12 @@ use super::app::{Limits, TestApp};
 use super::disk::Disk;
 use super::error::TestError;
 use super::lives::{Lives, Parts};
-use super::sink::{OwnEvents, TestSink};
+use super::sink::{OwnEvents, TestApi, TestSink};
 use super::stand_ins::{AtSteps, Observed, StandIns, StepCall, Steps};
 use crate::Error;
 use crate::app::App;
 use crate::client::Client;
-use crate::embedded::{Assembly, EngineConfig, SdkClock, StartError, assemble};
+use crate::embedded::{Assembly, EngineConfig, SdkClock, StartError, Wiring, assemble};
 use crate::function::Function;
 use crate::moment::Moment;
 use crate::step::to_json;
@@ -203,13 +203,23 @@ impl Builder {
         let apps = apps
             .into_iter()
             .map(|app| app.middleware(AtSteps(Arc::clone(&stand_ins))));
+        let disk = Disk::in_memory();
+        let messages = Arc::default();
+        let wiring = Wiring {
+            sink: sink(None),
+            local: Arc::new(TestApi {
+                lives: Arc::clone(&lives),
+                disk: Arc::clone(&disk),
+                messages: Arc::clone(&messages),
+            }),
+            clock: sdk_clock,
+        };
         let Assembly {
             runners,
             syncs,
             clients,
             names,
-        } = assemble(apps.collect(), sink(None), Arc::clone(&sdk_clock) as _)?;
-        let disk = Disk::in_memory();
+        } = assemble(apps.collect(), &wiring)?;
         let parts = Parts {
             disk: Arc::clone(&disk),
             clock: Arc::clone(&clock),
@@ -220,10 +230,11 @@ impl Builder {
         };
         let (begun, keeper) = Lives::begin(parts).await?;
         lives.set(begun.clone()).expect("it is set once, here");
-        let own_sink = sink(Some(Arc::clone(&own_events)));
-        let clients = clients
-            .iter()
-            .map(|client| client.with(Arc::clone(&own_sink) as _, Arc::clone(&sdk_clock) as _));
+        let own_wiring = Wiring {
+            sink: sink(Some(Arc::clone(&own_events))),
+            ..wiring
+        };
+        let clients = clients.iter().map(|client| own_wiring.apply(client));
         Ok(TestApp::new(super::app::Parts {
             lives: begun,
             keeper,
@@ -232,6 +243,7 @@ impl Builder {
             clients: clients.collect(),
             names,
             own_events,
+            messages,
             stand_ins,
             limits: self.limits,
             unused_allowed: self.unused_allowed,

@@ -71,7 +71,7 @@ fn reply_for(run: &RunInfo, step: &StepId, taken: TakenOver) -> RawReply {
         }
         None => Ended::Asked(vec![taken.op]),
     };
-    CallReply::of(&ended, Some(step), run).into_raw()
+    CallReply::of(&ended, Vec::new(), Some(step), run).into_raw()
 }
 
 /// Has the engine call for the steps of an answer for which something stands in.

@@ -1,7 +1,7 @@
 //! What tests put in the place of steps, and what they see of them.
 
 use crate::Error;
-use crate::execution::{Memo, panic_error, read_memo};
+use crate::execution::{Memo, ended_memo, panic_error};
 use crate::middleware::{Middleware, RunInfo, StandIn, StepInfo};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -101,7 +101,8 @@ impl StepCall {
     }
 
     /// What the step gets: the data of an invoked function, the request of a fetch or an inference, the options of a
-    /// sleep or a wait; `null` for a step whose code takes no input but borrows what it needs.
+    /// sleep or a wait; `null` for a step whose code takes no input but borrows what it needs (see
+    /// [`Step::run_with`](crate::Step::run_with)).
     #[must_use]
     pub fn input(&self) -> &Value {
         &self.input
@@ -388,7 +389,7 @@ impl StandIns {
                 }
                 call
             };
-            if let Some(memo) = read_memo(value) {
+            if let Some(memo) = ended_memo(value) {
                 let result = match memo {
                     Memo::Data(data) => Ok(serde_json::from_str(data.get()).unwrap_or_default()),
                     Memo::Failed(error) => Err(*error),
@@ -450,6 +451,14 @@ fn call_of_op(run: &RunInfo, op: &Op) -> StepCall {
     }
 }
 
+/// What a step's code gets, of its list of arguments.
+fn argument(input: &Value) -> Value {
+    match input {
+        Value::Array(arguments) if arguments.len() == 1 => arguments[0].clone(),
+        input => input.clone(),
+    }
+}
+
 fn call_of_step(run: &RunInfo, step: &StepInfo, input: &Value) -> StepCall {
     StepCall {
         run_id: run.run_id,
@@ -457,7 +466,7 @@ fn call_of_step(run: &RunInfo, step: &StepInfo, input: &Value) -> StepCall {
         id: step.id.clone(),
         index: step.index,
         attempt: run.attempt,
-        input: input.clone(),
+        input: argument(input),
     }
 }
 

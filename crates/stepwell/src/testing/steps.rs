@@ -2,7 +2,7 @@
 
 use super::app::moment;
 use super::stand_ins::StandIns;
-use crate::execution::{Memo, read_memo};
+use crate::execution::{Memo, ended_memo};
 use crate::moment::Moment;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -106,7 +106,7 @@ impl TestStep {
     /// What it gave, as JSON; nothing when it has no result.
     #[must_use]
     pub fn output_json(&self) -> Option<SharedJson> {
-        match read_memo(self.value.as_ref()?)? {
+        match ended_memo(self.value.as_ref()?)? {
             Memo::Data(data) => Some(data),
             Memo::Failed(_) => None,
         }
@@ -138,7 +138,7 @@ impl TestStep {
     /// What it failed with, for good.
     #[must_use]
     pub fn error(&self) -> Option<UserError> {
-        match read_memo(self.value.as_ref()?)? {
+        match ended_memo(self.value.as_ref()?)? {
             Memo::Failed(error) => Some(*error),
             Memo::Data(_) => None,
         }
