@@ -53,13 +53,13 @@ mod with_reqwest {
     impl Default for Reqwest {
         /// Made with its first request: reading the TLS roots takes a while, and many programs make none.
         fn default() -> Self {
+            // Fails when the program has chosen a provider already, which is just as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
             Self(Arc::new(LazyLock::new(make)))
         }
     }
 
     fn make() -> reqwest::Client {
-        // Fails when the program has chosen a provider already, which is just as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_MAX)
             .timeout(REQUEST_MAX);
