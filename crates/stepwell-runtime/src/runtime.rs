@@ -129,6 +129,7 @@ impl Runtime {
                 gateway: Gateway::new(options.private_addresses).map_err(StartError::Gateway)?,
                 in_flight: Arc::default(),
                 audiences: Arc::clone(&audiences),
+                vitals: Arc::clone(&vitals),
             },
             pruner: Pruner::new(options.retention, options.clock.clone()),
             refused_bytes: 0,

@@ -15,13 +15,14 @@ mod connections;
 mod endings;
 mod finder;
 mod graphql;
+mod metrics;
 mod poller;
 mod realtime;
 mod removal;
 mod routes;
 mod state;
 
-pub use access::EventKeys;
+pub use access::{EventKeys, MetricsToken};
 pub use apps::{Apps, KnownApp};
 pub use connect::{ConnectOptions, ConnectTimes, Gateway};
 pub use connections::{ConnectionLimits, serve};

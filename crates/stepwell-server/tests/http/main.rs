@@ -9,6 +9,7 @@ mod endpoints;
 mod events_api;
 mod good_apps;
 mod graphql_api;
+mod operations;
 mod outage;
 mod realtime;
 mod registration;
