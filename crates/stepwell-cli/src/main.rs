@@ -47,6 +47,7 @@ fn main() -> ExitCode {
         Command::Runs(arguments) => commands::runs::run(&arguments, json),
         Command::Functions(arguments) => commands::functions::run(&arguments, json),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, json),
+        Command::Backup(arguments) => commands::backup::run(&arguments, json),
         Command::Keys(arguments) => commands::keys::run(&arguments, json),
         Command::Version => printing::line(env!("CARGO_PKG_VERSION")),
         Command::Completions(arguments) => commands::documents::completions(&arguments),
