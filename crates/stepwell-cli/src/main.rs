@@ -10,6 +10,7 @@ mod retention;
 mod serving;
 mod settings;
 mod table;
+mod traces;
 
 use crate::cli::{Arguments, Command};
 use crate::settings::{SettingsError, Surroundings};

@@ -8,6 +8,7 @@ use self::interrupts::Interrupts;
 use self::open_files::room_for_connections;
 use crate::connect::Connect;
 use crate::retention::Retention;
+use crate::traces::Traces;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -19,14 +20,17 @@ use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{HttpInvoker, HttpOptions, Invokers, Runtime, Stopped};
 use stepwell_server::{
     Apps, ConnectionLimits, EventKeys, MetricsToken, Poller, PollerOptions, Polling, ServerKind,
-    ServerOptions,
+    ServerOptions, Tracer,
 };
 use stepwell_store::sqlite::Durability;
 use stepwell_store::{Store, memory, sqlite};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// How long answers that are under way get to go out when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long the collector gets for the last traces.
+const LAST_TRACES: Duration = Duration::from_secs(2);
 /// How long all else may take that stopping does, beside waiting for calls.
 const LAST_DITCH: Duration = Duration::from_secs(10);
 /// Seconds between two questions to an app.
@@ -94,6 +98,8 @@ pub(crate) struct Options {
     retention: Retention,
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    traces: Traces,
     /// An event key that senders may use. May be given several times.
     #[arg(
         help_heading = "Access",
@@ -341,6 +347,7 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
             moves,
         )
         .await?;
+    let tracer = options.traces.tracer(runtime.handle())?;
     let router = stepwell_server::router(
         runtime.handle(),
         ServerOptions {
@@ -348,6 +355,7 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
             event_keys: shape.keys.events.clone(),
             signing_key: shape.keys.signing.clone(),
             signing_key_fallback: shape.keys.fallback.clone(),
+            traces: tracer.as_ref().map(Tracer::counts),
             metrics_token: options.metrics_token.as_deref().and_then(MetricsToken::new),
             connect: Some(gateway.clone()),
             connections_max: limits.connections_max,
@@ -387,6 +395,8 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
     });
     let server = tokio::spawn(server);
     let poller = tokio::spawn(poller.run());
+    let no_more_traces = CancellationToken::new();
+    let tracer = tracer.map(|tracer| tokio::spawn(tracer.run(no_more_traces.clone())));
     tokio::select! {
         interrupted = interrupts.next() => interrupted?,
         () = runtime.ended() => bail!(
@@ -423,6 +433,12 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
         // What has been decided is also answered; a client that does not read its answer cannot hold the server.
         if tokio::time::timeout(LAST_ANSWERS, server).await.is_err() {
             tracing::debug!("stopped with answers under way");
+        }
+        no_more_traces.cancel();
+        if let Some(tracer) = tracer
+            && tokio::time::timeout(LAST_TRACES, tracer).await.is_err()
+        {
+            tracing::debug!("stopped with traces that the collector has not taken");
         }
         anyhow::Ok(stopped)
     };

@@ -21,6 +21,7 @@ mod realtime;
 mod removal;
 mod routes;
 mod state;
+mod tracer;
 
 pub use access::{EventKeys, MetricsToken};
 pub use apps::{Apps, KnownApp};
@@ -29,3 +30,4 @@ pub use connections::{ConnectionLimits, serve};
 pub use poller::{Poller, PollerOptions, Polling};
 pub use routes::router;
 pub use state::{ServerKind, ServerOptions};
+pub use tracer::{TraceCounts, Tracer, TracerError, TracerOptions};

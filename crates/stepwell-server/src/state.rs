@@ -7,6 +7,7 @@ use crate::connect::Gateway;
 use crate::endings::Endings;
 use crate::metrics;
 use crate::realtime::Hub;
+use crate::tracer::TraceCounts;
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use stepwell_protocol::signing::SigningKey;
@@ -48,6 +49,8 @@ pub struct ServerOptions {
     pub signing_key_fallback: Option<SigningKey>,
     /// What opens the metrics beside the signing key.
     pub metrics_token: Option<MetricsToken>,
+    /// What a tracer counts, if there is one.
+    pub traces: Option<TraceCounts>,
     /// Connections at once, as [`crate::ConnectionLimits`] has it: subscribers get up to half of them, requests that wait for the
     /// end of a run a quarter.
     pub connections_max: usize,
@@ -66,6 +69,7 @@ impl ServerOptions {
             connect: None,
             signing_key_fallback: None,
             metrics_token: None,
+            traces: None,
             connections_max: crate::ConnectionLimits::default().connections_max,
             apps: Apps::default(),
         }
@@ -93,6 +97,9 @@ impl Shared {
         handle.admit(&(Arc::clone(&hub) as _));
         let mut metrics = Registry::with_prefix(metrics::PREFIX);
         handle.metrics().register(&mut metrics);
+        if let Some(traces) = &options.traces {
+            traces.register(&mut metrics);
+        }
         Self {
             handle,
             hub,

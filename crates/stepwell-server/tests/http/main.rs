@@ -18,6 +18,7 @@ mod runs_api;
 mod server;
 mod slow_clients;
 mod trace_api;
+mod traces;
 mod v2_api;
 mod verdicts_api;
 mod waits_api;

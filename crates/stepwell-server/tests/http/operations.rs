@@ -1,6 +1,6 @@
 //! What whoever looks after a server asks it: its metrics, and whether it is ready.
 
-use crate::app::{App, failed, id, ops, returned, sleep};
+use crate::app::{App, failed, ops, returned, sleep};
 use crate::server::{Server, Setup, function, soon};
 use serde_json::json;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ async fn tells(server: &Server, series: &str, value: f64) {
 async fn metrics_tell_what_runs_do() {
     let app = App::start(|call| match call.body["event"]["data"]["then"].as_str() {
         Some("fail") => failed("no"),
-        Some("sleep") if !call.has(&id("nap")) => ops(&[sleep("nap", "1h")]),
+        Some("sleep") if !call.has("nap") => ops(&[sleep("nap", "1h")]),
         _ => returned(&json!("done")),
     })
     .await;
