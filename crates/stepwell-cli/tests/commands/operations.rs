@@ -176,3 +176,58 @@ async fn a_server_that_is_told_to_stop_says_first_that_it_is_not_ready() {
     server.terminate();
     assert_eq!(server.ended().await.code(), Some(0), "{}", folder.said());
 }
+
+/// What a server says that is started and stopped with this as its standard error.
+#[cfg(unix)]
+async fn logged(folder: &Folder, stderr: std::process::Stdio) {
+    let ready = folder.path("ready");
+    // The one before.
+    std::fs::remove_file(&ready).unwrap_or_default();
+    let mut server = stepwell()
+        .args(["dev", "--port", "0", "--no-discovery", "--log", "info"])
+        .arg("--ready-file")
+        .arg(&ready)
+        .stdout(std::process::Stdio::null())
+        .stderr(stderr)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    while !ready.exists() {
+        assert_eq!(server.try_wait().unwrap(), None, "it ends by itself");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let pid = i32::try_from(server.id().unwrap()).unwrap();
+    let pid = nix::unistd::Pid::from_raw(pid);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(server.wait().await.unwrap().success());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn logs_are_json_for_programs_and_text_on_a_terminal() {
+    use std::io::Read;
+    let folder = Folder::new();
+    let file = folder.path("log");
+    logged(&folder, std::fs::File::create(&file).unwrap().into()).await;
+    let said = std::fs::read_to_string(&file).unwrap();
+    let messages: Vec<String> = said
+        .lines()
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).unwrap();
+            line["fields"]["message"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(messages.last().map(String::as_str), Some("stopped"));
+
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    logged(&folder, terminal.slave.into()).await;
+    let mut said = Vec::new();
+    // A terminal that nobody writes to any more ends with an error.
+    std::fs::File::from(terminal.master)
+        .read_to_end(&mut said)
+        .unwrap_or_default();
+    let said = String::from_utf8(said).unwrap();
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("INFO") && last.ends_with("stopped"), "{said}");
+    assert!(serde_json::from_str::<Value>(last).is_err(), "{said}");
+}
