@@ -142,6 +142,42 @@ pub struct Op {
     /// The step's id as the user wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub userland: Option<Userland>,
+    /// What the SDK notes about the step or its run. Servers that do not keep it ignore it, as this crate's reader does.
+    #[serde(default, skip_deserializing, skip_serializing_if = "Vec::is_empty")]
+    pub metadata: Vec<Metadata>,
+}
+
+/// Something that an SDK notes about a step or a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Metadata {
+    /// What it is: `inngest.…` by agreement of SDKs and servers, `userland.…` by the user's.
+    pub kind: String,
+    /// What becomes of what was noted before under the kind.
+    pub op: MetadataOp,
+    /// What is noted.
+    pub values: Map<String, Value>,
+    /// What it is about.
+    pub scope: MetadataScope,
+}
+
+/// What becomes of what was noted before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetadataOp {
+    /// It stays, where nothing new is said.
+    Merge,
+    /// It goes.
+    Set,
+}
+
+/// What metadata is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MetadataScope {
+    /// The step.
+    Step,
+    /// Its run.
+    Run,
 }
 
 /// When a step ran: nanoseconds since the Unix epoch, and its duration in nanoseconds.
@@ -189,6 +225,7 @@ impl Op {
             error: None,
             timing: None,
             userland: None,
+            metadata: Vec::new(),
         }
     }
 

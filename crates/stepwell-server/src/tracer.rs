@@ -6,7 +6,7 @@
 mod spans;
 
 use crate::tracer::spans::spans_of;
-use http::{Request, Response};
+use axum::http::{Request, Response};
 use opentelemetry::KeyValue;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, ResponseBodyTooLarge};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};

@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Attribute;
-use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode as SpanCode;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use prost::Message;
 use serde_json::json;
 use std::collections::HashMap;
@@ -130,10 +130,7 @@ async fn a_run_is_a_trace_of_its_steps_and_attempts() {
     assert_eq!(root.name, "app-f");
     assert_eq!(attributes(root)["stepwell.run.id"], run["run_id"]);
     assert_eq!(attributes(root)["stepwell.status"], "COMPLETED", "{run}");
-    assert_eq!(
-        root.status.as_ref().map(|status| status.code()),
-        Some(SpanCode::Ok)
-    );
+    assert_eq!(root.status.as_ref().map(Status::code), Some(SpanCode::Ok));
     // The ids are those of the server's own trace.
     let path = format!("/v2/runs/{}/trace", run["run_id"].as_str().unwrap());
     let trace = server.get(&path).await.expect(200);
