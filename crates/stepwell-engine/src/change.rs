@@ -1,9 +1,9 @@
 //! Changes: the rows that a decision writes.
 
 use crate::origin::Origin;
-use crate::{CancelRow, Cause, ItemId, ItemRow, RunStatus, Timestamp};
+use crate::{BulkCancelRow, CancelRow, Cause, ItemId, ItemRow, RunStatus, Timestamp};
 use smallvec::SmallVec;
-use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
+use stepwell_protocol::{AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson, StepId};
 
 /// One row to write. A batch of changes is written atomically and in order.
 #[derive(Debug, Clone)]
@@ -36,6 +36,10 @@ pub enum Change {
     CancelPut(Box<CancelRow>),
     /// Delete a cancellation's listener.
     CancelDelete(ItemId),
+    /// Insert or replace a bulk cancellation.
+    BulkCancelPut(Box<BulkCancelRow>),
+    /// Delete a bulk cancellation.
+    BulkCancelDelete(BulkCancelId),
     /// Remember an event that is still to reach waits.
     DeliveryPut(DeliveryRow),
     /// Forget it: it has reached all.

@@ -172,6 +172,7 @@ impl Engine {
         self.audit_ring.push_back(id);
         let due = now.after_ms(SILENCE_MS);
         self.add_item(id, ItemKind::Endpoint, due, now, out);
+        self.bulk_cancels.meet(function.id, id);
         let steps = self.report_endpoint(id, start.steps, now, ids, out);
         Ok(EndpointStarted {
             function: function.id,

@@ -1,6 +1,7 @@
 //! The engine: its state, its one verb, and how it is loaded.
 
 use crate::batches::Batch;
+use crate::bulk_cancel::BulkCancels;
 use crate::decision::{Answer, Decision};
 use crate::deliver::Delivery;
 use crate::endpoint::Endpoints;
@@ -81,6 +82,7 @@ pub struct Engine {
     pub(crate) slugs: HashMap<Arc<str>, SmallVec<[FunctionId; 1]>>,
     pub(crate) waits: Waits,
     pub(crate) deliveries: BTreeMap<ItemId, Delivery>,
+    pub(crate) bulk_cancels: BulkCancels,
     pub(crate) requests: Requests,
     /// Answers to invoking steps that are brought before the decision at hand is done.
     pub(crate) replies: VecDeque<Reply>,
@@ -118,6 +120,7 @@ impl Engine {
             slugs: HashMap::new(),
             waits: Waits::default(),
             deliveries: BTreeMap::new(),
+            bulk_cancels: BulkCancels::default(),
             requests: Requests::default(),
             replies: VecDeque::new(),
             singletons: HashMap::new(),
@@ -177,6 +180,18 @@ impl Engine {
             Input::CancelRun(run) => {
                 out.answer = Some(Answer::Cancelled(self.cancel_run(run, now, out)));
             }
+            Input::BulkCancelAsked(row) => {
+                out.answer = Some(Answer::BulkCancelled(self.bulk_cancel(*row, out)));
+            }
+            Input::BulkCancelDropped(id) => {
+                out.answer = Some(Answer::BulkCancelDropped(self.drop_bulk_cancel(id, out)));
+            }
+            Input::Swept {
+                id,
+                generation,
+                runs,
+                next,
+            } => self.swept(id, generation, runs, next, now, out),
             Input::Fetched {
                 item,
                 generation,
@@ -207,6 +222,12 @@ impl Engine {
             Input::Audit => out.answer = Some(Answer::Audited(self.audit(now, out))),
             Input::TimersDue => self.timers_due(now, ids, out),
         }
+        self.settle(now, out);
+    }
+
+    /// What every decision ends with.
+    fn settle(&mut self, now: Timestamp, out: &mut Decision) {
+        self.end_new_runs_in_bulk(now, out);
         self.bring_replies(now, out);
         self.dispatch(now, out);
     }
@@ -219,11 +240,11 @@ impl Engine {
         out.effects
             .extend(deliveries.map(|delivery| Effect::Deliver(delivery.row)));
         self.look_back_again(out);
+        self.sweep_again(out);
         while self.next_due().is_some_and(|due| due <= now) {
             self.timers_due(now, ids, out);
         }
-        self.bring_replies(now, out);
-        self.dispatch(now, out);
+        self.settle(now, out);
     }
 
     /// Makes no new calls from now on. Answers to calls in flight are still dealt with.

@@ -1,13 +1,13 @@
 //! Inputs: everything that can happen.
 
 use crate::function::Function;
-use crate::{AppRow, EndpointStart, EventRow, ItemId, Timestamp};
+use crate::{AppRow, BulkCancelRow, EndpointStart, EventRow, ItemId, Timestamp};
 use serde_json::Value;
 use std::sync::Arc;
 use stepwell_protocol::gateway::Request;
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::{Failure, RetryAfter};
-use stepwell_protocol::{EventId, RunId, SharedJson, StepId, UserError};
+use stepwell_protocol::{BulkCancelId, EventId, RunId, SharedJson, StepId, UserError};
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -54,6 +54,21 @@ pub enum Input {
     },
     /// Someone wants a run cancelled.
     CancelRun(RunId),
+    /// Someone wants the runs of a function cancelled that were scheduled within a span of time.
+    BulkCancelAsked(Box<BulkCancelRow>),
+    /// Someone wants that no more.
+    BulkCancelDropped(BulkCancelId),
+    /// Runs were found that a bulk cancellation ends.
+    Swept {
+        /// The bulk cancellation.
+        id: BulkCancelId,
+        /// Which of its questions this answers.
+        generation: u64,
+        /// The runs.
+        runs: Vec<RunId>,
+        /// Where to go on; nothing when there are no more.
+        next: Option<RunId>,
+    },
     /// An HTTP request was answered, or could not be made.
     Fetched {
         /// The queue item of the request.

@@ -14,6 +14,7 @@ mod announce;
 mod arrival;
 mod audit;
 mod batches;
+mod bulk_cancel;
 mod change;
 mod checkpoint;
 mod decision;
@@ -49,6 +50,7 @@ mod verdict;
 pub mod waits;
 mod windows;
 
+pub use bulk_cancel::{BulkCancelError, BulkCancelRow, Sweep, bulk_condition_holds};
 pub use change::{
     AppRow, AttemptRow, BatchEventRow, BatchRow, Change, DebounceRow, DeferRow, DeliveryRow,
     EventRow, FunctionRow, KeyRow, LastCall, RunEnd, RunProgress, RunRow, ScheduleRow,

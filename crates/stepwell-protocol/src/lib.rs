@@ -31,7 +31,7 @@ pub mod token;
 
 pub use decode::DecodeError;
 pub use error::UserError;
-pub use id::{AppId, EventId, FunctionId, RunId, StepId};
+pub use id::{AppId, BulkCancelId, EventId, FunctionId, RunId, StepId};
 
 /// A JSON text that is carried without being parsed; cloning shares it.
 pub type SharedJson = std::sync::Arc<serde_json::value::RawValue>;

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use stepwell_engine::{
-    Answer, AppSync, CancelError, CheckpointError, CheckpointedStep, Engine, IdSource, Input,
-    ItemId, NewEvent, Standing, Timestamp, UnderWay, Verdict, invocation_event,
+    Answer, AppSync, BulkCancelError, BulkCancelRow, CancelError, CheckpointError,
+    CheckpointedStep, Engine, IdSource, Input, ItemId, NewEvent, Standing, Timestamp, UnderWay,
+    Verdict, invocation_event,
 };
 use stepwell_protocol::event::{self, EventError, IdSeed};
-use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson};
+use stepwell_protocol::{AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson};
 use stepwell_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -218,6 +219,53 @@ impl Handle {
         match self.ask(Input::CancelRun(run), PERMIT_BYTES).await? {
             Answer::Cancelled(result) => Ok(result),
             other => unreachable!("a cancellation is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Cancels the unfinished runs of a function that were scheduled within a span of time, as far as their events meet
+    /// the condition: the bulk cancellation, which goes on after this returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`] outside, [`BulkCancelError`] inside.
+    pub async fn bulk_cancel(
+        &self,
+        function: FunctionId,
+        started_after: Option<Timestamp>,
+        started_before: Timestamp,
+        condition: Option<Arc<str>>,
+    ) -> Result<Result<BulkCancelRow, BulkCancelError>, Unavailable> {
+        let created_at = self.clock.now();
+        let id = {
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.bulk_cancel_id(created_at)
+        };
+        let row = BulkCancelRow {
+            id,
+            function,
+            started_after,
+            started_before,
+            condition,
+            created_at,
+            after: None,
+            done: false,
+        };
+        let input = Input::BulkCancelAsked(Box::new(row.clone()));
+        match self.ask(input, PERMIT_BYTES).await? {
+            Answer::BulkCancelled(result) => Ok(result.map(|()| row)),
+            other => unreachable!("a bulk cancellation is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Ends a bulk cancellation: runs that it has not come by go on. Whether there was such a one.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn drop_bulk_cancel(&self, id: BulkCancelId) -> Result<bool, Unavailable> {
+        match self.ask(Input::BulkCancelDropped(id), PERMIT_BYTES).await? {
+            Answer::BulkCancelDropped(found) => Ok(found),
+            other => {
+                unreachable!("the end of a bulk cancellation is answered as one, not {other:?}")
+            }
         }
     }
 

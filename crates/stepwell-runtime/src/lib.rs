@@ -37,6 +37,7 @@ mod register;
 mod repeat;
 mod report;
 mod runtime;
+mod sweep;
 
 pub use audience::{Audience, Report};
 pub use call::memoised;

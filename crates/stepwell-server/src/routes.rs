@@ -1,5 +1,6 @@
 //! The routes.
 
+mod cancellations;
 mod checkpoint;
 mod diagnosis;
 mod endpoint;
@@ -85,6 +86,8 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(rest::runs_of_event))
         .routes(routes!(rest::run, rest::cancel))
         .routes(routes!(rest::jobs))
+        .routes(routes!(cancellations::create, cancellations::list))
+        .routes(routes!(cancellations::delete))
         .routes(routes!(verdicts::of_event))
         .routes(routes!(verdicts::standing))
         .routes(routes!(functions::list))

@@ -15,10 +15,13 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stepwell_engine::{
-    AppRow, BatchEventRow, BatchRow, CancelRow, Change, DebounceRow, DeliveryRow, FunctionRow,
-    ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp, Verdict,
+    AppRow, BatchEventRow, BatchRow, BulkCancelRow, CancelRow, Change, DebounceRow, DeliveryRow,
+    FunctionRow, ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp,
+    Verdict,
 };
-use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId, limits};
+use stepwell_protocol::{
+    AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson, StepId, limits,
+};
 
 /// Ended runs that are kept, besides those with something left in the queue.
 const ENDED_RUNS_MAX: usize = 10_000;
@@ -56,6 +59,7 @@ struct Tables {
     run_items: BTreeSet<(RunId, ItemId)>,
     throttles: BTreeMap<u128, u64>,
     cancels: BTreeMap<ItemId, CancelRow>,
+    bulk_cancels: BTreeMap<BulkCancelId, BulkCancelRow>,
     deliveries: BTreeMap<ItemId, DeliveryRow>,
     debounces: BTreeMap<u128, DebounceRow>,
     batches: BTreeMap<ItemId, (BatchRow, Vec<BatchEventRow>)>,
@@ -194,6 +198,12 @@ impl Tables {
             }
             Change::CancelDelete(id) => {
                 self.cancels.remove(id);
+            }
+            Change::BulkCancelPut(row) => {
+                self.bulk_cancels.insert(row.id, (**row).clone());
+            }
+            Change::BulkCancelDelete(id) => {
+                self.bulk_cancels.remove(id);
             }
             Change::DeliveryPut(row) => {
                 self.hold(row.event);
@@ -454,6 +464,7 @@ impl Writer for MemoryWriter {
                 })
                 .collect(),
             cancels: tables.cancels.values().cloned().collect(),
+            bulk_cancels: tables.bulk_cancels.values().cloned().collect(),
             deliveries: tables.deliveries.values().copied().collect(),
             debounces: tables.debounces.values().cloned().collect(),
             batches: tables.batches.values().cloned().collect(),

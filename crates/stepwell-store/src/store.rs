@@ -6,7 +6,7 @@ use crate::{
     StepRecord, StoreError,
 };
 use std::sync::Arc;
-use stepwell_engine::{Change, ItemRow, Snapshot, Timestamp, Verdict};
+use stepwell_engine::{BulkCancelRow, Change, ItemRow, Snapshot, Timestamp, Verdict};
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 /// An opened store: its writing side, which one owner holds, and its reading side, which is shared.
@@ -120,6 +120,9 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
 
     /// What was decided about an event and the functions that listen to its name, other than that it started a run.
     fn verdicts(&self, event: EventId) -> Result<Vec<(FunctionId, Verdict)>, StoreError>;
+
+    /// All bulk cancellations, oldest first.
+    fn bulk_cancels(&self) -> Result<Vec<BulkCancelRow>, StoreError>;
 
     /// The runs that a run has deferred.
     fn defers(&self, run: RunId) -> Result<Vec<DeferRecord>, StoreError>;

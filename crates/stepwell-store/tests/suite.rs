@@ -24,7 +24,7 @@ use prune::{
 use rows::{Rows, at, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use stepwell_engine::{Change, ItemKind, KeyRow, RunStatus, Snapshot, Timestamp};
+use stepwell_engine::{BulkCancelRow, Change, ItemKind, KeyRow, RunStatus, Snapshot, Timestamp};
 use stepwell_protocol::{RunId, StepId, limits};
 use stepwell_store::{Reader, Store, StoreError, Writer, memory, sqlite};
 use tempfile::TempDir;
@@ -96,6 +96,7 @@ suite! {
     attempts_come_back_in_order
     queue_items_of_every_kind_are_replaced_and_deleted
     throttles_are_replaced_and_deleted
+    bulk_cancellations_are_read_replaced_and_deleted
     what_is_loaded_is_what_was_written
     ended_runs_are_not_loaded_but_what_they_still_announce_is
     keys_are_remembered_for_a_day
@@ -427,6 +428,23 @@ fn throttles_are_replaced_and_deleted(mut store: Opened) {
         Change::ThrottleDelete(7),
     ]);
     assert_eq!(store.load(at(0)).throttles, throttles[1..]);
+}
+
+fn bulk_cancellations_are_read_replaced_and_deleted(mut store: Opened) {
+    let rows = Rows::new();
+    let function = rows.function(&rows.app("app"), "f");
+    let [first, second] =
+        [1, 2].map(|number| Rows::bulk_cancel(number, &function, Some("true"), None));
+    let put = |row: &BulkCancelRow| Change::BulkCancelPut(Box::new(row.clone()));
+    store.commit(vec![put(&second), put(&first)]);
+    let read = |store: &Opened| store.reader.bulk_cancels().expect("they are read");
+    assert_eq!(read(&store), [first.clone(), second.clone()]);
+    let done = BulkCancelRow {
+        done: true,
+        ..first
+    };
+    store.commit(vec![put(&done), Change::BulkCancelDelete(second.id)]);
+    assert_eq!(read(&store), [done]);
 }
 
 fn what_is_loaded_is_what_was_written(mut store: Opened) {

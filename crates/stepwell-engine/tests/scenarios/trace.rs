@@ -122,6 +122,7 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
                 world.deliveries.push(row);
                 told.push(format!("delivery {} goes on", world.deliveries.len()));
             }
+            Effect::Sweep(_) => told.push("a bulk cancellation sweeps".to_owned()),
         }
     }
     told.extend(decision.answer.and_then(|answer| match answer {
@@ -335,6 +336,7 @@ fn tell_cause(world: &World, cause: Cause) -> String {
         Cause::Replaced { .. } => ", replaced".to_owned(),
         Cause::Singleton { run: holder } => format!(", {} has its place", run(world, holder)),
         Cause::FunctionPaused => ", the function is paused".to_owned(),
+        Cause::Bulk { .. } => ", with others of its function".to_owned(),
     }
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod app;
 mod bad_apps;
+mod cancellations_api;
 mod connect;
 mod endpoints;
 mod events_api;

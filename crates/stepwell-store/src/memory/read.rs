@@ -8,7 +8,7 @@ use crate::{
 };
 use std::ops::Bound;
 use std::sync::Arc;
-use stepwell_engine::{ItemId, ItemRow, Timestamp, Verdict};
+use stepwell_engine::{BulkCancelRow, ItemId, ItemRow, Timestamp, Verdict};
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 impl Reader for Memory {
@@ -97,6 +97,10 @@ impl Reader for Memory {
         Ok(found
             .map(|((_, function), verdict)| (*function, verdict.clone()))
             .collect())
+    }
+
+    fn bulk_cancels(&self) -> Result<Vec<BulkCancelRow>, StoreError> {
+        Ok(self.tables().bulk_cancels.values().cloned().collect())
     }
 
     fn defers(&self, run: RunId) -> Result<Vec<DeferRecord>, StoreError> {

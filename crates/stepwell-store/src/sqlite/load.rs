@@ -6,8 +6,9 @@ use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::HashMap;
 use stepwell_engine::{
-    AppRow, BatchEventRow, BatchRow, CancelRow, DebounceRow, DeferStatus, DeliveryRow, FunctionRow,
-    ItemId, ItemKind, ItemRow, RunProgress, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp,
+    AppRow, BatchEventRow, BatchRow, BulkCancelRow, CancelRow, DebounceRow, DeferStatus,
+    DeliveryRow, FunctionRow, ItemId, ItemKind, ItemRow, RunProgress, RunRow, ScheduleRow,
+    Snapshot, ThrottleRow, Timestamp,
 };
 use stepwell_protocol::{RunId, StepId, limits};
 
@@ -73,6 +74,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
             [],
             cancel,
         )?,
+        bulk_cancels: rows(&transaction, SELECT_BULK_CANCELS, [], bulk_cancel)?,
         deliveries: rows(
             &transaction,
             "select id, event_id from deliveries",
@@ -201,6 +203,22 @@ fn cancel(row: &Row<'_>) -> rusqlite::Result<CancelRow> {
         event: row.get::<_, String>(2)?.into(),
         condition: row.get::<_, Option<String>>(3)?.map(Into::into),
         expires_at: row.get::<_, Column<_>>(4)?.0,
+    })
+}
+
+pub(super) const SELECT_BULK_CANCELS: &str = "select id, function_id, started_after, started_before, condition, created_at, after, done \
+     from bulk_cancels order by id";
+
+pub(super) fn bulk_cancel(row: &Row<'_>) -> rusqlite::Result<BulkCancelRow> {
+    Ok(BulkCancelRow {
+        id: row.get::<_, Column<_>>(0)?.0,
+        function: row.get::<_, Column<_>>(1)?.0,
+        started_after: row.get::<_, Option<Column<_>>>(2)?.map(|column| column.0),
+        started_before: row.get::<_, Column<_>>(3)?.0,
+        condition: row.get::<_, Option<String>>(4)?.map(Into::into),
+        created_at: row.get::<_, Column<_>>(5)?.0,
+        after: row.get::<_, Option<Column<_>>>(6)?.map(|column| column.0),
+        done: row.get(7)?,
     })
 }
 

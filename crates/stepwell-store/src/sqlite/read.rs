@@ -13,7 +13,7 @@ use crate::{
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use smallvec::SmallVec;
 use std::sync::{Condvar, Mutex, PoisonError};
-use stepwell_engine::{ItemRow, LastCall, Timestamp, Verdict};
+use stepwell_engine::{BulkCancelRow, ItemRow, LastCall, Timestamp, Verdict};
 use stepwell_protocol::{EventId, FunctionId, RunId, SharedJson, StepId};
 
 const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, runs.event_ids, runs.status, \
@@ -208,6 +208,15 @@ impl Reader for SqliteReader {
                 .query_map([Column(event)], |row| {
                     Ok((row.get::<_, Column<_>>(0)?.0, row.get::<_, Json<_>>(1)?.0))
                 })?
+                .collect()
+        })
+    }
+
+    fn bulk_cancels(&self) -> Result<Vec<BulkCancelRow>, StoreError> {
+        self.with("reading bulk cancellations", |connection| {
+            connection
+                .prepare_cached(load::SELECT_BULK_CANCELS)?
+                .query_map([], load::bulk_cancel)?
                 .collect()
         })
     }

@@ -127,6 +127,14 @@ const STEPS: &[&str] = &[
     create index runs_started on runs (started_at) where started_at is not null;
     create index runs_ended on runs (ended_at) where ended_at is not null;
     ",
+    // 7: bulk cancellations.
+    "
+    create table bulk_cancels (
+        id blob not null primary key, function_id blob not null, started_after integer,
+        started_before integer not null, condition text, created_at integer not null, after blob,
+        done integer not null
+    ) strict, without rowid;
+    ",
 ];
 
 /// The newest version.

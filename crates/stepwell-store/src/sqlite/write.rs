@@ -211,6 +211,22 @@ fn write_rarer(connection: &Connection, change: &Change) -> rusqlite::Result<()>
             ],
         ),
         Change::CancelDelete(id) => execute("delete from cancels where id = ?", &[&(id.0 as i64)]),
+        Change::BulkCancelPut(row) => execute(
+            "insert or replace into bulk_cancels values (?, ?, ?, ?, ?, ?, ?, ?)",
+            &[
+                &Column(row.id),
+                &Column(row.function),
+                &row.started_after.map(Column),
+                &Column(row.started_before),
+                &row.condition.as_deref(),
+                &Column(row.created_at),
+                &row.after.map(Column),
+                &row.done,
+            ],
+        ),
+        Change::BulkCancelDelete(id) => {
+            execute("delete from bulk_cancels where id = ?", &[&Column(*id)])
+        }
         Change::DeliveryPut(row) => execute(
             "insert or replace into deliveries values (?, ?)",
             &[&(row.id.0 as i64), &Column(row.event)],
