@@ -47,8 +47,12 @@ pub enum Answer {
     Invoked(Option<Verdict>),
     /// The run that repeats another; nothing when its function is gone.
     Repeated(Option<RunId>),
+    /// It is noted.
+    Noted,
     /// Whether there is such a function to pause.
     Paused(bool),
+    /// Whether there is such a function to bound.
+    Bounded(bool),
     /// What an audit found wrong, and mended: a text each.
     Audited(Vec<String>),
 }

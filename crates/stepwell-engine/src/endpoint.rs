@@ -210,6 +210,7 @@ impl Engine {
             Some(known) => {
                 function.version = known.version + 1;
                 function.paused = known.paused;
+                function.bounds = known.bounds;
             }
             None => self.endpoints.count(function.app),
         }
@@ -386,6 +387,7 @@ impl Engine {
                 started_at,
                 detail: StepDetail::of_run(op.kind).map(|detail| detail.encode()),
                 failures_of: None,
+                metadata: op.metadata,
             };
             match self.record_step(id, end, now, out) {
                 Recorded::First | Recorded::Repeated => {}

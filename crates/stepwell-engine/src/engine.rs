@@ -17,7 +17,9 @@ use crate::ticking::{ScheduleKey, Ticking, Ticks};
 use crate::triggers::Index;
 use crate::waits::Waits;
 use crate::windows::Window;
-use crate::{Announcement, AppRow, Backoff, CatchUp, Effect, IdSource, Input, ItemId, Timestamp};
+use crate::{
+    Announcement, AppRow, Backoff, CatchUp, Change, Effect, IdSource, Input, ItemId, Timestamp,
+};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -216,8 +218,19 @@ impl Engine {
                 let run = self.repeat(*repetition, now, ids, out);
                 out.answer = Some(Answer::Repeated(run));
             }
+            Input::Noted { metadata, spans } => {
+                // Payloads: they pass through into changes.
+                let metadata = metadata.into_iter().map(Box::new);
+                out.changes.extend(metadata.map(Change::MetadataPut));
+                let spans = spans.into_iter().map(Box::new);
+                out.changes.extend(spans.map(Change::UserSpansPut));
+                out.answer = Some(Answer::Noted);
+            }
             Input::FunctionPaused { function, paused } => {
                 out.answer = Some(Answer::Paused(self.pause(function, paused, out)));
+            }
+            Input::FunctionBounded { function, bound } => {
+                out.answer = Some(Answer::Bounded(self.bound(function, bound, out)));
             }
             Input::Audit => out.answer = Some(Answer::Audited(self.audit(now, out))),
             Input::TimersDue => self.timers_due(now, ids, out),

@@ -52,9 +52,9 @@ mod windows;
 
 pub use bulk_cancel::{BulkCancelError, BulkCancelRow, Sweep, bulk_condition_holds};
 pub use change::{
-    AppRow, AttemptRow, BatchEventRow, BatchRow, Change, DebounceRow, DeferRow, DeliveryRow,
-    EventRow, FunctionRow, KeyRow, LastCall, RunEnd, RunProgress, RunRow, ScheduleRow,
-    StepInputRow, StepRow, ThrottleRow, VerdictRow,
+    AppRow, AttemptRow, BatchEventRow, BatchRow, Bounds, Change, DebounceRow, DeferRow,
+    DeliveryRow, EventRow, FunctionRow, KeyRow, LastCall, MetadataRow, RunEnd, RunProgress, RunRow,
+    ScheduleRow, StepInputRow, StepRow, ThrottleRow, UserSpansRow, VerdictRow,
 };
 pub use checkpoint::CheckpointError;
 pub use decision::{Answer, Decision};
@@ -64,8 +64,8 @@ pub use endpoint::{EndpointError, EndpointStart, EndpointStarted};
 pub use engine::{Config, Engine};
 pub use ids::IdSource;
 pub use input::{
-    AppSync, Ask, CheckpointedStep, Deferral, EventWait, FetchFailure, Input, Invocation, KeptStep,
-    NewEvent, Repetition, ReportedOp, ReportedOutcome, ReportedReply, SignalWait,
+    AppSync, Ask, Bound, CheckpointedStep, Deferral, EventWait, FetchFailure, Input, Invocation,
+    KeptStep, NewEvent, Repetition, ReportedOp, ReportedOutcome, ReportedReply, SignalWait,
 };
 pub use item::{ItemId, ItemKind, ItemRow};
 pub use load::LoadError;

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::handler_failure;
 use crate::input::Ask;
 use crate::item::ItemState;
-use crate::lifecycle::{Ending, Recorded, StepEnd};
+use crate::lifecycle::{Ending, Recorded, StepEnd, note};
 use crate::ops::Asked;
 use crate::{
     AttemptRow, Change, IdSource, ItemId, ItemKind, LastCall, NewEvent, ReportedOp,
@@ -421,6 +421,7 @@ impl Engine {
                 .config
                 .backoff
                 .next(returned.attempt, returned.retry_after, now, ids);
+            note(run, &op.step, returned.attempt, op.metadata, now, out);
             record_attempt(
                 returned,
                 Some(op.step),
@@ -488,6 +489,7 @@ impl Engine {
             started_at,
             detail: StepDetail::of_run(op.kind).map(|detail| detail.encode()),
             failures_of: asked_after.or(returned.failures_of.take()),
+            metadata: op.metadata,
         };
         self.record_step(returned.run, end, now, out)
     }

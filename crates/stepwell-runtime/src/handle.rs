@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use stepwell_engine::{
-    Answer, AppSync, BulkCancelError, BulkCancelRow, CancelError, CheckpointError,
-    CheckpointedStep, Engine, IdSource, Input, ItemId, NewEvent, Standing, Timestamp, UnderWay,
-    Verdict, invocation_event,
+    Answer, AppSync, Bound, BulkCancelError, BulkCancelRow, CancelError, CheckpointError,
+    CheckpointedStep, Engine, IdSource, Input, ItemId, MetadataRow, NewEvent, Standing, Timestamp,
+    UnderWay, UserSpansRow, Verdict, invocation_event,
 };
 use stepwell_protocol::event::{self, EventError, IdSeed};
+use stepwell_protocol::metadata::bytes_of;
+use stepwell_protocol::otlp::UserSpan;
 use stepwell_protocol::{AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson};
 use stepwell_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, broadcast, oneshot};
@@ -269,6 +271,25 @@ impl Handle {
         }
     }
 
+    /// Notes metadata of runs, ended ones too, and spans that apps made within them. What is not kept of a run (see
+    /// [`stepwell_engine::Change::MetadataPut`]) is dropped.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn note(
+        &self,
+        metadata: Vec<MetadataRow>,
+        spans: Vec<UserSpansRow>,
+    ) -> Result<(), Unavailable> {
+        let noted = metadata.iter().map(|row| bytes_of(&row.update.values));
+        let made = spans.iter().flat_map(|row| &row.spans).map(UserSpan::bytes);
+        let bytes = noted.chain(made).map(|bytes| bytes + PERMIT_BYTES).sum();
+        match self.ask(Input::Noted { metadata, spans }, bytes).await? {
+            Answer::Noted => Ok(()),
+            other => unreachable!("a note is answered as one, not {other:?}"),
+        }
+    }
+
     /// Sends a signal: the run that it resumes, if one waits for it.
     ///
     /// # Errors
@@ -320,6 +341,18 @@ impl Handle {
         match self.ask(input, PERMIT_BYTES).await? {
             Answer::Paused(found) => Ok(found),
             other => unreachable!("a pause is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Bounds the runs of a function, or lets them be as large as any. Whether there is such a function.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn bound(&self, function: FunctionId, bound: Bound) -> Result<bool, Unavailable> {
+        let input = Input::FunctionBounded { function, bound };
+        match self.ask(input, PERMIT_BYTES).await? {
+            Answer::Bounded(found) => Ok(found),
+            other => unreachable!("a bound is answered as one, not {other:?}"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The routes.
 
+mod bounds;
 mod cancellations;
 mod checkpoint;
 mod diagnosis;
@@ -7,6 +8,7 @@ mod endpoint;
 mod events;
 mod functions;
 mod meta;
+mod notes;
 mod openapi;
 mod query;
 pub(crate) mod register;
@@ -88,6 +90,8 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(rest::jobs))
         .routes(routes!(cancellations::create, cancellations::list))
         .routes(routes!(cancellations::delete))
+        .routes(routes!(notes::metadata))
+        .routes(routes!(notes::userland))
         .routes(routes!(verdicts::of_event))
         .routes(routes!(verdicts::standing))
         .routes(routes!(functions::list))
@@ -101,6 +105,8 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(diagnosis::diagnosis))
         .routes(routes!(graphql::answer))
         .routes(routes!(register::remove))
+        .routes(routes!(bounds::bound_steps, bounds::unbound_steps))
+        .routes(routes!(bounds::bound_state, bounds::unbound_state))
         .nest("/v2", second.clone())
         // The same again, under the names that some clients use.
         .merge(OpenApiRouter::from(

@@ -783,6 +783,7 @@ fn reported(
         race,
         kind: None,
         started_at: None,
+        metadata: Vec::new(),
     }
 }
 

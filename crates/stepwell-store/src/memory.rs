@@ -4,13 +4,14 @@
 //! is old goes earlier, as in every store.
 
 mod list;
+mod notes;
 mod past;
 mod prune;
 mod read;
 
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Pruned, Slice, StepRecord, Store,
-    StoreError, Writer,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, MetadataRecord, Pruned, Slice,
+    StepRecord, Store, StoreError, Writer,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use stepwell_engine::{
     FunctionRow, ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp,
     Verdict,
 };
+use stepwell_protocol::otlp::UserSpan;
 use stepwell_protocol::{
     AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson, StepId, limits,
 };
@@ -82,6 +84,8 @@ struct Run {
     attempts: Vec<AttemptRecord>,
     defers: Vec<DeferRecord>,
     inputs: Vec<(StepId, SharedJson)>,
+    metadata: Vec<MetadataRecord>,
+    user_spans: BTreeMap<String, UserSpan>,
 }
 
 /// Whether a set has a pair that begins so, given the least of what comes second.
@@ -167,6 +171,8 @@ impl Tables {
                     attempts: Vec::new(),
                     defers: Vec::new(),
                     inputs: Vec::new(),
+                    metadata: Vec::new(),
+                    user_spans: BTreeMap::new(),
                 };
                 self.runs.insert(row.id, run);
             }
@@ -278,6 +284,16 @@ impl Tables {
                 let inputs = &mut self.run_mut(row.run)?.inputs;
                 inputs.retain(|(step, _)| *step != row.step);
                 inputs.push((row.step.clone(), Arc::clone(&row.input)));
+            }
+            Change::MetadataPut(row) => {
+                if let Some(run) = self.runs.get_mut(&row.run) {
+                    notes::put_metadata(&mut run.metadata, row);
+                }
+            }
+            Change::UserSpansPut(row) => {
+                if let Some(run) = self.runs.get_mut(&row.run) {
+                    notes::put_spans(&mut run.user_spans, row);
+                }
             }
             Change::VerdictPut(row) => {
                 let key = (row.event, row.function);

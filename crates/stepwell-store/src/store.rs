@@ -2,8 +2,8 @@
 
 use crate::{
     AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
-    FunctionRecord, History, Pruned, RunFilter, RunPage, RunQuery, RunRecord, RunState, Slice,
-    StepRecord, StoreError,
+    FunctionRecord, History, MetadataRecord, Pruned, RunFilter, RunPage, RunQuery, RunRecord,
+    RunState, Slice, StepRecord, StoreError,
 };
 use std::sync::Arc;
 use stepwell_engine::{BulkCancelRow, Change, ItemRow, Snapshot, Timestamp, Verdict};
@@ -23,7 +23,8 @@ pub trait Writer: Send + std::fmt::Debug {
     /// Writes a batch of changes.
     ///
     /// The batch is atomic: all of it or nothing. It is durable when this returns, unless the store was opened
-    /// otherwise. Changes are applied in order. An [`Change::EventPut`] of a known id changes nothing.
+    /// otherwise. Changes are applied in order. An [`Change::EventPut`] of a known id changes nothing, nor
+    /// does what is noted of a run that is not there or has as much noted as is kept.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of the batch is visible then, and the same batch may be tried again.
@@ -138,6 +139,9 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
 
     /// The attempts of a run that failed or were cut short, in order.
     fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError>;
+
+    /// What is noted of a run, what was noted longest ago first.
+    fn metadata(&self, run: RunId) -> Result<Vec<MetadataRecord>, StoreError>;
 
     /// What there is to tell of a run, all of one moment; `None` when there is no such run.
     fn history(&self, run: RunId) -> Result<Option<History>, StoreError>;

@@ -2,6 +2,8 @@
 
 #[path = "suite/lists.rs"]
 mod lists;
+#[path = "suite/notes.rs"]
+mod notes;
 #[path = "suite/prune.rs"]
 mod prune;
 #[path = "suite/rows.rs"]
@@ -11,6 +13,11 @@ use lists::{
     apps_are_listed_by_name, events_are_listed_by_name_and_time,
     outputs_are_left_out_of_lists_or_bounded, runs_are_listed_by_function_status_and_time,
     runs_are_listed_by_when_they_started_and_ended,
+};
+use notes::{
+    deep_spans_are_put_beside, notes_find_their_place_in_the_tree, notes_go_with_their_run,
+    what_is_noted_is_merged_by_kind_and_target, what_is_noted_of_a_run_is_bounded,
+    what_is_noted_of_a_run_that_is_not_there_is_dropped,
 };
 use prune::{
     a_key_is_remembered_for_a_day_though_its_run_is_gone,
@@ -121,6 +128,12 @@ suite! {
     outputs_are_left_out_of_lists_or_bounded
     events_are_listed_by_name_and_time
     apps_are_listed_by_name
+    what_is_noted_is_merged_by_kind_and_target
+    what_is_noted_of_a_run_that_is_not_there_is_dropped
+    what_is_noted_of_a_run_is_bounded
+    notes_find_their_place_in_the_tree
+    deep_spans_are_put_beside
+    notes_go_with_their_run
 }
 
 fn an_empty_store_is_empty(mut store: Opened) {

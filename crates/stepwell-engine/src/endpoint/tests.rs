@@ -32,6 +32,7 @@ impl World {
             race: false,
             kind: None,
             started_at: None,
+            metadata: Vec::new(),
         };
         let start = EndpointStart {
             run: self.ids.run_id(NOW),

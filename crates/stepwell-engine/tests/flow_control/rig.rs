@@ -242,6 +242,7 @@ impl Rig {
             race: false,
             kind: None,
             started_at: None,
+            metadata: Vec::new(),
         };
         let null = || shared_json("null".to_owned()).expect("null is JSON");
         let outcome = match answer {

@@ -4,12 +4,14 @@
 mod access;
 mod app;
 mod bad_apps;
+mod bounds_api;
 mod cancellations_api;
 mod connect;
 mod endpoints;
 mod events_api;
 mod good_apps;
 mod graphql_api;
+mod notes_api;
 mod outage;
 mod realtime;
 mod registration;

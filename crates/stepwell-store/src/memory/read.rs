@@ -3,8 +3,8 @@
 use super::{Memory, Tables};
 use crate::{
     AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
-    FunctionRecord, History, Reader, RunFilter, RunPage, RunQuery, RunRecord, RunState, StepRecord,
-    StoreError,
+    FunctionRecord, History, MetadataRecord, Reader, RunFilter, RunPage, RunQuery, RunRecord,
+    RunState, StepRecord, StoreError,
 };
 use std::ops::Bound;
 use std::sync::Arc;
@@ -107,6 +107,14 @@ impl Reader for Memory {
         let tables = self.tables();
         let run = tables.runs.get(&run);
         Ok(run.map(|run| run.defers.clone()).unwrap_or_default())
+    }
+
+    fn metadata(&self, run: RunId) -> Result<Vec<MetadataRecord>, StoreError> {
+        let tables = self.tables();
+        let run = tables.runs.get(&run);
+        let mut noted = run.map(|run| run.metadata.clone()).unwrap_or_default();
+        noted.sort_by_key(|one| one.updated_at);
+        Ok(noted)
     }
 
     fn items(&self, run: RunId) -> Result<Vec<ItemRow>, StoreError> {

@@ -6,7 +6,7 @@ use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::HashMap;
 use stepwell_engine::{
-    AppRow, BatchEventRow, BatchRow, BulkCancelRow, CancelRow, DebounceRow, DeferStatus,
+    AppRow, BatchEventRow, BatchRow, Bounds, BulkCancelRow, CancelRow, DebounceRow, DeferStatus,
     DeliveryRow, FunctionRow, ItemId, ItemKind, ItemRow, RunProgress, RunRow, ScheduleRow,
     Snapshot, ThrottleRow, Timestamp,
 };
@@ -32,7 +32,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
         )?,
         functions: rows(
             &transaction,
-            "select id, app_id, slug, name, config, version, archived, paused from functions",
+            "select id, app_id, slug, name, config, version, archived, paused, steps_max, state_bytes_max from functions",
             [],
             function,
         )?,
@@ -296,6 +296,10 @@ fn function(row: &Row<'_>) -> rusqlite::Result<FunctionRow> {
         version: row.get(5)?,
         archived: row.get(6)?,
         paused: row.get(7)?,
+        bounds: Bounds {
+            steps: row.get(8)?,
+            state_bytes: row.get(9)?,
+        },
     })
 }
 

@@ -7,8 +7,8 @@ use super::codec::{Column, Json, NO_ERROR};
 use super::{doing, load};
 use crate::{
     AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
-    FunctionRecord, History, Reader, RunFilter, RunPage, RunQuery, RunRecord, RunState, StepRecord,
-    StoreError,
+    FunctionRecord, History, MetadataRecord, Reader, RunFilter, RunPage, RunQuery, RunRecord,
+    RunState, StepRecord, StoreError,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use smallvec::SmallVec;
@@ -271,6 +271,12 @@ impl Reader for SqliteReader {
     fn history(&self, run: RunId) -> Result<Option<History>, StoreError> {
         self.with("reading a run's history", |connection| {
             past::history(connection, run)
+        })
+    }
+
+    fn metadata(&self, run: RunId) -> Result<Vec<MetadataRecord>, StoreError> {
+        self.with("reading what is noted of a run", |connection| {
+            past::metadata(connection, run)
         })
     }
 

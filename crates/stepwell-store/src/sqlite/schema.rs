@@ -135,6 +135,21 @@ const STEPS: &[&str] = &[
         done integer not null
     ) strict, without rowid;
     ",
+    // 8: what is noted of runs.
+    "
+    create table metadata (
+        run_id blob not null, target text not null, kind text not null, vals text not null,
+        updated_at integer not null, primary key (run_id, target, kind)
+    ) strict, without rowid;
+    create table user_spans (
+        run_id blob not null, id text not null, span text not null, primary key (run_id, id)
+    ) strict, without rowid;
+    ",
+    // 9: bounds of functions.
+    "
+    alter table functions add column steps_max integer;
+    alter table functions add column state_bytes_max integer;
+    ",
 ];
 
 /// The newest version.

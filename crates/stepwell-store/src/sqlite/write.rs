@@ -1,5 +1,7 @@
 //! The writing side: a batch of changes becomes one transaction.
 
+mod notes;
+
 use super::codec::{Column, Json, NO_ERROR};
 use super::lock::Lock;
 use super::upkeep::{self, Upkeep};
@@ -131,7 +133,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             row,
         ),
         Change::FunctionPut(row) => put_function(
-            statement("insert or replace into functions values (?, ?, ?, ?, ?, ?, ?, ?)")?,
+            statement("insert or replace into functions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             row,
         ),
         Change::EventPut(row) => put_event(
@@ -307,6 +309,8 @@ fn write_rarer(connection: &Connection, change: &Change) -> rusqlite::Result<()>
             "insert or replace into inputs values (?, ?, ?)",
             &[&Column(row.run), &Column(&row.step), &Column(&row.input)],
         ),
+        Change::MetadataPut(row) => notes::put_metadata(connection, row),
+        Change::UserSpansPut(row) => notes::put_spans(connection, row),
         Change::VerdictPut(row) => execute(
             "insert or replace into verdicts values (?, ?, ?)",
             &[
@@ -341,7 +345,9 @@ fn put_function(mut statement: CachedStatement<'_>, row: &FunctionRow) -> rusqli
         row.config,
         row.version,
         row.archived,
-        row.paused
+        row.paused,
+        row.bounds.steps,
+        row.bounds.state_bytes
     ];
     statement.execute(values).map(|_| ())
 }

@@ -3,10 +3,10 @@
 use smallvec::smallvec;
 use stepwell_engine::flow::Keys;
 use stepwell_engine::{
-    AppRow, AttemptRow, BatchEventRow, BatchRow, BulkCancelRow, CancelRow, Change, DebounceRow,
-    DeferRow, DeferStatus, DeliveryRow, EventRow, FunctionRow, IdSource, ItemId, ItemKind, ItemRow,
-    KeyRow, Origin, ReplyTo, RunEnd, RunProgress, RunRow, RunStatus, ScheduleRow, Snapshot,
-    StepRow, ThrottleRow, Timestamp, WaitFor,
+    AppRow, AttemptRow, BatchEventRow, BatchRow, Bounds, BulkCancelRow, CancelRow, Change,
+    DebounceRow, DeferRow, DeferStatus, DeliveryRow, EventRow, FunctionRow, IdSource, ItemId,
+    ItemKind, ItemRow, KeyRow, Origin, ReplyTo, RunEnd, RunProgress, RunRow, RunStatus,
+    ScheduleRow, Snapshot, StepRow, ThrottleRow, Timestamp, WaitFor,
 };
 use stepwell_protocol::{AppId, BulkCancelId, FunctionId, SharedJson, StepId, shared_json};
 
@@ -59,6 +59,10 @@ impl Rows {
             version: 1,
             archived: false,
             paused: false,
+            bounds: Bounds {
+                steps: Some(7),
+                state_bytes: None,
+            },
         }
     }
 
