@@ -151,6 +151,11 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
         Answer::Repeated(None) => Some("not repeated".to_owned()),
         Answer::Repeated(Some(repeated)) => Some(format!("{} repeats it", run(world, repeated))),
         Answer::Paused(found) => (!found).then(|| "there is no such function".to_owned()),
+        Answer::Bounded(found) | Answer::BulkCancelDropped(found) => {
+            (!found).then(|| "there is no such thing".to_owned())
+        }
+        Answer::BulkCancelled(Ok(())) | Answer::Noted => None,
+        Answer::BulkCancelled(Err(error)) => Some(format!("not cancelled: {error}")),
         Answer::Audited(violations) => Some(format!("{} violations", violations.len())),
     }));
     told

@@ -12,6 +12,7 @@ mod events_api;
 mod good_apps;
 mod graphql_api;
 mod notes_api;
+mod openapi;
 mod outage;
 mod realtime;
 mod registration;
