@@ -107,7 +107,7 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
     /// A page of a list of runs.
     fn find_runs(&self, query: &RunQuery) -> Result<RunPage, StoreError>;
 
-    /// How many runs there are, as far as `rows_max` rows tell.
+    /// How many runs the filter admits, as far as `rows_max` rows tell: the newest of those within its time.
     fn count_runs(&self, filter: &RunFilter, rows_max: usize) -> Result<usize, StoreError>;
 
     /// A page of a list of events.

@@ -11,8 +11,8 @@ mod rows;
 
 use lists::{
     apps_are_listed_by_name, events_are_listed_by_name_and_time,
-    outputs_are_left_out_of_lists_or_bounded, runs_are_listed_by_function_status_and_time,
-    runs_are_listed_by_when_they_started_and_ended,
+    outputs_are_left_out_of_lists_or_bounded, runs_are_counted_alike_whatever_the_moment,
+    runs_are_listed_by_function_status_and_time, runs_are_listed_by_when_they_started_and_ended,
 };
 use notes::{
     deep_spans_are_put_beside, notes_find_their_place_in_the_tree, notes_go_with_their_run,
@@ -126,6 +126,7 @@ suite! {
     runs_are_listed_by_function_status_and_time
     runs_are_listed_by_when_they_started_and_ended
     outputs_are_left_out_of_lists_or_bounded
+    runs_are_counted_alike_whatever_the_moment
     events_are_listed_by_name_and_time
     apps_are_listed_by_name
     what_is_noted_is_merged_by_kind_and_target

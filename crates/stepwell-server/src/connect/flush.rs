@@ -1,7 +1,7 @@
 //! `POST /v0/connect/flush`: a worker brings a reply that it could not send over its connection.
 
 use super::FRAME_BYTES_MAX;
-use super::start::{authenticate, gateway, not_readable, protobuf};
+use super::start::{Protobuf, authenticate, gateway, not_readable, protobuf};
 use crate::answer::{ApiError, Failure};
 use crate::body::Body;
 use crate::state::Shared;
@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 /// Takes the reply to a call that its worker could not send over its connection. Both sides speak protobuf.
 #[utoipa::path(post, path = "/v0/connect/flush", tag = "Workers",
-    request_body(content = Vec<u8>, content_type = "application/protobuf"),
+    request_body(content = Protobuf, content_type = "application/octet-stream"),
     responses(
-        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"), (status = 400, body = Failure),
+        (status = 200, body = Protobuf, content_type = "application/octet-stream"), (status = 400, body = Failure),
         (status = 401, body = Failure), (status = 404, description = "This server takes no workers.", body = Failure)))]
 pub(super) async fn flush(
     State(shared): State<Shared>,

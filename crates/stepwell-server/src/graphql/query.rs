@@ -14,7 +14,7 @@ use super::unreadable;
 use async_graphql::{Context, Error, Object, Result};
 use std::sync::Arc;
 use stepwell_protocol::{AppId, EventId, RunId};
-use stepwell_store::history::{self, OutputId};
+use stepwell_store::history::{self, Output, OutputId};
 use stepwell_store::{EventRecord, Reader, RunRecord, StoreError};
 
 /// Every question that has one answer gives null, and an error beside it, when it is not there: a nullable result, not a
@@ -204,6 +204,7 @@ impl Query {
                     events.collect::<Result<Vec<_>, _>>()
                 });
                 let events: Vec<EventRecord> = events.await?.into_iter().flatten().collect();
+                context.data::<Asked>()?.charge_events(&events)?;
                 Ok(RunTraceTrigger::of(&run, &events))
             }
             .await,
@@ -226,6 +227,8 @@ impl Query {
                     .parse()
                     .map_err(|error| Error::new(format!("{error}")))?;
                 let output = read(context, move |reader| history::output(reader, &id)).await?;
+                let bytes = output.as_ref().map_or(0, Output::bytes);
+                context.data::<Asked>()?.charge_held(bytes)?;
                 let output = output.map(RunTraceSpanOutput::of);
                 output.ok_or_else(|| missing("output"))
             }
@@ -252,11 +255,13 @@ fn parse_run(text: &str) -> Result<RunId> {
 async fn run(context: &Context<'_>, id: &str) -> Result<RunRecord> {
     let id = parse_run(id)?;
     let run = read(context, move |reader| reader.run(id)).await?;
+    context.data::<Asked>()?.charge_runs(&run)?;
     run.ok_or_else(|| missing("run"))
 }
 
 async fn event(context: &Context<'_>, id: EventId) -> Result<EventRecord> {
     let event = read(context, move |reader| reader.event(id)).await?;
+    context.data::<Asked>()?.charge_events(&event)?;
     event.ok_or_else(|| missing("event"))
 }
 

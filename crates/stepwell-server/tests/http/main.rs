@@ -10,7 +10,7 @@ mod connect;
 mod endpoints;
 mod events_api;
 mod good_apps;
-mod graphql_api;
+mod graphql;
 mod notes_api;
 mod openapi;
 mod outage;
