@@ -243,6 +243,8 @@ pub struct LastCall {
     pub queued_at: Timestamp,
     /// When it began.
     pub started_at: Timestamp,
+    /// The HTTP status by which the answer failed, if it did by one.
+    pub status: Option<u16>,
 }
 
 /// A step's result.

@@ -14,11 +14,14 @@ mod leases;
 mod lines;
 mod listing;
 mod outbox;
+mod seen;
 mod session;
 mod start;
 mod switchboard;
 mod sync;
 mod workers;
+
+pub(crate) use seen::{SeenWorker, Standing};
 
 use crate::answer::{ApiError, Failure};
 use crate::apps::Apps;
@@ -50,7 +53,7 @@ const FRAME_BYTES_MAX: usize = 2 * stepwell_protocol::limits::REPLY_BYTES_MAX;
 /// What is read from a connection at once. Each has such a buffer, and most frames are small.
 const READ_BYTES: usize = 16 * 1024;
 /// What a worker is told to leave out when this gateway does not work for it. There is no other.
-const GROUP: &str = "gw-dev";
+pub(crate) const GROUP: &str = "gw-dev";
 /// Where the gateway is, below any of its hosts.
 const PATH: &str = "/v0/connect";
 

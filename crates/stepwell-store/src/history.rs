@@ -61,6 +61,8 @@ pub struct Span {
     pub ended_at: Option<Timestamp>,
     /// Where its output is.
     pub output: Option<OutputId>,
+    /// The HTTP status by which its call failed, if it did by one.
+    pub http_status: Option<u16>,
     /// Why a run was skipped.
     pub skip: Option<Skip>,
     /// What is noted of it.

@@ -31,7 +31,10 @@ use prune::{
 use rows::{Rows, at, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use stepwell_engine::{BulkCancelRow, Change, ItemKind, KeyRow, RunStatus, Snapshot, Timestamp};
+use stepwell_engine::{
+    BulkCancelRow, Change, ItemId, ItemKind, KeyRow, LastCall, RunEnd, RunStatus, Snapshot,
+    Timestamp,
+};
 use stepwell_protocol::{RunId, StepId, limits};
 use stepwell_store::{Reader, Store, StoreError, Writer, memory, sqlite};
 use tempfile::TempDir;
@@ -298,6 +301,23 @@ fn a_run_goes_from_queued_to_ended(mut store: Opened) {
     assert_eq!(run.started_at, Some(at(5)));
     assert_eq!(run.ended_at, Some(at(9)));
     assert_eq!(run.output.expect("it has one").get(), "[1, 2]");
+
+    let last_call = Some(LastCall {
+        item: ItemId(7),
+        queued_at: at(1),
+        started_at: at(2),
+        status: Some(504),
+    });
+    store.commit(vec![Change::RunEnd(RunEnd {
+        id: second.id,
+        status: RunStatus::Failed,
+        ended_at: at(9),
+        output: None,
+        cause: None,
+        last_call,
+    })]);
+    let run = store.reader.run(second.id).unwrap().expect("it is there");
+    assert_eq!(run.last_call, last_call);
 
     store.commit(vec![Rows::end(&second, RunStatus::Cancelled, None)]);
     let runs = store.reader.runs_of_event(event.id).unwrap();

@@ -11,6 +11,7 @@ use super::run_list::{RUNS_MAX, RunsFilterV2, RunsV2Connection, RunsV2OrderBy};
 use super::scalar::{Ulid, Uuid};
 use super::span::{RunTraceSpan, RunTraceSpanOutput};
 use super::unreadable;
+use super::worker::{self, WORKERS_MAX, Worker, WorkersConnection, WorkersFilter, WorkersOrderBy};
 use async_graphql::{Context, Error, Object, Result};
 use std::sync::Arc;
 use stepwell_protocol::{AppId, EventId, RunId};
@@ -231,6 +232,38 @@ impl Query {
                 context.data::<Asked>()?.charge_held(bytes)?;
                 let output = output.map(RunTraceSpanOutput::of);
                 output.ok_or_else(|| missing("output"))
+            }
+            .await,
+        )
+    }
+
+    /// Workers that are connected, each of their apps for itself; those that connected last first.
+    #[graphql(complexity = "super::cost(1, first.min(WORKERS_MAX), child_complexity)")]
+    async fn worker_connections(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default = 40)] first: usize,
+        after: Option<String>,
+        filter: Option<WorkersFilter>,
+        order_by: Option<Vec<WorkersOrderBy>>,
+    ) -> Result<WorkersConnection> {
+        let asked = context.data::<Asked>()?;
+        let filter = filter.unwrap_or_default();
+        let order_by = order_by.unwrap_or_default();
+        worker::list(asked, first, after.as_deref(), &order_by, &filter)
+    }
+
+    /// A worker that is connected.
+    #[graphql(complexity = "super::cost(1, 1, child_complexity)")]
+    async fn worker_connection(
+        &self,
+        context: &Context<'_>,
+        connection_id: Ulid,
+    ) -> Option<Result<Worker>> {
+        Some(
+            async {
+                let found = worker::find_worker(context.data::<Asked>()?, connection_id.0);
+                found.ok_or_else(|| missing("worker connection"))
             }
             .await,
         )

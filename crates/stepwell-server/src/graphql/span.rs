@@ -224,8 +224,12 @@ impl RunTraceSpan {
         self.span.metadata.iter().map(SpanMetadata::of).collect()
     }
 
+    /// How the call was answered that ended the function by failing; headers are not kept.
     async fn response(&self) -> Option<SpanResponse> {
-        None
+        self.span.http_status.map(|status| SpanResponse {
+            status_code: Some(status),
+            headers: None,
+        })
     }
 }
 

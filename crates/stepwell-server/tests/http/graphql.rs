@@ -5,6 +5,7 @@ mod changes;
 mod lists;
 mod reads;
 mod refusals;
+mod workers;
 
 use crate::app::{App, failed, ops, returned, sleep, step_run};
 use crate::server::{Answer, Server, function};

@@ -117,6 +117,7 @@ impl<'a> Forest<'a> {
             started_at: Some(Timestamp::from_ms(span.started_ms)),
             ended_at: Some(Timestamp::from_ms(span.ended_ms)),
             output: None,
+            http_status: None,
             skip: None,
             metadata: Vec::new(),
             userland: Some(Box::new(span.clone())),

@@ -115,6 +115,7 @@ impl<'a> Tree<'a> {
             started_at: None,
             ended_at: None,
             output: None,
+            http_status: None,
             skip: None,
             metadata: Vec::new(),
             userland: None,
@@ -306,6 +307,7 @@ impl<'a> Tree<'a> {
             started_at: Some(began),
             ended_at: Some(ended_at),
             output,
+            http_status: run.last_call.and_then(|call| call.status),
             ..self.span("end", name, status, queued_at.min(began))
         };
         let latest = (status == SpanStatus::Completed).then(|| Latest {

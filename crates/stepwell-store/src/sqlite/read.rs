@@ -18,7 +18,7 @@ use stepwell_protocol::{EventId, FunctionId, RunId, SharedJson, StepId};
 
 const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, runs.event_ids, runs.status, \
      runs.queued_at, runs.started_at, runs.ended_at, runs.output, runs.origin, runs.cause, runs.last_item, runs.last_queued_at, \
-     runs.last_started_at";
+     runs.last_started_at, runs.last_status";
 const SELECT_FUNCTIONS: &str = "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config, \
      functions.version, functions.paused, functions.archived \
      from functions left join apps on apps.id = app_id";
@@ -459,6 +459,7 @@ fn last_call(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<LastCall>> 
         item,
         queued_at: row.get::<_, Column<_>>(first + 1)?.0,
         started_at: row.get::<_, Column<_>>(first + 2)?.0,
+        status: row.get(first + 3)?,
     }))
 }
 

@@ -150,6 +150,8 @@ const STEPS: &[&str] = &[
     alter table functions add column steps_max integer;
     alter table functions add column state_bytes_max integer;
     ",
+    // 10: by which HTTP status a run's last call failed.
+    "alter table runs add column last_status integer;",
 ];
 
 /// The newest version.

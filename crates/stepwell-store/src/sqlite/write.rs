@@ -143,7 +143,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::RunPut(row) => {
             put_run(
                 statement(
-                    "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null, ?, null, null, null, null)",
+                    "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null, ?, null, null, null, null, null)",
                 )?,
                 row,
             )?;
@@ -163,7 +163,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::RunEnd(row) => end_run(
             statement(
                 "update runs set status = ?2, ended_at = ?3, output = ?4, cause = ?5, last_item = ?6, \
-                 last_queued_at = ?7, last_started_at = ?8, pending = null where id = ?1",
+                 last_queued_at = ?7, last_started_at = ?8, last_status = ?9, pending = null where id = ?1",
             )?,
             row,
         ),
@@ -406,7 +406,8 @@ fn end_run(mut statement: CachedStatement<'_>, row: &RunEnd) -> rusqlite::Result
         row.cause.as_ref().map(Json),
         row.last_call.map(|call| call.item.0 as i64),
         row.last_call.map(|call| Column(call.queued_at)),
-        row.last_call.map(|call| Column(call.started_at))
+        row.last_call.map(|call| Column(call.started_at)),
+        row.last_call.and_then(|call| call.status)
     ];
     one_row(statement.execute(values)?)
 }

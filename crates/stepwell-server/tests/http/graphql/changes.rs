@@ -184,3 +184,51 @@ async fn in_production_an_answer_registers_an_app_only_when_it_is_signed() {
     let app = sign(Some(&key)).await;
     assert_eq!(create(&app).await["data"]["createApp"]["name"], "shop");
 }
+
+#[tokio::test]
+async fn an_app_that_has_moved_is_called_where_it_is_now() {
+    const UPDATE: &str = "mutation ($id: String!, $url: String!) { updateApp(input: {id: $id, url: $url}) { name url } }";
+    let (server, _app) = shop().await;
+    let own = server.url.clone();
+    let moved = App::start_async(move |call| {
+        let own = own.clone();
+        async move {
+            if call.method != reqwest::Method::PUT {
+                return crate::app::returned(&json!("from the new place"));
+            }
+            // As SDKs do: asked to register, it does so by a request of its own.
+            let url = call.body["url"].as_str().unwrap_or("").to_owned();
+            let functions = [function("shop-good", "good", &url, 0)];
+            let body = crate::server::registration("shop", &url, &functions).to_string();
+            let client = reqwest::Client::new();
+            let sent = client.post(format!("{own}/fn/register")).body(body).send();
+            sent.await.expect("the server answers");
+            crate::app::sdk(
+                200,
+                r#"{"message": "Successfully registered", "modified": true}"#,
+            )
+        }
+    })
+    .await;
+    let variables = json!({"id": "shop", "url": moved.url});
+    let answer = told(&server, UPDATE, variables).await;
+    assert_eq!(answer["updateApp"]["name"], "shop");
+    let event = server.send(json!({"name": "good", "data": {}})).await;
+    assert_eq!(server.ended(&event).await["output"], "from the new place");
+    for (id, url, expected) in [
+        ("shops", &*moved.url, "app not found"),
+        ("shop", "http://127.0.0.1:1/api", "nothing answers there"),
+        (
+            "shop",
+            "ftp://shop",
+            "expected the http or https URL of an app",
+        ),
+    ] {
+        let refused = ask(&server, UPDATE, json!({"id": id, "url": url})).await;
+        assert_eq!(refused["errors"][0]["message"], expected);
+    }
+    let other = App::start(|_| crate::app::sdk(200, "{}")).await;
+    let refused = ask(&server, UPDATE, json!({"id": "shop", "url": other.url})).await;
+    let message = &refused["errors"][0]["message"];
+    assert_eq!(message, "what answers at this URL is another app");
+}
