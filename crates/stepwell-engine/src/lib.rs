@@ -25,6 +25,7 @@ mod endpoint;
 mod engine;
 pub mod flow;
 pub mod function;
+mod groups;
 mod handler_failure;
 mod ids;
 mod input;

@@ -13,6 +13,7 @@ use lists::{
     apps_are_listed_by_name, events_are_listed_by_name_and_time,
     outputs_are_left_out_of_lists_or_bounded, runs_are_counted_alike_whatever_the_moment,
     runs_are_listed_by_function_status_and_time, runs_are_listed_by_when_they_started_and_ended,
+    the_past_is_read_by_arrival_however_old_the_id_is,
 };
 use notes::{
     deep_spans_are_put_beside, notes_find_their_place_in_the_tree, notes_go_with_their_run,
@@ -131,6 +132,7 @@ suite! {
     outputs_are_left_out_of_lists_or_bounded
     runs_are_counted_alike_whatever_the_moment
     events_are_listed_by_name_and_time
+    the_past_is_read_by_arrival_however_old_the_id_is
     apps_are_listed_by_name
     what_is_noted_is_merged_by_kind_and_target
     what_is_noted_of_a_run_that_is_not_there_is_dropped

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::client::Client;
 use crate::execution::{
-    CallReply, Ended, Execution, Limits, Target, check_output, drive, is_final,
+    CallReply, Ended, Execution, Known, Limits, Target, check_output, drive, is_final,
 };
 use crate::function::Function;
 use crate::middleware::{Middleware, RunInfo, Stack};
@@ -289,8 +289,11 @@ impl Runner {
             middleware.clone(),
             self.0.client.clone(),
             Arc::clone(self.0.client.clock()),
-            request.steps,
-            request.ctx.stack,
+            Known {
+                steps: request.steps,
+                completed: request.ctx.stack,
+                defers: request.defers,
+            },
         );
         if is_first_call {
             middleware.notify(|hooks| hooks.on_run_start(&run));
@@ -307,7 +310,7 @@ impl Runner {
             Target::Step(id) => Some(id.clone()),
             Target::Discovery { .. } => None,
         };
-        let ended = drive(execution, function, target, callable.limits).await;
+        let ended = drive(Arc::clone(&execution), function, target, callable.limits).await;
         let ended = match ended {
             Ended::Returned(output) => match check_output(output) {
                 Ok(output) => Ended::Returned(output),
@@ -325,7 +328,7 @@ impl Runner {
             }
             Ended::Executed(_) | Ended::Asked(_) | Ended::TargetMissing(_) => {}
         }
-        CallReply::of(&ended, target_id.as_ref(), &run)
+        CallReply::of(&ended, execution.take_riders(), target_id.as_ref(), &run)
     }
 }
 

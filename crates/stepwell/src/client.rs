@@ -4,7 +4,9 @@ mod api;
 mod sink;
 
 pub use api::ApiError;
+pub(crate) use api::LocalApi;
 pub(crate) use api::refused as api_refused;
+pub(crate) use sink::percent_encoded;
 pub use sink::{EventBatch, EventSink, SendError};
 
 use crate::config::{Config, ConfigError, Mode};
@@ -42,6 +44,8 @@ struct Inner {
     config: Config,
     http: Arc<dyn HttpClient>,
     sink: Arc<dyn EventSink>,
+    /// What stands in for a server's API, when the engine is in this process.
+    local: Option<Arc<dyn LocalApi>>,
     clock: Arc<dyn Clock>,
     middleware: Stack,
 }
@@ -152,6 +156,7 @@ impl ClientBuilder {
             config: self.config,
             http,
             sink,
+            local: None,
             clock: self.clock,
             middleware: self.middleware,
         }))
@@ -197,15 +202,22 @@ impl Client {
     /// The same client, with events handed to `sink`.
     #[must_use]
     pub fn with_event_sink(&self, sink: impl EventSink) -> Self {
-        self.with(Arc::new(sink), Arc::clone(&self.0.clock))
+        let local = self.0.local.clone();
+        self.with(Arc::new(sink), local, Arc::clone(&self.0.clock))
     }
 
-    pub(crate) fn with(&self, sink: Arc<dyn EventSink>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn with(
+        &self,
+        sink: Arc<dyn EventSink>,
+        local: Option<Arc<dyn LocalApi>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self(Arc::new(Inner {
             app_id: self.0.app_id.clone(),
             config: self.0.config.clone(),
             http: Arc::clone(&self.0.http),
             sink,
+            local,
             clock,
             middleware: self.0.middleware.clone(),
         }))

@@ -26,11 +26,14 @@
 //!
 //! What was started goes on after a restart on the same file: recorded steps are not executed again.
 
+mod assembly;
 mod invoker;
+mod local;
 mod record;
 mod sink;
 mod watch;
 
+pub use local::{Message, Messages};
 pub use record::{OutputError, Run, Step};
 pub use stepwell_engine::{Backoff, Config as EngineConfig, RunStatus, Timestamp};
 pub use stepwell_runtime::{
@@ -43,29 +46,42 @@ pub use watch::{Progress, Watch};
 use crate::app::{App, AppError};
 use crate::client::{Client, SendError};
 use crate::event::OutgoingEvent;
-use invoker::Direct;
+pub(crate) use assembly::{Assembly, SCHEME, Wiring, assemble};
+pub(crate) use invoker::Direct;
+use local::Local;
 use record::Names;
-use sink::{EngineSink, SdkClock};
+use sink::EngineSink;
+pub(crate) use sink::SdkClock;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stepwell_engine::function::ConfigError;
-use stepwell_protocol::{AppId, EventId, RunId};
-use stepwell_runtime::{Options, RegisterError, Runtime, check_registration};
+use stepwell_protocol::{EventId, RunId};
+use stepwell_runtime::gateway::PrivateAddresses;
+use stepwell_runtime::{Options, RegisterError, Runtime};
 use stepwell_store::{Store, memory, sqlite};
 use tokio::sync::SetOnce;
-
-/// The scheme of the URLs of functions in this process.
-const SCHEME: &str = "embedded";
+#[cfg(feature = "testing")]
+pub(crate) use {record::Names as FunctionNames, sink::hand_over};
 
 /// A running engine with its apps. [`Embedded::shutdown`] lets calls in flight finish; dropping it gives them up,
 /// and they are made again at the next start.
-#[derive(Debug)]
 pub struct Embedded {
     runtime: Runtime,
     handle: Handle,
     clients: Vec<Client>,
     names: Arc<Names>,
+    local: Arc<Local>,
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Embedded")
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Makes an [`Embedded`].
@@ -213,6 +229,14 @@ impl Builder {
         self
     }
 
+    /// Lets [`fetch`](crate::Step::fetch) and [`infer`](crate::ai::Ai::infer) make requests to private addresses, this
+    /// machine's included; they are refused otherwise, as URLs may come from outside.
+    #[must_use]
+    pub fn allow_private_addresses(mut self) -> Self {
+        self.options.private_addresses = PrivateAddresses::Allow;
+        self
+    }
+
     /// Where the engine's time comes from; a [`ManualClock`] makes long sleeps short in tests.
     #[must_use]
     pub fn clock(mut self, clock: EngineClock) -> Self {
@@ -237,43 +261,20 @@ impl Builder {
             return Err(StartError::NoApp);
         }
         let engine = Arc::new(SetOnce::new());
-        let mut direct = Direct::new(Arc::clone(&engine));
-        let mut syncs = Vec::new();
-        let mut clients = Vec::new();
-        let mut names = Names::default();
-        for app in self.apps {
-            let name = app.client().app_id().to_owned();
-            let sink = Arc::new(EngineSink(Arc::clone(&engine)));
-            let client = app
-                .client()
-                .with(sink, Arc::new(SdkClock(self.options.clock.clone())));
-            let runner = app.with_client(client.clone()).runner();
-            let runner = runner.map_err(|source| StartError::App {
-                app: name.clone(),
-                source,
-            })?;
-            let url = format!("{SCHEME}://{}", AppId::of(&name));
-            let sync =
-                check_registration(&runner.registration(&url)).map_err(|error| match error {
-                    RegisterError::Functions(errors) => StartError::Functions {
-                        app: name.clone(),
-                        errors,
-                    },
-                    source => StartError::Register {
-                        app: name.clone(),
-                        source,
-                    },
-                })?;
-            for function in &sync.functions {
-                names.insert(function.id, function.slug.as_ref());
-            }
-            if !direct.serve(url, runner) {
-                return Err(StartError::DuplicateApp(name));
-            }
-            syncs.push(sync);
-            clients.push(client);
-        }
+        let local = Arc::new(Local::new(Arc::clone(&engine)));
+        let wiring = Wiring {
+            sink: Arc::new(EngineSink(Arc::clone(&engine))),
+            local: Arc::<Local>::clone(&local),
+            clock: Arc::new(SdkClock(self.options.clock.clone())),
+        };
+        let Assembly {
+            runners,
+            syncs,
+            clients,
+            names,
+        } = assemble(self.apps, &wiring)?;
         let store = open(place).await?;
+        let direct = Direct::new(runners, Arc::clone(&engine));
         let invokers = self.invokers.with(SCHEME, Arc::new(direct));
         let runtime = Runtime::start(store, invokers, self.options)?;
         let handle = runtime.handle();
@@ -285,7 +286,8 @@ impl Builder {
             runtime,
             handle,
             clients,
-            names: Arc::new(names),
+            names,
+            local,
         })
     }
 }
@@ -387,6 +389,12 @@ impl Embedded {
     #[must_use]
     pub fn watch_run(&self, run: RunId) -> Watch {
         Watch::new(self.handle.watch(), Some(run), Arc::clone(&self.names))
+    }
+
+    /// All messages that are published from now on.
+    #[must_use]
+    pub fn messages(&self) -> Messages {
+        self.local.subscribe()
     }
 
     /// Waits for a run's end. Gives `None` when there is no run of this id, and a run as it stands when the

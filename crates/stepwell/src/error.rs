@@ -4,6 +4,8 @@
 //! function, and is found wherever it stands in the chain of sources, so it survives `thiserror`, `anyhow` and
 //! the like.
 
+mod typed;
+
 use crate::moment::Moment;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -81,6 +83,11 @@ impl Error {
         }
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_name(name: Cow<'static, str>, source: BoxError) -> Self {
+        Self { name, source }
+    }
+
     /// The same error, with no other attempt; see [`NonRetriable`].
     #[must_use]
     pub fn non_retriable(self) -> Self {
@@ -137,6 +144,7 @@ impl Error {
                 Marker::NonRetriable(_) => Some(Retry::Never),
                 Marker::RetryAfter(time, _) => Some(Retry::After(*time)),
                 Marker::Step(_) => Some(Retry::StepFailed),
+                Marker::Typed(..) => None,
             })
             .unwrap_or(Retry::Default)
     }
@@ -149,6 +157,7 @@ impl Error {
         }
         UserError {
             stack: Some(self.render_chain()),
+            data: self.typed_data(),
             cause: cause(self.source.source(), CAUSE_DEPTH_MAX),
             ..UserError::new(self.name.as_ref(), self.to_string())
         }
@@ -256,6 +265,8 @@ enum Marker {
     NonRetriable(Option<Arc<BoxError>>),
     RetryAfter(RetryTime, Option<Arc<BoxError>>),
     Step(Arc<UserError>),
+    /// An error's values, and the error itself.
+    Typed(Arc<Value>, Arc<BoxError>),
 }
 
 impl Marker {
@@ -263,6 +274,7 @@ impl Marker {
         match self {
             Self::NonRetriable(wrapped) | Self::RetryAfter(_, wrapped) => wrapped.as_deref(),
             Self::Step(_) => None,
+            Self::Typed(_, wrapped) => Some(wrapped),
         }
     }
 }
@@ -278,6 +290,7 @@ impl fmt::Display for Marker {
                 write!(formatter, "to be retried at {moment}")
             }
             Self::Step(_) => formatter.write_str("the step has used its retries"),
+            Self::Typed(..) => formatter.write_str("its values are recorded"),
         }
     }
 }
@@ -413,7 +426,7 @@ impl StepError {
     fn inner(&self) -> &UserError {
         match &self.marker {
             Marker::Step(error) => error,
-            Marker::NonRetriable(_) | Marker::RetryAfter(..) => {
+            Marker::NonRetriable(_) | Marker::RetryAfter(..) | Marker::Typed(..) => {
                 unreachable!("a step's error is only made with its own marker")
             }
         }

@@ -7,7 +7,7 @@ mod shape;
 mod validate;
 
 pub use outgoing::{EventError, OutgoingEvent};
-pub use received::{CronTick, FunctionFailed, InvalidEvent, Payload, Received};
+pub use received::{CronTick, FunctionFailed, InvalidEvent, Parent, Payload, Received};
 #[cfg(feature = "validation")]
 #[doc(hidden)]
 pub use validate::validate_with_garde;

@@ -7,27 +7,32 @@
 //! Recorded steps are released one at a time, in the order in which they once completed, and only when nothing
 //! else can move: so races end as they once ended, and repeated ids are counted alike on each call.
 
+mod deferrals;
 mod driver;
 mod memo;
 mod reply;
 
+use deferrals::Deferrals;
 pub(crate) use driver::{Ended, Limits, Target, drive, panic_error};
 pub(crate) use memo::Memo;
+use memo::Recorded;
+#[cfg(feature = "testing")]
+pub(crate) use memo::ended as ended_memo;
 pub(crate) use reply::{CallReply, REQUEST_VERSION, check_output, is_final};
 
 use crate::Error;
-use crate::error::serialized;
-use crate::middleware::{RunInfo, Stack, StepInfo};
+use crate::error::{StepError, serialized};
+use crate::middleware::{RunInfo, Stack, StandIn, StepInfo};
 use crate::moment::Clock;
 use serde_json::{Map, Value};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use stepwell_protocol::call::{MemoizedSteps, Stack as CompletionOrder};
-use stepwell_protocol::op::{Op, Opcode, Timing, Userland};
+use stepwell_protocol::op::{Metadata, Op, Opcode, Timing, Userland};
 use stepwell_protocol::{SharedJson, StepId, limits};
 
 thread_local! {
@@ -55,6 +60,8 @@ impl fmt::Debug for Execution {
 
 struct State {
     memos: HashMap<StepId, Memo>,
+    /// What steps that are still to run get instead of their own inputs.
+    inputs: HashMap<StepId, SharedJson>,
     /// Recorded steps that were not released yet, in the order in which they completed.
     order: VecDeque<StepId>,
     found: Vec<Found>,
@@ -63,6 +70,16 @@ struct State {
     replaying: bool,
     executed: Option<Executed>,
     misuse: Option<Error>,
+    /// What the step's code that executes has noted.
+    notes: Vec<Metadata>,
+    deferrals: Deferrals,
+}
+
+/// What a call says of what was before it.
+pub(crate) struct Known {
+    pub(crate) steps: MemoizedSteps,
+    pub(crate) completed: CompletionOrder,
+    pub(crate) defers: Map<String, Value>,
 }
 
 /// A step that the function asked for.
@@ -105,6 +122,8 @@ pub(crate) struct StepSpec {
     pub(crate) name: Option<String>,
     pub(crate) opcode: Opcode,
     pub(crate) opts: Map<String, Value>,
+    /// Why it cannot be asked for.
+    pub(crate) problem: Option<Error>,
 }
 
 impl StepSpec {
@@ -115,6 +134,7 @@ impl StepSpec {
             name: None,
             opcode,
             opts: Map::new(),
+            problem: None,
         }
     }
 }
@@ -144,16 +164,25 @@ impl Execution {
         middleware: Stack,
         client: crate::Client,
         clock: Arc<dyn Clock>,
-        steps: MemoizedSteps,
-        completed: CompletionOrder,
+        known: Known,
     ) -> Arc<Self> {
+        let Known {
+            steps,
+            completed,
+            defers,
+        } = known;
         let mut memos = HashMap::with_capacity(steps.0.len());
         let mut order = VecDeque::with_capacity(steps.0.len());
         let mut unordered = Vec::new();
         let stacked: HashSet<&StepId> = completed.stack.iter().collect();
+        let mut inputs = HashMap::new();
         for (id, value) in steps.0 {
-            let Some(memo) = memo::read(&value) else {
-                continue;
+            let memo = match memo::read(&value) {
+                Recorded::Ended(memo) => memo,
+                Recorded::Input(input) => {
+                    inputs.insert(id, input);
+                    continue;
+                }
             };
             if !stacked.contains(&id) {
                 unordered.push(id.clone());
@@ -171,6 +200,7 @@ impl Execution {
             clock,
             state: Mutex::new(State {
                 memos,
+                inputs,
                 order,
                 found: Vec::new(),
                 positions: HashMap::new(),
@@ -178,6 +208,8 @@ impl Execution {
                 replaying,
                 executed: None,
                 misuse: None,
+                notes: Vec::new(),
+                deferrals: Deferrals::new(defers),
             }),
         })
     }
@@ -190,6 +222,30 @@ impl Execution {
     /// Whether recorded steps are still to be replayed.
     pub(crate) fn is_replaying(&self) -> bool {
         self.state().replaying
+    }
+
+    /// Notes something about the step whose code calls this; `false` outside of one.
+    pub(crate) fn note(&self, note: Metadata) -> bool {
+        let inside = INSIDE_STEP.get() == self.address();
+        if inside {
+            self.state().notes.push(note);
+        }
+        inside
+    }
+
+    /// Has a run scheduled when this one ends. Says why not.
+    pub(crate) fn defer(&self, op: Op) -> Result<(), String> {
+        self.state().deferrals.add(op)
+    }
+
+    /// Takes a deferral back.
+    pub(crate) fn abort_deferral(&self, target: &StepId) {
+        self.state().deferrals.abort(target);
+    }
+
+    /// What rides along with the answer.
+    pub(crate) fn take_riders(&self) -> Vec<Op> {
+        self.state().deferrals.take()
     }
 
     fn address(&self) -> usize {
@@ -307,6 +363,19 @@ impl Slot {
                     .get_or_insert(Error::new("NestedStepError", message).non_retriable());
                 return Turn::Wait;
             }
+            (
+                None,
+                Some(StepSpec {
+                    id,
+                    problem: Some(problem),
+                    ..
+                }),
+            ) => {
+                let message = format!("step \"{id}\" cannot be asked for: {problem}");
+                let error = Error::new(problem.name().to_owned(), message).non_retriable();
+                state.misuse.get_or_insert(error);
+                return Turn::Wait;
+            }
             (None, Some(spec)) => {
                 let position = state.register(spec, cx);
                 self.position = Some(position);
@@ -339,6 +408,27 @@ impl Slot {
         }
     }
 
+    /// The same for a step that the server sees to: it never executes here.
+    pub(crate) fn poll_recorded(
+        &mut self,
+        cx: &Context<'_>,
+    ) -> Poll<Result<SharedJson, StepError>> {
+        match self.poll(cx) {
+            Turn::Wait | Turn::Execute => Poll::Pending,
+            Turn::Resolve(memo) => Poll::Ready(
+                memo.into_result()
+                    .map_err(|error| StepError::new(self.info().id, *error)),
+            ),
+        }
+    }
+
+    /// What the step is to get instead of its own inputs: a JSON array.
+    pub(crate) fn input(&self) -> Option<SharedJson> {
+        let position = self.position.expect("the step was asked for");
+        let state = self.execution.state();
+        state.inputs.get(&state.found[position].id).cloned()
+    }
+
     /// The step's info, once it was asked for.
     pub(crate) fn info(&self) -> StepInfo {
         let position = self.position.expect("the step was asked for");
@@ -348,6 +438,20 @@ impl Slot {
     pub(crate) fn hash(&self) -> StepId {
         let position = self.position.expect("the step was asked for");
         self.execution.state().found[position].id.clone()
+    }
+
+    /// What runs in the place of the step's code, if anything does.
+    pub(crate) fn stand_in(&self) -> Option<StandIn> {
+        let execution = &*self.execution;
+        let position = self.position.expect("the step was asked for");
+        let (info, input) = {
+            let state = execution.state();
+            let found = &state.found[position];
+            let opts = found.op.opts.as_ref();
+            let input = opts.and_then(|opts| opts.get("input")).cloned();
+            (found.info.clone(), input.unwrap_or_default())
+        };
+        execution.middleware.stand_in(&execution.run, &info, &input)
     }
 
     /// Runs a poll of the step's own code; steps asked for within are refused.
@@ -382,6 +486,7 @@ impl Slot {
         let position = self.position.expect("the step was asked for");
         let mut op = state.found[position].op.clone();
         op.timing = Some(timing);
+        op.metadata.append(&mut state.notes);
         state.executed = Some(executed(op, result, &execution.run));
     }
 
@@ -415,7 +520,7 @@ fn check_size(info: &StepInfo, output: SharedJson) -> Result<SharedJson, Error> 
     Err(Error::new("StepOutputTooLarge", message).non_retriable())
 }
 
-fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunInfo) -> Executed {
+pub(crate) fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunInfo) -> Executed {
     match result {
         Ok(output) => {
             op.op = Opcode::StepRun;
@@ -428,10 +533,11 @@ fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunInfo) -> Exe
             op.op = Opcode::StepError;
             if is_final {
                 op.op = Opcode::StepFailed;
-                let data = serialized(&stepwell_protocol::UserError::new(
-                    &wire.name,
-                    &wire.message,
-                ));
+                let bare = stepwell_protocol::UserError::new(&wire.name, &wire.message);
+                let data = serialized(&stepwell_protocol::UserError {
+                    data: wire.data.clone(),
+                    ..bare
+                });
                 op.data = stepwell_protocol::shared_json(data.to_string()).ok();
             }
             op.error = Some(wire);

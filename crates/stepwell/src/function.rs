@@ -2,9 +2,11 @@
 
 mod flow;
 mod handler;
+mod reference;
 
 pub use flow::{Batch, CancelOn, Concurrency, Debounce, RateLimit, Singleton, Throttle, Timeouts};
 pub use handler::Handler;
+pub use reference::FunctionRef;
 
 use crate::event::{CronTick, Event, FunctionFailed, Payload};
 use crate::middleware::{Middleware, Stack};
@@ -16,7 +18,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use stepwell_protocol::config::{self, FunctionConfig, Retries, Runtime, StepConfig, Trigger};
-use stepwell_protocol::{event::FUNCTION_FAILED, limits};
+use stepwell_protocol::event::{DEFERRED_SCHEDULE, FUNCTION_FAILED};
+use stepwell_protocol::limits;
 
 /// How long a function may await something that is not a step, when it says nothing.
 const OUTSIDE_STEPS_MAX: Duration = Duration::from_secs(10);
@@ -56,6 +59,8 @@ pub struct Function {
     pub(crate) on_failure: Option<ErasedHandler>,
     pub(crate) middleware: Stack,
     pub(crate) outside_steps_max: Duration,
+    /// Whether it runs when runs that deferred it have ended.
+    deferred: bool,
 }
 
 impl fmt::Debug for Function {
@@ -85,6 +90,7 @@ impl Function {
                 id,
                 middleware: Stack::default(),
                 outside_steps_max: OUTSIDE_STEPS_MAX,
+                deferred: false,
             },
             state: (),
             on_failure: None,
@@ -109,6 +115,11 @@ impl Function {
         let public_id = self.public_id(app_id);
         let mut config = self.config.clone();
         config.id.clone_from(&public_id);
+        if self.deferred {
+            // An id has no character that would have to be escaped here.
+            let condition = format!("event.data._inngest.fn_slug == '{public_id}'");
+            config.triggers = vec![event_trigger(DEFERRED_SCHEDULE, Some(condition))];
+        }
         config.steps = step(url, &public_id, config.retries.take());
         let mut configs = vec![config];
         if self.on_failure.is_some() {
@@ -208,6 +219,7 @@ struct Parts {
     config: FunctionConfig,
     middleware: Stack,
     outside_steps_max: Duration,
+    deferred: bool,
 }
 
 impl<E, S> fmt::Debug for FunctionBuilder<E, S> {
@@ -254,6 +266,13 @@ impl<S> FunctionBuilder<NoTrigger, S> {
     #[must_use]
     pub fn cron(self, expression: impl Into<String>) -> FunctionBuilder<CronTick, S> {
         self.trigger(cron_trigger(expression.into())).with_payload()
+    }
+
+    /// Runs when a run that [deferred](crate::Step::defer) it has ended.
+    #[must_use]
+    pub fn on_deferred<E: Payload>(mut self) -> FunctionBuilder<E, S> {
+        self.parts.deferred = true;
+        self.with_payload()
     }
 
     /// Runs only when another function, or the API, invokes it.
@@ -463,6 +482,7 @@ impl<E: Payload, S: Send + Sync + 'static> FunctionBuilder<E, S> {
             on_failure: self.on_failure,
             middleware: self.parts.middleware,
             outside_steps_max: self.parts.outside_steps_max,
+            deferred: self.parts.deferred,
         }
     }
 }

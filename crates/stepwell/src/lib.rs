@@ -34,6 +34,7 @@
 //! - [`middleware`] is code around calls, steps and sends.
 //! - [`serve`] answers a server over HTTP; `embedded` (a feature) runs the engine in this process. [`Runner`] is
 //!   what any transport calls.
+//! - `testing` (a feature) runs functions to their end in memory, with a virtual clock, mocks and crashes.
 //!
 //! The crate speaks Inngest's SDK protocol: the same functions run on a Stepwell server and on Inngest's.
 //! It keeps no state of its own; that is the server's, or the embedded engine's.
@@ -53,6 +54,8 @@ pub mod middleware;
 mod moment;
 pub mod serve;
 mod step;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use app::{App, AppError, Runner};
 pub use client::{ApiError, Client, ClientBuilder, EventBatch, EventSink, SendError};
@@ -62,19 +65,22 @@ pub use error::{
     BoxError, Error, NonRetriable, ResultExt, Retry, RetryAfter, RetryTime, StepError,
 };
 pub use event::{
-    CronTick, Event, EventError, FunctionFailed, InvalidEvent, OutgoingEvent, Payload, Received,
-    ValidationIssue,
+    CronTick, Event, EventError, FunctionFailed, InvalidEvent, OutgoingEvent, Parent, Payload,
+    Received, ValidationIssue,
 };
 pub use function::{
-    Batch, CancelOn, Concurrency, Debounce, Function, FunctionBuilder, Handler, NoTrigger,
-    RateLimit, Singleton, Throttle, Timeouts,
+    Batch, CancelOn, Concurrency, Debounce, Function, FunctionBuilder, FunctionRef, Handler,
+    NoTrigger, RateLimit, Singleton, Throttle, Timeouts,
 };
 #[cfg(feature = "client")]
 pub use http_client::Reqwest;
 pub use http_client::{HttpClient, HttpError, NoHttp};
-pub use moment::{Clock, Delay, Moment, SystemClock};
+pub use moment::{Clock, Delay, Moment, ParseMomentError, SystemClock};
 pub use schemars;
-pub use step::{RunStep, Sent, Sleep, Step, WaitForEvent};
+pub use step::{
+    Deferral, Fetch, FetchRequest, Fetched, Invoke, RunStep, Score, ScoreValue, Sent, Sleep, Step,
+    Topic, WaitForEvent, WaitForSignal, ai, experiment,
+};
 pub use stepwell_macros::{Event, FromRef};
 pub use stepwell_protocol::{EventId, RunId, UserError};
 

@@ -33,10 +33,13 @@ pub(super) enum WorkerStatus {
 #[derive(Enum, Debug, Clone, Copy, PartialEq, Eq)]
 #[graphql(name = "ConnectV1WorkerConnectionsOrderByField")]
 pub(super) enum WorkerTime {
-    ConnectedAt,
-    LastHeartbeatAt,
+    #[graphql(name = "CONNECTED_AT")]
+    Connected,
+    #[graphql(name = "LAST_HEARTBEAT_AT")]
+    LastHeartbeat,
     /// Of those that are seen there is none.
-    DisconnectedAt,
+    #[graphql(name = "DISCONNECTED_AT")]
+    Disconnected,
 }
 
 /// What a list is ordered by.
@@ -181,9 +184,9 @@ impl Worker {
     /// The moment that a list is ordered by; of those that are here none has left.
     fn moment(&self, time: WorkerTime) -> Option<Timestamp> {
         match time {
-            WorkerTime::ConnectedAt => Some(self.0.connected_at),
-            WorkerTime::LastHeartbeatAt => Some(self.0.heartbeat_at),
-            WorkerTime::DisconnectedAt => None,
+            WorkerTime::Connected => Some(self.0.connected_at),
+            WorkerTime::LastHeartbeat => Some(self.0.heartbeat_at),
+            WorkerTime::Disconnected => None,
         }
     }
 
@@ -195,7 +198,7 @@ impl Worker {
 
 impl WorkersFilter {
     fn admits(&self, worker: &Worker) -> bool {
-        let moment = worker.moment(self.time_field.unwrap_or(WorkerTime::ConnectedAt));
+        let moment = worker.moment(self.time_field.unwrap_or(WorkerTime::Connected));
         let within = match (&self.from, &self.until) {
             (None, None) => true,
             (from, until) => moment.is_some_and(|moment| {
@@ -254,7 +257,7 @@ pub(super) fn list(
     let mut workers = all(asked);
     workers.retain(|worker| filter.admits(worker));
     let order = order_by.first();
-    let time = order.map_or(WorkerTime::ConnectedAt, |order| order.field);
+    let time = order.map_or(WorkerTime::Connected, |order| order.field);
     let newest_first = order.is_none_or(|order| order.direction == RunsOrderByDirection::Desc);
     // Those of one moment are told apart by their ids, the apps of one by their names.
     workers.sort_by(|a, b| {

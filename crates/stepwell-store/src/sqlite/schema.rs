@@ -127,7 +127,12 @@ const STEPS: &[&str] = &[
     create index runs_started on runs (started_at) where started_at is not null;
     create index runs_ended on runs (ended_at) where ended_at is not null;
     ",
-    // 7: bulk cancellations.
+    // 7: events whose id is more than an hour older than they are: a sender gave up for a while, and kept its seed.
+    "
+    create index events_late on events (name, received_at)
+        where hex(substr(id, 1, 6)) < printf('%012X', received_at - 3600000);
+    ",
+    // 8: bulk cancellations.
     "
     create table bulk_cancels (
         id blob not null primary key, function_id blob not null, started_after integer,
@@ -135,7 +140,7 @@ const STEPS: &[&str] = &[
         done integer not null
     ) strict, without rowid;
     ",
-    // 8: what is noted of runs.
+    // 9: what is noted of runs.
     "
     create table metadata (
         run_id blob not null, target text not null, kind text not null, vals text not null,
@@ -145,12 +150,12 @@ const STEPS: &[&str] = &[
         run_id blob not null, id text not null, span text not null, primary key (run_id, id)
     ) strict, without rowid;
     ",
-    // 9: bounds of functions.
+    // 10: bounds of functions.
     "
     alter table functions add column steps_max integer;
     alter table functions add column state_bytes_max integer;
     ",
-    // 10: by which HTTP status a run's last call failed.
+    // 11: by which HTTP status a run's last call failed.
     "alter table runs add column last_status integer;",
 ];
 

@@ -253,10 +253,8 @@ pub(crate) fn notes_find_their_place_in_the_tree(mut store: Opened) {
         ]
     ]);
     let mut told = trace(&store, &run);
-    for kinds in [&mut told[1]] {
-        let kinds = kinds.as_array_mut().expect("a list");
-        kinds.sort_by_key(Value::to_string);
-    }
+    let kinds = told[1].as_array_mut().expect("a list");
+    kinds.sort_by_key(Value::to_string);
     let kinds = told[3][0][1].as_array_mut().expect("a list");
     kinds.sort_by_key(Value::to_string);
     assert_eq!(told, expected);

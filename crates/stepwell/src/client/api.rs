@@ -1,8 +1,13 @@
 //! A server's API, as far as an app needs it.
 
-use super::Client;
+use super::{Client, percent_encoded};
+use crate::BoxFuture;
+use crate::step::Topic;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use stepwell_protocol::call::MemoizedSteps;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_protocol::{RunId, SharedJson, headers};
@@ -36,9 +41,120 @@ pub enum ApiError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What was to be sent is not JSON; nothing was asked.
+    #[error("{what} cannot be written as JSON: {reason}")]
+    Serialize {
+        /// What was to be sent.
+        what: &'static str,
+        /// What serde says.
+        reason: String,
+    },
+}
+
+/// What stands in for a server's API, when the engine is in this process.
+pub(crate) trait LocalApi: Send + Sync + 'static {
+    fn signal(
+        &self,
+        signal: String,
+        data: SharedJson,
+    ) -> BoxFuture<'_, Result<Option<RunId>, ApiError>>;
+
+    fn publish(&self, channel: &str, topic: &str, run: Option<RunId>, data: SharedJson);
 }
 
 impl Client {
+    /// Sends a signal, with data for whoever waits for it: the run that it resumed, or `None` when nobody waited.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn send_signal<T: Serialize + ?Sized>(
+        &self,
+        signal: &str,
+        data: &T,
+    ) -> Result<Option<RunId>, ApiError> {
+        self.signal(signal, to_json("the signal's data", data)?)
+            .await
+    }
+
+    pub(crate) async fn signal(
+        &self,
+        signal: &str,
+        data: SharedJson,
+    ) -> Result<Option<RunId>, ApiError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            data: Resumed,
+        }
+        #[derive(Deserialize)]
+        struct Resumed {
+            run_id: RunId,
+        }
+        if let Some(local) = &self.0.local {
+            return local.signal(signal.to_owned(), data).await;
+        }
+        let url = format!("{}/v1/signals", self.config().api_url);
+        let signal = Value::from(signal);
+        let body = format!("{{\"signal\":{signal},\"data\":{}}}", data.get());
+        let answer = self.call_api(Method::POST, &url, &[], body.into()).await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => parse::<Answer>(&url, &answer).map(|answer| Some(answer.data.run_id)),
+        }
+    }
+
+    /// Publishes a message to whoever is subscribed to the topic now.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn publish<T: Serialize + ?Sized>(
+        &self,
+        topic: &Topic<T>,
+        message: &T,
+    ) -> Result<(), ApiError> {
+        let data = to_json("the message", message)?;
+        self.publish_json(topic.channel(), topic.name(), None, data)
+            .await
+    }
+
+    pub(crate) async fn publish_json(
+        &self,
+        channel: &str,
+        topic: &str,
+        run: Option<RunId>,
+        data: SharedJson,
+    ) -> Result<(), ApiError> {
+        if let Some(local) = &self.0.local {
+            local.publish(channel, topic, run, data);
+            return Ok(());
+        }
+        let mut url = format!(
+            "{}/v1/realtime/publish?channel={}&topic={}",
+            self.config().api_url,
+            percent_encoded(channel),
+            percent_encoded(topic)
+        );
+        if let Some(run) = run {
+            url.push_str(&format!("&run_id={run}"));
+        }
+        let body = Bytes::from(data.get().to_owned());
+        let answer = self.call_api(Method::POST, &url, &[], body).await?;
+        match answer.status().is_success() {
+            true => Ok(()),
+            false => Err(refused(&url, &answer)),
+        }
+    }
+
+    /// Notes something about a run.
+    pub(crate) async fn note_run(&self, run: RunId, note: Value) -> Result<(), ApiError> {
+        let url = format!("{}/v1/runs/{run}/metadata", self.config().api_url);
+        let body = serde_json::json!({"target": {}, "metadata": [note]}).to_string();
+        let answer = self.call_api(Method::POST, &url, &[], body.into()).await?;
+        match answer.status().is_success() {
+            true => Ok(()),
+            false => Err(refused(&url, &answer)),
+        }
+    }
+
     /// The events of a run, for a call that came without them.
     pub(crate) async fn run_events(&self, run: RunId) -> Result<Vec<SharedJson>, ApiError> {
         let url = format!("{}/v0/runs/{run}/batch", self.config().api_url);
@@ -51,15 +167,9 @@ impl Client {
         self.get(&url).await
     }
 
-    async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, ApiError> {
+    async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, ApiError> {
         let answer = self.call_api(Method::GET, url, &[], Bytes::new()).await?;
-        if !answer.status().is_success() {
-            return Err(refused(url, &answer));
-        }
-        stepwell_protocol::decode::from_slice(answer.body()).map_err(|error| ApiError::Answer {
-            url: url.to_owned(),
-            reason: error.to_string(),
-        })
+        parse(url, &answer)
     }
 
     /// Asks the API, with the signing key and, if that is refused, with the fallback key.
@@ -124,6 +234,25 @@ impl Client {
             .await
             .map_err(|error| unreachable(error.reason))
     }
+}
+
+fn parse<T: DeserializeOwned>(url: &str, answer: &Response<Bytes>) -> Result<T, ApiError> {
+    if !answer.status().is_success() {
+        return Err(refused(url, answer));
+    }
+    stepwell_protocol::decode::from_slice(answer.body()).map_err(|error| ApiError::Answer {
+        url: url.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+fn to_json<T: Serialize + ?Sized>(what: &'static str, value: &T) -> Result<SharedJson, ApiError> {
+    serde_json::value::to_raw_value(value)
+        .map(SharedJson::from)
+        .map_err(|error| ApiError::Serialize {
+            what,
+            reason: error.to_string(),
+        })
 }
 
 pub(crate) fn refused(url: &str, answer: &Response<Bytes>) -> ApiError {

@@ -108,7 +108,7 @@ impl HttpSink {
             .config
             .event_key_for_path()
             .ok_or(SendError::NoEventKey)?;
-        let url = format!("{}/e/{}", self.config.event_url, path_segment(key));
+        let url = format!("{}/e/{}", self.config.event_url, percent_encoded(key));
         let body = Bytes::from(format!("[{}]", batch.events.join(",")));
         let mut backoff = BACKOFF_BASE;
         for attempt in 1.. {
@@ -205,8 +205,8 @@ impl EventSink for HttpSink {
     }
 }
 
-/// A text as one segment of a URL's path: all but RFC 3986's unreserved characters is percent-encoded.
-fn path_segment(text: &str) -> String {
+/// A text as one segment of a URL's path, or in its query: all but RFC 3986's unreserved characters is percent-encoded.
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut segment = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

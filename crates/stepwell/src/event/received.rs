@@ -5,8 +5,10 @@ use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use stepwell_protocol::UserError;
-use stepwell_protocol::event::{Event as WireEvent, FUNCTION_FAILED};
+use stepwell_protocol::event::{
+    DEFERRED_SCHEDULE, Event as WireEvent, FUNCTION_FAILED, FUNCTION_INVOKED,
+};
+use stepwell_protocol::{RunId, UserError};
 
 /// The event that a function runs for.
 #[derive(Debug, Clone)]
@@ -21,6 +23,36 @@ pub struct Received<E> {
     pub version: Option<String>,
     /// What happened.
     pub data: E,
+    /// The run that invoked or [deferred](crate::Step::defer) this one.
+    pub parent: Option<Parent>,
+}
+
+/// The run that invoked or deferred another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// The public id of its function, `<app>-<function>`.
+    pub function_id: String,
+    /// The run.
+    pub run_id: RunId,
+}
+
+impl Parent {
+    /// What the server adds to the data of events by which runs start runs.
+    fn take(wire: &mut WireEvent) -> Option<Self> {
+        if ![FUNCTION_INVOKED, DEFERRED_SCHEDULE].contains(&&*wire.name) {
+            return None;
+        }
+        let added = wire.data.as_object_mut()?.remove("_inngest")?;
+        let text = |key: &str| added.get(key).and_then(Value::as_str);
+        // An invocation names its run within the id by which it is answered: `<run>.<step>`.
+        let run = text("parent_run_id").or_else(|| text("correlation_id")?.split('.').next())?;
+        Some(Self {
+            function_id: text("parent_fn_slug")
+                .or_else(|| text("source_fn_id"))?
+                .to_owned(),
+            run_id: run.parse().ok()?,
+        })
+    }
 }
 
 /// An event's data is not what the function takes.
@@ -79,14 +111,15 @@ impl<E: Payload> Received<E> {
             name: name.to_owned(),
             issues,
         };
-        let wire: WireEvent =
-            stepwell_protocol::decode::from_slice(raw.get().as_bytes()).map_err(|error| {
+        let mut wire: WireEvent = stepwell_protocol::decode::from_slice(raw.get().as_bytes())
+            .map_err(|error| {
                 let issue = ValidationIssue {
                     path: String::new(),
                     message: format!("not an event: {error}"),
                 };
                 invalid("?", vec![issue])
             })?;
+        let parent = Parent::take(&mut wire);
         let data = E::from_data(wire.data).map_err(|issues| invalid(&wire.name, issues))?;
         Ok(Self {
             id: wire.id.unwrap_or_default(),
@@ -94,6 +127,7 @@ impl<E: Payload> Received<E> {
             at: Moment::from_unix_ms(wire.ts.unwrap_or_default()),
             version: wire.v,
             data,
+            parent,
         })
     }
 }

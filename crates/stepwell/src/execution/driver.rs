@@ -14,6 +14,9 @@ use std::time::Duration;
 use stepwell_protocol::op::{Op, Opcode};
 use stepwell_protocol::{SharedJson, StepId, limits};
 
+/// More steps are not named in a warning.
+const STRAYS_NAMED_MAX: usize = 10;
+
 /// Polls in a row before the executor gets its turn.
 const POLLS_MAX: usize = 256;
 
@@ -305,20 +308,42 @@ impl State {
         match new[..] {
             [] => Move::Stuck,
             [position] if !plan_only && self.found[position].op.op == Opcode::StepPlanned => {
+                self.warn_of_strays();
                 self.permit(position);
                 Move::Moved
             }
             _ => {
-                if let Some(unclaimed) = self.order.front() {
-                    tracing::debug!(
-                        step = %unclaimed,
-                        recorded = self.order.len(),
-                        "new steps were found before all recorded ones were asked for; has the function changed while the run was under way?"
-                    );
-                }
+                self.warn_of_strays();
                 Move::Ended(Ended::Asked(self.new_ops()))
             }
         }
+    }
+
+    /// Says so when the function asks for other steps than those that it once asked for. It goes on all the same: what
+    /// is recorded counts when it is asked for, if it ever is.
+    fn warn_of_strays(&self) {
+        // One that was asked for and dropped, as a race does, is none.
+        let strays = || {
+            self.order
+                .iter()
+                .filter(|id| !self.positions.contains_key(*id))
+        };
+        if strays().next().is_none() {
+            return;
+        }
+        let texts = |ids: &mut dyn Iterator<Item = String>| {
+            let ids: Vec<String> = ids.take(STRAYS_NAMED_MAX).collect();
+            ids.join(", ")
+        };
+        let new = texts(&mut self.new_steps().map(|(_, found)| found.info.id.clone()));
+        let replayed = self.found.iter().filter(|found| found.phase == Phase::Over);
+        tracing::warn!(
+            new,
+            after = texts(&mut replayed.map(|found| found.info.id.clone())),
+            recorded = texts(&mut strays().map(ToString::to_string)),
+            "the function asks for new steps before it has asked for all recorded ones (told by their hashes): it does \
+             not do the same on every call, or was changed while the run was under way; it goes on with what is recorded"
+        );
     }
 
     fn permit(&mut self, position: usize) {

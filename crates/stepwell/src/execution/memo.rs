@@ -23,8 +23,16 @@ impl Memo {
     }
 }
 
-/// Reads a recorded value; `None` when it only carries inputs, so that the step is still to run.
-pub(crate) fn read(value: &SharedJson) -> Option<Memo> {
+/// What a call says of a step.
+pub(crate) enum Recorded {
+    /// It has ended.
+    Ended(Memo),
+    /// It is still to run, with these inputs, a JSON array.
+    Input(SharedJson),
+}
+
+/// Reads a recorded value.
+pub(crate) fn read(value: &SharedJson) -> Recorded {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Wrapper<'a> {
@@ -37,7 +45,7 @@ pub(crate) fn read(value: &SharedJson) -> Option<Memo> {
         #[serde(default, rename = "type")]
         _type: Option<Value>,
     }
-    let bare = || Some(Memo::Data(SharedJson::clone(value)));
+    let bare = || Recorded::Ended(Memo::Data(SharedJson::clone(value)));
     if !value.get().trim_start().starts_with('{') {
         return bare();
     }
@@ -45,12 +53,21 @@ pub(crate) fn read(value: &SharedJson) -> Option<Memo> {
         return bare();
     };
     match (wrapper.error, wrapper.data, wrapper.input) {
-        (Some(error), ..) if error.get() != "null" => Some(Memo::Failed(Box::new(
+        (Some(error), ..) if error.get() != "null" => Recorded::Ended(Memo::Failed(Box::new(
             UserError::from_body(error.get().as_bytes()),
         ))),
-        (_, Some(data), _) => Some(Memo::Data(SharedJson::from(data.to_owned()))),
-        (_, None, Some(_)) => None,
+        (_, Some(data), _) => Recorded::Ended(Memo::Data(SharedJson::from(data.to_owned()))),
+        (_, None, Some(input)) => Recorded::Input(SharedJson::from(input.to_owned())),
         _ => bare(),
+    }
+}
+
+/// What is recorded of a step that has ended.
+#[cfg(feature = "testing")]
+pub(crate) fn ended(value: &SharedJson) -> Option<Memo> {
+    match read(value) {
+        Recorded::Ended(memo) => Some(memo),
+        Recorded::Input(_) => None,
     }
 }
 
@@ -67,25 +84,25 @@ mod tests {
     #[test]
     fn recorded_values_come_wrapped_or_bare() {
         for (text, expected) in [
-            (r#"{"data":{"a":1}}"#, Some(r#"{"a":1}"#)),
-            (r#"{"data":null}"#, Some("null")),
-            (r#"{"type":"data","data":3}"#, Some("3")),
-            ("null", Some("null")),
-            (
-                r#"{"name":"e","data":{}}"#,
-                Some(r#"{"name":"e","data":{}}"#),
-            ),
-            ("{}", Some("{}")),
-            (r#"{"error":{"name":"E","message":"m"}}"#, Some("E: m")),
-            (r#"{"error":"plain"}"#, Some("Error: \"plain\"")),
-            (r#"{"input":[1]}"#, None),
+            (r#"{"data":{"a":1}}"#, r#"{"a":1}"#),
+            (r#"{"data":null}"#, "null"),
+            (r#"{"type":"data","data":3}"#, "3"),
+            ("null", "null"),
+            (r#"{"name":"e","data":{}}"#, r#"{"name":"e","data":{}}"#),
+            ("{}", "{}"),
+            (r#"{"error":{"name":"E","message":"m"}}"#, "E: m"),
+            (r#"{"error":"plain"}"#, "Error: \"plain\""),
+            (r#"{"input":[1]}"#, "[1] to run with"),
         ] {
-            let memo = read(&stepwell_protocol::shared_json(text.to_owned()).unwrap());
-            let shown = memo.map(|memo| match memo {
-                Memo::Data(data) => data.get().to_owned(),
-                Memo::Failed(error) => format!("{}: {}", error.name, error.message),
-            });
-            assert_eq!(shown.as_deref(), expected, "{text}");
+            let recorded = read(&stepwell_protocol::shared_json(text.to_owned()).unwrap());
+            let shown = match recorded {
+                Recorded::Ended(Memo::Data(data)) => data.get().to_owned(),
+                Recorded::Ended(Memo::Failed(error)) => {
+                    format!("{}: {}", error.name, error.message)
+                }
+                Recorded::Input(input) => format!("{} to run with", input.get()),
+            };
+            assert_eq!(shown, expected, "{text}");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::error::{Retry, serialized};
 use crate::middleware::RunInfo;
 use serde_json::json;
-use stepwell_protocol::op::Op;
+use stepwell_protocol::op::{Op, Opcode};
 use stepwell_protocol::reply::{RawReply, ReplyHeaders};
 use stepwell_protocol::{SharedJson, StepId, limits};
 
@@ -49,31 +49,53 @@ impl CallReply {
 
     pub(crate) fn failed(error: &Error, is_final: bool) -> Self {
         let body = serialized(&error.to_wire()).to_string().into_bytes();
-        Self {
-            status: if is_final { 400 } else { 500 },
-            no_retry: Some(is_final),
-            retry_after: if is_final { None } else { retry_after(error) },
-            body,
-        }
+        Self::plain(if is_final { 400 } else { 500 }, body).retried(error, is_final)
     }
 
-    pub(crate) fn of(ended: &Ended, target: Option<&StepId>, run: &RunInfo) -> Self {
+    /// `riders` go along with whatever is answered.
+    pub(crate) fn of(
+        ended: &Ended,
+        riders: Vec<Op>,
+        target: Option<&StepId>,
+        run: &RunInfo,
+    ) -> Self {
+        let with = |ops: &[Op]| render(&[ops, &riders].concat());
         match ended {
-            Ended::Returned(output) => Self::returned(output),
-            Ended::Failed(error) => Self::failed(error, is_final(error, run)),
-            Ended::Asked(ops) => Self::plain(206, render(ops)),
+            Ended::Returned(output) if riders.is_empty() => Self::returned(output),
+            Ended::Returned(output) => {
+                let mut op = Op::new(Opcode::RunComplete, end_id(), "");
+                op.data = Some(SharedJson::clone(output));
+                riders_first(riders, op)
+            }
+            Ended::Failed(error) if riders.is_empty() => Self::failed(error, is_final(error, run)),
+            Ended::Failed(error) => {
+                let is_final = is_final(error, run);
+                let opcode = match is_final {
+                    true => Opcode::StepFailed,
+                    false => Opcode::StepError,
+                };
+                let mut op = Op::new(opcode, end_id(), "");
+                op.error = Some(error.to_wire());
+                riders_first(riders, op).retried(error, is_final)
+            }
+            Ended::Asked(ops) => Self::plain(206, with(ops)),
             Ended::Executed(executed) => {
-                let failure = executed.failure.as_ref();
-                Self {
-                    status: 206,
-                    no_retry: failure.map(|(_, is_final)| *is_final),
-                    retry_after: failure
-                        .filter(|(_, is_final)| !is_final)
-                        .and_then(|(error, _)| retry_after(error)),
-                    body: render(std::slice::from_ref(&executed.op)),
+                let reply = Self::plain(206, with(std::slice::from_ref(&executed.op)));
+                match &executed.failure {
+                    Some((error, is_final)) => reply.retried(error, *is_final),
+                    None => reply,
                 }
             }
             Ended::TargetMissing(found) => Self::target_missing(target, found),
+        }
+    }
+
+    /// The same, with what the error says about another attempt.
+    fn retried(self, error: &Error, is_final: bool) -> Self {
+        Self {
+            no_retry: Some(is_final),
+            retry_after: if is_final { None } else { retry_after(error) },
+            ..self
         }
     }
 
@@ -120,6 +142,16 @@ impl CallReply {
             body: self.body,
         }
     }
+}
+
+/// The id of the op that says that the function has returned or failed.
+fn end_id() -> StepId {
+    StepId::of("complete", 0)
+}
+
+fn riders_first(mut riders: Vec<Op>, end: Op) -> CallReply {
+    riders.push(end);
+    CallReply::plain(206, render(&riders))
 }
 
 fn render(ops: &[Op]) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 mod failures;
 mod misuse;
+mod ops;
 mod steps;
 
 use crate::moment::Delay;

@@ -1,6 +1,6 @@
 //! Waiting for an event.
 
-use super::{Slot, Step, Turn};
+use super::{Slot, Step, time_string};
 use crate::Error;
 use crate::error::StepError;
 use crate::event::{Event, Payload, Received};
@@ -13,7 +13,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use stepwell_protocol::UserError;
 use stepwell_protocol::op::Opcode;
-use stepwell_protocol::span;
 
 impl Step {
     /// Waits for an event, without keeping anything alive: up to [`timeout`](WaitForEvent::timeout), which is an hour
@@ -133,28 +132,23 @@ impl<E> WaitForEvent<E> {
     }
 }
 
-fn time_string(duration: Duration) -> String {
-    let ms = duration.as_nanos().div_ceil(1_000_000);
-    span::format_ms(u64::try_from(ms).unwrap_or(u64::MAX))
-}
-
 impl<E: Payload> Future for WaitForEvent<E> {
     type Output = Result<Option<Received<E>>, StepError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let memo = match this.slot.poll(cx) {
-            Turn::Wait | Turn::Execute => return Poll::Pending,
-            Turn::Resolve(memo) => memo,
+        let event = match this.slot.poll_recorded(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Ok(event)) => event,
         };
-        let step = this.slot.info().id;
-        Poll::Ready(match memo.into_result() {
-            Err(error) => Err(StepError::new(step, *error)),
-            Ok(event) if event.get() == "null" => Ok(None),
-            Ok(event) => Received::decode(&event).map(Some).map_err(|invalid| {
-                let error = Error::from(invalid);
-                StepError::new(step, UserError::new("InvalidEvent", error.to_string()))
-            }),
+        Poll::Ready(if event.get() == "null" {
+            Ok(None)
+        } else {
+            Received::decode(&event).map(Some).map_err(|invalid| {
+                let error = UserError::new("InvalidEvent", Error::from(invalid).to_string());
+                StepError::new(this.slot.info().id, error)
+            })
         })
     }
 }

@@ -1,21 +1,18 @@
 //! One suite, both transports: the same functions in the process of the engine, and over HTTP on a server. What
 //! is recorded of every run must be the same.
 
+mod side;
+mod steps;
+
 use serde_json::{Value, json};
+use side::{compare, embedded, over_http};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use stepwell::embedded::{Backoff, Embedded, EngineConfig, Handle, Invokers};
 use stepwell::{
-    App, Client, Config, Context, Error, Event, Function, FunctionFailed, NonRetriable,
-    OutgoingEvent, schemars::JsonSchema, serve,
+    App, Client, Context, Error, Event, Function, FunctionFailed, NonRetriable, OutgoingEvent,
+    schemars::JsonSchema,
 };
 use stepwell_protocol::event::FUNCTION_FAILED;
-use stepwell_protocol::{EventId, FunctionId};
-use stepwell_runtime::{HttpInvoker, HttpOptions, News, Options, Runtime};
-use stepwell_server::ServerOptions;
-use stepwell_store::memory;
-use tokio::net::TcpListener;
-use tokio::sync::broadcast::Receiver;
 
 #[derive(serde::Serialize, serde::Deserialize, JsonSchema, Event)]
 #[event(name = "t/typed")]
@@ -217,186 +214,13 @@ fn app(client: Client, tally: &Tally) -> App {
     ])
 }
 
-/// Where the functions run.
-struct Side {
-    name: &'static str,
-    client: Client,
-    handle: Handle,
-    tally: Tally,
-    _running: Box<dyn std::any::Any>,
-}
-
-fn engine() -> EngineConfig {
-    EngineConfig {
-        backoff: Backoff::Constant(1),
-        ..EngineConfig::default()
-    }
-}
-
-async fn embedded() -> Side {
-    let tally = Tally::default();
-    let app = app(Client::dev("t"), &tally);
-    let embedded = Embedded::builder()
-        .app(app)
-        .memory()
-        .engine(engine())
-        .start()
-        .await
-        .unwrap();
-    Side {
-        name: "embedded",
-        client: embedded.client().clone(),
-        handle: embedded.handle().clone(),
-        tally,
-        _running: Box::new(embedded),
-    }
-}
-
-async fn listen(router: axum::Router) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    origin
-}
-
-async fn over_http() -> Side {
-    let tally = Tally::default();
-    let invoker = Arc::new(HttpInvoker::new(HttpOptions::default()).unwrap());
-    let options = Options {
-        engine: engine(),
-        ..Options::default()
-    };
-    let runtime = Runtime::start(
-        memory::open(),
-        Invokers::none().with("http", invoker),
-        options,
-    )
-    .unwrap();
-    let server = listen(stepwell_server::router(
-        runtime.handle(),
-        ServerOptions::dev(),
-    ))
-    .await;
-    let client = Client::builder("t", Config::dev()).base_url(server).build();
-    let handler = serve::Handler::new(app(client.clone(), &tally)).unwrap();
-    let origin = listen(axum::Router::new().route("/api/inngest", serve::axum(handler))).await;
-    let synced = reqwest::Client::new()
-        .put(format!("{origin}/api/inngest"))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(synced.status(), 200, "{}", synced.text().await.unwrap());
-    Side {
-        name: "http",
-        client,
-        handle: runtime.handle(),
-        tally,
-        _running: Box::new(runtime),
-    }
-}
-
-impl Side {
-    /// Sends an event and waits for its runs, and for those of the failure handlers that `handlers` counts;
-    /// tells all that is recorded of them.
-    async fn story(&self, event: OutgoingEvent, handlers: usize) -> Value {
-        let mut news = self.handle.watch();
-        let id = self.client.send(event).await.unwrap();
-        self.wait(&mut news, id, 1).await;
-        let mut told = self.tell(id).await;
-        let failure = FUNCTION_FAILED;
-        if handlers > 0 {
-            let events = loop {
-                let events = self
-                    .handle
-                    .read(move |reader| reader.events(Some(failure), None, 1));
-                match events.await.unwrap() {
-                    events if events.is_empty() => drop(news.recv().await.unwrap()),
-                    events => break events,
-                }
-            };
-            self.wait(&mut news, events[0].id, handlers).await;
-            let handled = self.tell(events[0].id).await;
-            told.as_array_mut()
-                .unwrap()
-                .extend(handled.as_array().unwrap().iter().cloned());
-        }
-        told
-    }
-
-    /// Waits until an event has at least so many runs, and all have ended.
-    async fn wait(&self, news: &mut Receiver<Arc<News>>, id: EventId, count: usize) {
-        loop {
-            let runs = self
-                .handle
-                .read(move |reader| reader.runs_of_event(id))
-                .await
-                .unwrap();
-            if runs.len() >= count && runs.iter().all(|run| run.status.has_ended()) {
-                return;
-            }
-            while !matches!(*news.recv().await.unwrap(), News::Ended { .. }) {}
-        }
-    }
-
-    async fn tell(&self, id: EventId) -> Value {
-        let names: Vec<(FunctionId, String)> = {
-            let functions = self.handle.read(|reader| reader.functions()).await.unwrap();
-            functions
-                .into_iter()
-                .map(|function| (function.id, function.slug))
-                .collect()
-        };
-        let told = self.handle.read(move |reader| {
-            let mut told = Vec::new();
-            for run in reader.runs_of_event(id)? {
-                let steps: Vec<Value> = reader.steps(run.id)?.into_iter().map(|step| {
-                    json!([step.op, step.name, step.failed, step.attempt, without_stacks(step.value.get())])
-                }).collect();
-                let name = names.iter().find(|(id, _)| *id == run.function).map(|(_, name)| name.clone());
-                let output = run.output.as_ref().map(|output| without_stacks(output.get()));
-                told.push(json!({"function": name, "status": run.status.as_str(), "output": output, "steps": steps}));
-            }
-            Ok(told)
-        });
-        let mut told = told.await.unwrap();
-        told.sort_by_key(|run| run["function"].to_string());
-        // Steps of one group end in any order.
-        for run in &mut told {
-            run["steps"]
-                .as_array_mut()
-                .unwrap()
-                .sort_by_key(|step| step[1].to_string());
-        }
-        Value::Array(told)
-    }
-}
-
-fn without_stacks(json: &str) -> Value {
-    fn strip(value: &mut Value) {
-        if let Value::Object(fields) = value {
-            fields.remove("stack");
-            // An event's own, which no two sides share.
-            if fields.contains_key("user") {
-                fields.remove("id");
-                fields.remove("ts");
-            }
-            if let Some(ids) = fields.get_mut("ids") {
-                *ids = json!(format!("{} ids", ids.as_array().unwrap().len()));
-            }
-            fields.values_mut().for_each(strip);
-        }
-        if value.as_str().is_some_and(|text| text.len() > 1_000) {
-            *value = json!("long");
-        }
-    }
-    let mut value = serde_json::from_str(json).unwrap();
-    strip(&mut value);
-    value
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_are_recorded_alike_whatever_the_transport() {
-    let sides = [embedded().await, over_http().await];
+    let tallies = [Tally::default(), Tally::default()];
+    let sides = [
+        embedded(&["t"], |client| app(client, &tallies[0])).await,
+        over_http(&["t"], |client| app(client, &tallies[1])).await,
+    ];
     let cases = [
         ("t/sequence", json!({"number": 40})),
         ("t/parallel", json!({})),
@@ -417,40 +241,17 @@ async fn runs_are_recorded_alike_whatever_the_transport() {
         ("t/waits", json!({"number": 7})),
         ("t/looks-back", json!({"number": 7})),
     ];
-    let mut told = Vec::new();
-    for (name, data) in cases {
-        let mut stories = Vec::new();
-        for side in &sides {
-            let handlers = usize::from(name == "t/fails");
-            let story = side
-                .story(OutgoingEvent::untyped(name, data.clone()), handlers)
-                .await;
-            stories.push((side.name, story, side.tally.0.lock().unwrap().clone()));
-        }
-        assert_eq!(
-            stories[0].1, stories[1].1,
-            "{name}: {} and {} differ",
-            stories[0].0, stories[1].0
-        );
-        assert_eq!(
-            stories[0].2, stories[1].2,
-            "{name}: steps were executed differently often"
-        );
-        for run in stories[0].1.as_array().unwrap() {
-            told.push(format!(
-                "{name} {data} → {} {} {}",
-                run["function"], run["status"], run["output"]
-            ));
-            told.extend(
-                run["steps"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|step| format!("  {step}")),
-            );
-        }
-    }
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    let cases = cases.map(|(name, data)| {
+        let handled = (name == "t/fails").then_some((FUNCTION_FAILED, 1));
+        (name, data, handled)
+    });
+    let told = compare(&sides, cases).await;
+    let executed = tallies.map(|tally| tally.0.lock().unwrap().clone());
+    assert_eq!(
+        executed[0], executed[1],
+        "steps were executed differently often"
+    );
+    insta::assert_snapshot!(told, @r#"
     t/sequence {"number":40} → "t-sequence" "Completed" {"first":41,"second":42,"event":"t/sequence"}
       ["StepRun","first",false,0,{"data":41}]
       ["Sleep","nap",false,0,null]

@@ -1,0 +1,111 @@
+//! What steps ask of a server's API, answered by the engine of this process.
+
+use crate::BoxFuture;
+use crate::client::{ApiError, LocalApi};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use stepwell_protocol::{DecodeError, RunId, SharedJson};
+use stepwell_runtime::Handle;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{SetOnce, broadcast};
+
+/// Messages that a slow subscriber may fall behind.
+const MESSAGES_MAX: usize = 1_024;
+
+/// The engine, once it has started, and whoever listens to messages.
+pub(crate) struct Local {
+    engine: Arc<SetOnce<Handle>>,
+    messages: broadcast::Sender<Message>,
+}
+
+impl Local {
+    pub(crate) fn new(engine: Arc<SetOnce<Handle>>) -> Self {
+        Self {
+            engine,
+            messages: broadcast::Sender::new(MESSAGES_MAX),
+        }
+    }
+
+    pub(crate) fn subscribe(&self) -> Messages {
+        Messages(self.messages.subscribe())
+    }
+}
+
+impl LocalApi for Local {
+    fn signal(
+        &self,
+        signal: String,
+        data: SharedJson,
+    ) -> BoxFuture<'_, Result<Option<RunId>, ApiError>> {
+        Box::pin(async move {
+            let engine = self.engine.wait().await;
+            let resumed = engine.signal(signal, data).await;
+            resumed.map_err(|unavailable| ApiError::Unreachable {
+                url: "the engine of this process".to_owned(),
+                reason: unavailable.to_string(),
+            })
+        })
+    }
+
+    fn publish(&self, channel: &str, topic: &str, run: Option<RunId>, data: SharedJson) {
+        // That nobody listens is nobody's fault.
+        let message = Message::new(channel, topic, run, data);
+        let _ = self.messages.send(message);
+    }
+}
+
+/// A message that was published in this process.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The channel.
+    pub channel: Arc<str>,
+    /// The topic within it.
+    pub topic: Arc<str>,
+    /// The run whose step published it.
+    pub run: Option<RunId>,
+    data: SharedJson,
+}
+
+impl Message {
+    pub(crate) fn new(channel: &str, topic: &str, run: Option<RunId>, data: SharedJson) -> Self {
+        Self {
+            channel: channel.into(),
+            topic: topic.into(),
+            run,
+            data,
+        }
+    }
+
+    /// What it says, as JSON.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.data.get()
+    }
+
+    /// What it says.
+    ///
+    /// # Errors
+    /// It says something else than a `T`.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        stepwell_protocol::decode::from_slice(self.data.get().as_bytes())
+    }
+}
+
+/// A stream of all messages that functions and clients of an engine publish.
+#[derive(Debug)]
+pub struct Messages(broadcast::Receiver<Message>);
+
+impl Messages {
+    /// Waits for the next; `None` once the engine has stopped. Whoever falls more than 1,024 behind misses the oldest.
+    pub async fn next(&mut self) -> Option<Message> {
+        loop {
+            match self.0.recv().await {
+                Ok(message) => return Some(message),
+                Err(RecvError::Lagged(count)) => {
+                    tracing::warn!(count, "a subscriber was too slow and has missed messages");
+                }
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
