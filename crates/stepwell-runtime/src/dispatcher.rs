@@ -10,13 +10,13 @@ use crate::in_flight::InFlight;
 use crate::invoke::{CallError, Invocation, Invoker, Invokers};
 use crate::metrics::Outcome;
 use crate::report::{report_endpoint_reply, report_reply};
-use crate::{announcer, call, past};
+use crate::{announcer, call, past, sweep};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use stepwell_engine::{
     Announcement, Answer, Call, DeliveryRow, Effect, Fetch, FetchFailure, IdSource, Input,
-    LookBack, ReportedReply, Timestamp,
+    LookBack, ReportedReply, Sweep, Timestamp,
 };
 use stepwell_protocol::UserError;
 use stepwell_protocol::reply::RawReply;
@@ -98,6 +98,7 @@ impl Dispatcher {
             }
             Effect::LookBack(look) => drop(self.tokio.spawn(dispatcher.look_back(look))),
             Effect::Deliver(row) => drop(self.tokio.spawn(dispatcher.deliver(row))),
+            Effect::Sweep(sweep) => drop(self.tokio.spawn(dispatcher.sweep(sweep))),
         }
     }
 
@@ -168,6 +169,28 @@ impl Dispatcher {
             .await;
         let (id, event) = (row.id, event.map(Box::new));
         self.tell(Input::Delivered { id, event }, Some(permit));
+    }
+
+    /// Finds the next runs that a bulk cancellation ends.
+    async fn sweep(self, asked: Box<Sweep>) {
+        let Ok(permit) = Arc::clone(&self.announcing).acquire_owned().await else {
+            return;
+        };
+        let Sweep { row, generation } = *asked;
+        let id = row.id;
+        let row = Arc::new(row);
+        let (runs, next) = self
+            .insist("find the runs of a bulk cancellation", move |dispatcher| {
+                sweep::next(&row, &*dispatcher.reader, dispatcher.clock.now())
+            })
+            .await;
+        let input = Input::Swept {
+            id,
+            generation,
+            runs,
+            next,
+        };
+        self.tell(input, Some(permit));
     }
 
     /// Reads from the store until that works.

@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use stepwell_engine::{
-    Answer, AppSync, CancelError, Census, CheckpointError, CheckpointedStep, Engine, IdSource,
-    Input, ItemId, NewEvent, Standing, Timestamp, UnderWay, Verdict, invocation_event,
+    Answer, AppSync, Bound, BulkCancelError, BulkCancelRow, CancelError, Census, CheckpointError,
+    CheckpointedStep, Engine, IdSource, Input, ItemId, MetadataRow, NewEvent, Standing, Timestamp,
+    UnderWay, UserSpansRow, Verdict, invocation_event,
 };
 use stepwell_protocol::event::{self, EventError, IdSeed};
-use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson};
+use stepwell_protocol::metadata::bytes_of;
+use stepwell_protocol::otlp::UserSpan;
+use stepwell_protocol::{AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson};
 use stepwell_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -220,6 +223,72 @@ impl Handle {
         }
     }
 
+    /// Cancels the unfinished runs of a function that were scheduled within a span of time, as far as their events meet
+    /// the condition: the bulk cancellation, which goes on after this returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`] outside, [`BulkCancelError`] inside.
+    pub async fn bulk_cancel(
+        &self,
+        function: FunctionId,
+        started_after: Option<Timestamp>,
+        started_before: Timestamp,
+        condition: Option<Arc<str>>,
+    ) -> Result<Result<BulkCancelRow, BulkCancelError>, Unavailable> {
+        let created_at = self.clock.now();
+        let id = {
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.bulk_cancel_id(created_at)
+        };
+        let row = BulkCancelRow {
+            id,
+            function,
+            started_after,
+            started_before,
+            condition,
+            created_at,
+            after: None,
+            done: false,
+        };
+        let input = Input::BulkCancelAsked(Box::new(row.clone()));
+        match self.ask(input, PERMIT_BYTES).await? {
+            Answer::BulkCancelled(result) => Ok(result.map(|()| row)),
+            other => unreachable!("a bulk cancellation is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Ends a bulk cancellation: runs that it has not come by go on. Whether there was such a one.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn drop_bulk_cancel(&self, id: BulkCancelId) -> Result<bool, Unavailable> {
+        match self.ask(Input::BulkCancelDropped(id), PERMIT_BYTES).await? {
+            Answer::BulkCancelDropped(found) => Ok(found),
+            other => {
+                unreachable!("the end of a bulk cancellation is answered as one, not {other:?}")
+            }
+        }
+    }
+
+    /// Notes metadata of runs, ended ones too, and spans that apps made within them. What is not kept of a run (see
+    /// [`stepwell_engine::Change::MetadataPut`]) is dropped.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn note(
+        &self,
+        metadata: Vec<MetadataRow>,
+        spans: Vec<UserSpansRow>,
+    ) -> Result<(), Unavailable> {
+        let noted = metadata.iter().map(|row| bytes_of(&row.update.values));
+        let made = spans.iter().flat_map(|row| &row.spans).map(UserSpan::bytes);
+        let bytes = noted.chain(made).map(|bytes| bytes + PERMIT_BYTES).sum();
+        match self.ask(Input::Noted { metadata, spans }, bytes).await? {
+            Answer::Noted => Ok(()),
+            other => unreachable!("a note is answered as one, not {other:?}"),
+        }
+    }
+
     /// Sends a signal: the run that it resumes, if one waits for it.
     ///
     /// # Errors
@@ -271,6 +340,18 @@ impl Handle {
         match self.ask(input, PERMIT_BYTES).await? {
             Answer::Paused(found) => Ok(found),
             other => unreachable!("a pause is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Bounds the runs of a function, or lets them be as large as any. Whether there is such a function.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn bound(&self, function: FunctionId, bound: Bound) -> Result<bool, Unavailable> {
+        let input = Input::FunctionBounded { function, bound };
+        match self.ask(input, PERMIT_BYTES).await? {
+            Answer::Bounded(found) => Ok(found),
+            other => unreachable!("a bound is answered as one, not {other:?}"),
         }
     }
 

@@ -39,6 +39,7 @@ mod repeat;
 mod report;
 mod rest;
 mod runtime;
+mod sweep;
 
 pub use audience::{Audience, Report};
 pub use call::memoised;

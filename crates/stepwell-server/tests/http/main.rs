@@ -4,11 +4,15 @@
 mod access;
 mod app;
 mod bad_apps;
+mod bounds_api;
+mod cancellations_api;
 mod connect;
 mod endpoints;
 mod events_api;
 mod good_apps;
-mod graphql_api;
+mod graphql;
+mod notes_api;
+mod openapi;
 mod operations;
 mod outage;
 mod realtime;

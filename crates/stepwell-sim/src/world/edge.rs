@@ -272,6 +272,7 @@ pub(super) fn last_report(answer: &AppAnswer) -> Vec<ReportedOp> {
             race: false,
             kind: None,
             started_at: None,
+            metadata: Vec::new(),
         }],
         ReportedOutcome::Returned(_) | ReportedOutcome::NotMade => Vec::new(),
     };

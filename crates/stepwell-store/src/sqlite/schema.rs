@@ -133,6 +133,31 @@ const STEPS: &[&str] = &[
     create index events_late on events (name, received_at)
         where hex(substr(id, 1, 6)) < printf('%012X', received_at - 3600000);
     ",
+    // 8: bulk cancellations.
+    "
+    create table bulk_cancels (
+        id blob not null primary key, function_id blob not null, started_after integer,
+        started_before integer not null, condition text, created_at integer not null, after blob,
+        done integer not null
+    ) strict, without rowid;
+    ",
+    // 9: what is noted of runs.
+    "
+    create table metadata (
+        run_id blob not null, target text not null, kind text not null, vals text not null,
+        updated_at integer not null, primary key (run_id, target, kind)
+    ) strict, without rowid;
+    create table user_spans (
+        run_id blob not null, id text not null, span text not null, primary key (run_id, id)
+    ) strict, without rowid;
+    ",
+    // 10: bounds of functions.
+    "
+    alter table functions add column steps_max integer;
+    alter table functions add column state_bytes_max integer;
+    ",
+    // 11: by which HTTP status a run's last call failed.
+    "alter table runs add column last_status integer;",
 ];
 
 /// The newest version.
