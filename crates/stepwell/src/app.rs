@@ -2,16 +2,19 @@
 
 use crate::Error;
 use crate::client::Client;
+use crate::event::{EventFamily, Member};
 use crate::execution::{
     CallReply, Ended, Execution, Known, Limits, Target, check_output, drive, is_final,
 };
 use crate::function::Function;
 use crate::middleware::{Middleware, RunInfo, Stack};
+use crate::schemas::{SchemaError, Schemas};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use stepwell_protocol::call::{CallRequest, DISCOVERY};
+use stepwell_protocol::event::RESERVED_PREFIX;
 use stepwell_protocol::register::Registration;
 use stepwell_protocol::reply::RawReply;
 use stepwell_protocol::{SharedJson, StepId};
@@ -32,6 +35,7 @@ pub struct App {
     client: Client,
     version: Option<String>,
     functions: Vec<Function>,
+    events: Vec<Member>,
     middleware: Stack,
 }
 
@@ -62,6 +66,7 @@ impl App {
             client,
             version: None,
             functions: Vec::new(),
+            events: Vec::new(),
             middleware: Stack::default(),
         }
     }
@@ -85,6 +90,28 @@ impl App {
     pub fn functions(mut self, functions: impl IntoIterator<Item = Function>) -> Self {
         self.functions.extend(functions);
         self
+    }
+
+    /// Says that the app knows of an event, or a family, that starts no function of its own: it is among the app's
+    /// [`schemas`](App::schemas).
+    #[must_use]
+    pub fn event<E: EventFamily>(mut self) -> Self {
+        self.events.extend(E::members());
+        self
+    }
+
+    /// The shapes of the events that the app's functions run for, and of those it was told of: for programs in other
+    /// languages.
+    ///
+    /// # Errors
+    /// Two types of different shapes stand for one event.
+    pub fn schemas(&self) -> Result<Schemas, SchemaError> {
+        let functions = self.functions.iter();
+        let events = functions.flat_map(|function| function.events.iter().cloned());
+        let events = events.chain(self.events.iter().cloned());
+        // What the server itself sends is not the app's to describe.
+        let own = events.filter(|event| !event.name.starts_with(RESERVED_PREFIX));
+        Schemas::of(self.client.app_id(), own)
     }
 
     /// Adds middleware to all functions, after the client's and before their own.

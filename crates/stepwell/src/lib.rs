@@ -51,6 +51,7 @@ mod function;
 mod http_client;
 pub mod middleware;
 mod moment;
+pub mod schemas;
 pub mod serve;
 mod step;
 
@@ -62,11 +63,11 @@ pub use error::{
     BoxError, Error, NonRetriable, ResultExt, Retry, RetryAfter, RetryTime, StepError,
 };
 pub use event::{
-    CronTick, Event, EventError, FunctionFailed, InvalidEvent, OutgoingEvent, Parent, Payload,
-    Received, ValidationIssue,
+    CronTick, Event, EventError, EventFamily, FunctionFailed, InvalidEvent, Json, Member,
+    OutgoingEvent, Parent, Payload, Received, ValidationIssue,
 };
 pub use function::{
-    Batch, CancelOn, Concurrency, Debounce, Function, FunctionBuilder, FunctionRef, Handler,
+    Batch, CancelOn, Concurrency, Cron, Debounce, Function, FunctionBuilder, FunctionRef, Handler,
     NoTrigger, RateLimit, Singleton, Throttle, Timeouts,
 };
 #[cfg(feature = "client")]
@@ -78,7 +79,7 @@ pub use step::{
     Deferral, Fetch, FetchRequest, Fetched, Invoke, RunStep, Score, ScoreValue, Sent, Sleep, Step,
     Topic, WaitForEvent, WaitForSignal, ai, experiment,
 };
-pub use stepwell_macros::{Event, FromRef};
+pub use stepwell_macros::{Event, FromRef, function};
 pub use stepwell_protocol::{EventId, RunId, UserError};
 
 /// A boxed future.
@@ -93,9 +94,11 @@ const SDK_VERSION: &str = concat!("rust:v", env!("CARGO_PKG_VERSION"));
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::event::schema_of;
     #[cfg(feature = "validation")]
     pub use crate::event::validate_with_garde;
+    pub use crate::event::{Variant, read_family, schema_of};
+    pub use crate::function::HandlerOutput;
+    pub use serde_json::Value;
 }
 
 /// The example that people see first compiles.

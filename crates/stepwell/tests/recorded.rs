@@ -180,7 +180,7 @@ fn flow_control() -> Function {
     Function::new("flow-control")
         .name("Every flow control option")
         .on_event_if("capture/flow-control", "event.data.size > 1")
-        .cron("TZ=Europe/Paris 0 5 * * 1-5")
+        .or_cron("TZ=Europe/Paris 0 5 * * 1-5")
         .retries(7)
         .concurrency(Concurrency::limit(2).key("event.data.account"))
         .concurrency(Concurrency::limit(10).key("'shared'").across_account())
