@@ -6,9 +6,8 @@
 //!
 //! With `--check` it writes nothing, and fails when the files are not current: for continuous integration.
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
-use std::process::ExitCode;
 use stepwell::{App, Client, Context, Error, Event, function, schemars::JsonSchema};
 
 /// Someone has placed an order.
@@ -71,38 +70,26 @@ pub(crate) fn app() -> App {
     App::new(Client::dev("shop")).function(keep_books())
 }
 
-fn main() -> ExitCode {
-    let mut check = false;
-    let mut folder = None;
-    for argument in std::env::args().skip(1) {
-        match &*argument {
-            "--check" => check = true,
-            path => folder = Some(PathBuf::from(path)),
-        }
-    }
-    let Some(folder) = folder else {
-        eprintln!("usage: schemas [--check] FOLDER");
-        return ExitCode::from(2);
-    };
-    let schemas = match app().schemas() {
-        Ok(schemas) => schemas,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
+fn main() -> anyhow::Result<()> {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let check = arguments.first().is_some_and(|first| first == "--check");
     if check {
-        let changed = schemas.differs_from(&folder);
-        for name in &changed {
-            eprintln!("{} is not current", folder.join(name).display());
-        }
-        return ExitCode::from(u8::from(!changed.is_empty()));
+        arguments.remove(0);
     }
-    match schemas.write_to(&folder) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cannot write into {}: {error}", folder.display());
-            ExitCode::FAILURE
-        }
+    let [folder] = &arguments[..] else {
+        anyhow::bail!("usage: schemas [--check] FOLDER");
+    };
+    let schemas = app().schemas()?;
+    if check {
+        let changed = schemas.differs_from(folder);
+        anyhow::ensure!(
+            changed.is_empty(),
+            "not current in {folder}: {}",
+            changed.join(", ")
+        );
+        return Ok(());
     }
+    schemas
+        .write_to(folder)
+        .with_context(|| format!("cannot write into {folder}"))
 }

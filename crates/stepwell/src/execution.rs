@@ -7,11 +7,13 @@
 //! Recorded steps are released one at a time, in the order in which they once completed, and only when nothing
 //! else can move: so races end as they once ended, and repeated ids are counted alike on each call.
 
+mod checkpoint;
 mod deferrals;
 mod driver;
 mod memo;
 mod reply;
 
+pub(crate) use checkpoint::Checkpointer;
 use deferrals::Deferrals;
 pub(crate) use driver::{Ended, Limits, Target, drive, panic_error};
 pub(crate) use memo::Memo;
@@ -530,6 +532,17 @@ fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunInfo) -> Exe
                 failure: Some((error, is_final)),
             }
         }
+    }
+}
+
+impl State {
+    /// Takes a step that executed in this call as recorded: it is released as those are that were recorded before.
+    fn record(&mut self, op: &Op) {
+        let position = self.positions[&op.id];
+        let data = op.data.clone().expect("a step that has run has data");
+        self.memos.insert(op.id.clone(), Memo::Data(data));
+        self.order.push_back(op.id.clone());
+        self.set_phase(position, Phase::Waiting);
     }
 }
 

@@ -1,11 +1,13 @@
 //! Functions: what starts them, how they run, and the code.
 
 mod check;
+mod checkpointing;
 mod cron;
 mod flow;
 mod handler;
 mod reference;
 
+pub use checkpointing::Checkpointing;
 pub use cron::Cron;
 pub use flow::{Batch, CancelOn, Concurrency, Debounce, RateLimit, Singleton, Throttle, Timeouts};
 pub use handler::{Handler, HandlerOutput};
@@ -63,6 +65,8 @@ pub struct Function {
     pub(crate) on_failure: Option<ErasedHandler>,
     pub(crate) middleware: Stack,
     pub(crate) outside_steps_max: Duration,
+    /// How it reports its steps, if it says so itself.
+    pub(crate) checkpointing: Option<Checkpointing>,
     /// Whether it runs when runs that deferred it have ended.
     deferred: bool,
 }
@@ -96,6 +100,7 @@ impl Function {
                 middleware: Stack::default(),
                 outside_steps_max: OUTSIDE_STEPS_MAX,
                 deferred: false,
+                checkpointing: None,
             },
             state: (),
             on_failure: None,
@@ -189,6 +194,7 @@ struct Parts {
     middleware: Stack,
     outside_steps_max: Duration,
     deferred: bool,
+    checkpointing: Option<Checkpointing>,
 }
 
 impl<E, S> fmt::Debug for FunctionBuilder<E, S> {
@@ -433,6 +439,14 @@ impl<E, S> FunctionBuilder<E, S> {
         self
     }
 
+    /// How it reports its steps; as the [app](crate::App::checkpointing) says when nothing is given.
+    #[must_use]
+    pub fn checkpointing(mut self, checkpointing: Checkpointing) -> Self {
+        self.parts.checkpointing = Some(checkpointing);
+        self.parts.config.checkpoint = checkpointing.to_wire();
+        self
+    }
+
     /// Adds middleware, after the app's.
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
@@ -477,6 +491,7 @@ impl<E: Payload, S: Send + Sync + 'static> FunctionBuilder<E, S> {
             on_failure: self.on_failure,
             middleware: self.parts.middleware,
             outside_steps_max: self.parts.outside_steps_max,
+            checkpointing: self.parts.checkpointing,
             deferred: self.parts.deferred,
         }
     }

@@ -67,8 +67,8 @@ pub use event::{
     OutgoingEvent, Parent, Payload, Received, ValidationIssue,
 };
 pub use function::{
-    Batch, CancelOn, Concurrency, Cron, Debounce, Function, FunctionBuilder, FunctionRef, Handler,
-    NoTrigger, RateLimit, Singleton, Throttle, Timeouts,
+    Batch, CancelOn, Checkpointing, Concurrency, Cron, Debounce, Function, FunctionBuilder,
+    FunctionRef, Handler, NoTrigger, RateLimit, Singleton, Throttle, Timeouts,
 };
 #[cfg(feature = "client")]
 pub use http_client::Reqwest;

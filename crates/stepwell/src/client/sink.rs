@@ -14,9 +14,9 @@ use stepwell_protocol::event::IdSeed;
 use stepwell_protocol::{EventId, headers};
 
 /// Attempts of one request.
-const ATTEMPTS_MAX: u32 = 5;
+pub(super) const ATTEMPTS_MAX: u32 = 5;
 /// The wait after the first attempt; it doubles with each.
-const BACKOFF_BASE: Duration = Duration::from_millis(100);
+pub(super) const BACKOFF_BASE: Duration = Duration::from_millis(100);
 
 /// Events to hand over together.
 #[derive(Debug, Clone)]

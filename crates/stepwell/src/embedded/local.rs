@@ -1,11 +1,13 @@
 //! What steps ask of a server's API, answered by the engine of this process.
 
 use crate::BoxFuture;
-use crate::client::{ApiError, LocalApi};
+use crate::client::{ApiError, Checkpoint, CheckpointError, LocalApi};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use stepwell_engine::{CheckpointError as EngineRefusal, ItemId};
+use stepwell_protocol::op::Op;
 use stepwell_protocol::{DecodeError, RunId, SharedJson};
-use stepwell_runtime::Handle;
+use stepwell_runtime::{Handle, report_op};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{SetOnce, broadcast};
 
@@ -44,6 +46,30 @@ impl LocalApi for Local {
                 url: "the engine of this process".to_owned(),
                 reason: unavailable.to_string(),
             })
+        })
+    }
+
+    fn checkpoint<'a>(
+        &'a self,
+        call: &'a Checkpoint,
+        steps: Vec<Op>,
+    ) -> BoxFuture<'a, Result<(), CheckpointError>> {
+        Box::pin(async move {
+            let item = call.item.parse().map(ItemId).map_err(|_| {
+                CheckpointError::Failed("the call names no item of this engine".to_owned())
+            })?;
+            let steps = steps
+                .into_iter()
+                .map(|op| report_op(op, false, None))
+                .collect();
+            let engine = self.engine.wait().await;
+            let generation = Some(call.generation).filter(|generation| *generation > 0);
+            match engine.checkpoint(call.run, item, generation, steps).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(EngineRefusal::Stale)) => Err(CheckpointError::Stale),
+                Ok(Err(refusal)) => Err(CheckpointError::Failed(refusal.to_string())),
+                Err(unavailable) => Err(CheckpointError::Failed(unavailable.to_string())),
+            }
         })
     }
 

@@ -157,12 +157,6 @@ fn check_rates(config: &FunctionConfig, problems: &mut Problems) {
         if rate.limit == 0 {
             problems.add("rate_limit", "a limit of 0 lets nothing start");
         }
-        if config.idempotency.is_some() {
-            problems.add(
-                "rate_limit",
-                "rate_limit and idempotency exclude each other",
-            );
-        }
         let least = Duration::from_millis(1);
         problems.within("rate_limit period", &rate.period, least, DAY);
     }

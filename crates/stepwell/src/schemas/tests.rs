@@ -78,7 +78,11 @@ mod other {
     }
 }
 
-#[allow(dead_code, reason = "only its shape is of interest")]
+#[allow(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "only its shape is of interest"
+)]
 #[derive(Event)]
 #[event(crate = "crate")]
 enum Orders {
