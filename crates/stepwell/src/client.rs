@@ -283,7 +283,7 @@ impl Client {
     {
         let events = events.into_iter().map(Into::into).collect();
         let now_ms = u64::try_from(self.0.clock.now().unix_ms()).unwrap_or_default();
-        let entropy: [u8; 10] = rand::random();
+        let entropy = crate::random::bytes();
         self.send_seeded(&self.0.middleware, events, now_ms, entropy)
             .await
     }

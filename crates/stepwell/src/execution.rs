@@ -294,6 +294,13 @@ impl State {
         let repeats = self.repeats.entry(spec.id.clone()).or_default();
         let index = *repeats;
         *repeats += 1;
+        let twin = |found: &Found| found.info.id == spec.id && found.phase != Phase::Over;
+        if index > 0 && self.found.iter().any(twin) {
+            tracing::warn!(
+                step = %spec.id,
+                "two steps of one id are under way at once: which of them is which depends on their order; give each its own id"
+            );
+        }
         let id = StepId::of(&spec.id, index);
         let display_name = spec.display_name.unwrap_or_else(|| spec.id.clone());
         let mut op = Op::new(

@@ -6,7 +6,7 @@
 //! ```
 //! use serde::{Deserialize, Serialize};
 //! use std::time::Duration;
-//! use stepwell::{App, Client, Context, Error, Event, Function, schemars::JsonSchema, serve};
+//! use stepwell::{App, Client, Context, Error, Event, function, schemars::JsonSchema, serve};
 //!
 //! #[derive(Serialize, Deserialize, JsonSchema, Event)]
 //! #[event(name = "user/signed.up")]
@@ -14,6 +14,7 @@
 //!     email: String,
 //! }
 //!
+//! #[function(on = SignedUp, retries = 3)]
 //! async fn welcome(ctx: Context<SignedUp>) -> Result<(), Error> {
 //!     let email = &ctx.data().email;
 //!     ctx.step().run("send-welcome", || async { send_mail(email, "Welcome").await }).await?;
@@ -23,14 +24,15 @@
 //! }
 //! # async fn send_mail(_: &str, _: &str) -> Result<(), Error> { Ok(()) }
 //!
-//! let app = App::new(Client::dev("mailer")).function(Function::new("welcome").on::<SignedUp>().handler(welcome));
+//! let app = App::new(Client::dev("mailer")).function(welcome());
 //! let handler = serve::Handler::new(app).expect("ids are unique");
 //! ```
 //!
-//! - [`Client`] sends events, of types that derive [`Event`](trait@Event).
-//! - [`Function`] is a handler with what starts it and how it runs; [`Context`] is what the handler gets, [`Step`]
-//!   what makes steps.
+//! - [`Client`] sends events, of types that derive [`Event`](trait@Event); [`EventFamily`] is several that go together.
+//! - [`Function`] is a handler with what starts it and how it runs, made by [`function`](macro@function) or a builder;
+//!   [`Context`] is what the handler gets, [`Step`] what makes steps, with [`ai`] and [`experiment`].
 //! - [`NonRetriable`], [`RetryAfter`] and [`StepError`] say what an error means for retries.
+//! - [`schemas`] are the events' types for programs in other languages.
 //! - [`middleware`] is code around calls, steps and sends.
 //! - [`serve`] answers a server over HTTP; `embedded` (a feature) runs the engine in this process. [`Runner`] is
 //!   what any transport calls.
@@ -51,6 +53,7 @@ mod function;
 mod http_client;
 pub mod middleware;
 mod moment;
+mod random;
 pub mod schemas;
 pub mod serve;
 mod step;
@@ -105,3 +108,8 @@ pub mod __private {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So does the guide's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/rust-sdk.md")]
+struct Guide;

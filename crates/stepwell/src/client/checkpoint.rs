@@ -71,7 +71,7 @@ impl Client {
             if attempt >= ATTEMPTS_MAX {
                 return Err(CheckpointError::Failed(problem));
             }
-            let jitter = backoff.mul_f64(rand::random_range(0.0..1.0));
+            let jitter = backoff.mul_f64(crate::random::fraction());
             self.clock().delay(backoff + jitter).await;
             backoff *= 2;
         }

@@ -118,7 +118,7 @@ impl HttpSink {
                 Attempt::Again(error) if attempt >= ATTEMPTS_MAX => return Err(error),
                 Attempt::Again(error) => {
                     tracing::debug!(attempt, %error, "events were not taken, trying again");
-                    let jitter = backoff.mul_f64(rand::random_range(0.0..1.0));
+                    let jitter = backoff.mul_f64(crate::random::fraction());
                     self.clock.delay(backoff + jitter).await;
                     backoff *= 2;
                 }

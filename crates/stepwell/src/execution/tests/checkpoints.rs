@@ -54,8 +54,13 @@ impl Reports {
 
     /// One call; the answer in a line.
     async fn call(&self, function: Function, ctx: Value) -> String {
+        self.call_at(StillClock { delays_end: false }, function, ctx)
+            .await
+    }
+
+    async fn call_at(&self, clock: StillClock, function: Function, ctx: Value) -> String {
         let client = Client::builder("app", Config::dev())
-            .clock(StillClock { delays_end: false })
+            .clock(clock)
             .build()
             .with_local(Arc::new(self.clone()));
         let runner = App::new(client).function(function).runner().unwrap();
@@ -113,6 +118,39 @@ async fn buffered_steps_are_reported_together_and_the_rest_with_the_result() {
         "206 StepRun a#1 3, RunComplete null#null"
     );
     assert_eq!(reports.taken(), ["StepRun a 1, StepRun b 2"]);
+}
+
+#[tokio::test]
+async fn steps_that_have_waited_for_the_interval_are_reported_while_another_runs() {
+    let reports = Reports::default();
+    let seen = reports.clone();
+    let handler = move |ctx: Context| {
+        let seen = seen.clone();
+        async move {
+            let step = ctx.step();
+            step.run("a", || async { Ok(1) }).await?;
+            let reported = step.run("b", || async {
+                tokio::task::yield_now().await;
+                Ok(seen.taken().len())
+            });
+            Ok::<_, Error>(reported.await?)
+        }
+    };
+    let interval = Duration::from_secs(1);
+    let function = Function::new("f")
+        .on_event("app/test")
+        .checkpointing(
+            Checkpointing::on()
+                .buffered_steps(10)
+                .max_interval(interval),
+        )
+        .handler(handler);
+    let clock = StillClock { delays_end: true };
+    assert_eq!(
+        reports.call_at(clock, function, json!({})).await,
+        "206 StepRun b#0 1, RunComplete null#null"
+    );
+    assert_eq!(reports.taken(), ["StepRun a 1"]);
 }
 
 #[tokio::test]
