@@ -1,7 +1,7 @@
 //! Writes the shapes of an app's events, for its producers in other languages:
 //!
 //! ```sh
-//! cargo run -p stepwell --example schemas -- conformance/typescript/types
+//! cargo run -p stepwell --example schemas -- conformance/typescript/producer
 //! ```
 //!
 //! With `--check` it writes nothing, and fails when the files are not current: for continuous integration.

@@ -8,11 +8,11 @@ mod schemas;
 fn the_types_of_the_typescript_producer_are_current() {
     let folder = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../../conformance/typescript/types"
+        "/../../conformance/typescript/producer"
     );
     let changed = schemas::app().schemas().unwrap().differs_from(folder);
     assert!(
         changed.is_empty(),
-        "{changed:?}: run cargo run -p stepwell --example schemas -- conformance/typescript/types"
+        "{changed:?}: run cargo run -p stepwell --example schemas -- conformance/typescript/producer"
     );
 }

@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 
 test("a producer of events of Rust types compiles, and its mistakes do not", async () => {
   const compiler = createRequire(import.meta.url).resolve("typescript/bin/tsc");
-  const project = fileURLToPath(new URL("../types/tsconfig.json", import.meta.url));
+  const project = fileURLToPath(new URL("../producer/tsconfig.json", import.meta.url));
   const run = promisify(execFile)(process.execPath, [compiler, "--project", project]);
   const { stdout } = await run.catch((failed) => failed);
   assert.equal(stdout, "");
