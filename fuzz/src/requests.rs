@@ -1,5 +1,6 @@
 //! Requests to a running server.
 
+use crate::clock_of_the_corpus;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
@@ -99,7 +100,11 @@ pub fn check(data: &[u8]) {
 fn start() -> Server {
     let tokio = tokio::runtime::Runtime::new().expect("threads can be started");
     let _inside = tokio.enter();
-    let runtime = Runtime::start(memory::open(), Invokers::none(), Options::default());
+    let options = Options {
+        clock: clock_of_the_corpus(),
+        ..Options::default()
+    };
+    let runtime = Runtime::start(memory::open(), Invokers::none(), options);
     let runtime = runtime.expect("the engine starts");
     let router = router(runtime.handle(), ServerOptions::dev());
     drop(_inside);

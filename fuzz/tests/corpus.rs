@@ -50,3 +50,8 @@ fn signatures() {
 fn requests() {
     replay("requests", stepwell_fuzz::requests::check);
 }
+
+#[test]
+fn connect() {
+    replay("connect", stepwell_fuzz::connect::check);
+}

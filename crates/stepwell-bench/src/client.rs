@@ -31,6 +31,11 @@ impl Target {
         })
     }
 
+    /// The URL of a WebSocket.
+    pub(crate) fn websocket(&self, path: &str) -> String {
+        format!("ws://{}{path}", self.authority)
+    }
+
     pub(crate) async fn connect(&self) -> anyhow::Result<Connection> {
         let stream = TcpStream::connect(&self.authority)
             .await

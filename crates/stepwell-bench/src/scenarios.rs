@@ -1,5 +1,8 @@
 //! The loads.
 
+mod subscribers;
+mod workers;
+
 use crate::app::{AWAITED, App, STEPS};
 use crate::client::Target;
 use crate::memory;
@@ -36,6 +39,10 @@ pub(crate) enum Name {
     Waits,
     /// Many sleeping runs: their memory, and how soon a restarted server is ready again. Only when asked for.
     Sleepers,
+    /// 1,000 workers of connect: a burst of runs, and one run at a time. Only when asked for.
+    Workers,
+    /// 5,000 subscribers of one realtime topic. Only when asked for.
+    Subscribers,
 }
 
 impl Name {
@@ -75,6 +82,10 @@ pub(crate) async fn run(
             Name::Burst => burst(target, app, 20_000 * scale).await,
             Name::Waits => waits(target, app, 10_000 * scale).await,
             Name::Sleepers => sleepers(target, app, server, 100_000 * scale).await,
+            Name::Workers => {
+                workers::workers(target, server.pid, 1_000 * scale, 20_000 * scale).await
+            }
+            Name::Subscribers => subscribers::subscribers(target, server.pid, 5_000 * scale).await,
         }
     };
     match tokio::time::timeout(PATIENCE, load).await {

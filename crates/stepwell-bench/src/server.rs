@@ -104,6 +104,9 @@ async fn start(
             "0",
             "--log",
             "warn",
+            // Half of them are for subscribers.
+            "--max-connections",
+            "16384",
             "--ready-file",
         ])
         .arg(&ready)

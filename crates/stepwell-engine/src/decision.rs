@@ -40,6 +40,8 @@ pub enum Answer {
     Signalled(Option<RunId>),
     /// What became of an invocation; nothing when there is no such function.
     Invoked(Option<Verdict>),
+    /// Whether the answer to a request is recorded: not if the run has ended meanwhile, or the request failed.
+    Fetched(bool),
     /// The run that repeats another; nothing when its function is gone.
     Repeated(Option<RunId>),
     /// Whether there is such a function to pause.

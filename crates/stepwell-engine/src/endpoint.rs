@@ -36,6 +36,10 @@ const SILENCE_MS: u64 = 10 * 60 * 1_000;
 const ENDPOINTS_PER_APP_MAX: usize = 1_000;
 /// Apps that endpoints have brought. Their names come from requests, whose senders may make them up.
 const APPS_MAX: usize = 1_000;
+/// How old a run's id may be when the run is first reported, and how far ahead of our clock, in milliseconds. Together
+/// they are the day for which ids are remembered: of one outside, nobody could tell whether it was reported before.
+const ID_AGE_MS_MAX: u64 = 23 * 60 * 60 * 1_000;
+const ID_AHEAD_MS_MAX: u64 = 60 * 60 * 1_000;
 /// The type in a function's configuration that marks an endpoint.
 pub(crate) const RUNTIME: &str = "api";
 
@@ -71,6 +75,11 @@ pub enum EndpointError {
     /// The run has been reported before.
     #[error("Run already exists")]
     Exists,
+    /// The run's id tells a time more than 23 hours ago, or more than one ahead.
+    #[error(
+        "the run's id tells a time that is over 23 hours ago, or over one ahead: are the clocks of app and server right?"
+    )]
+    Untimely,
     /// An app of this name has registered a function of this name.
     #[error("the app has registered a function of the endpoint's name")]
     Taken,
@@ -145,6 +154,10 @@ impl Engine {
         let key = hash(&[b"endpoint", &id.to_bytes()]);
         if self.runs.contains_key(&id) || self.window.get(key, now).is_some() {
             return Err(EndpointError::Exists);
+        }
+        let made = Timestamp::from_ms(id.timestamp_ms());
+        if made.after_ms(ID_AGE_MS_MAX) < now || made > now.after_ms(ID_AHEAD_MS_MAX) {
+            return Err(EndpointError::Untimely);
         }
         let function = self.endpoint(start.app, start.function, now, out)?;
         let draft = Draft {

@@ -99,8 +99,12 @@ pub struct Engine {
     pub(crate) generation_last: u64,
 }
 
+/// How far apart the numbers of two lives' dispatches may be: far more than a life makes, and small enough that numbers
+/// stay below 2^53, up to which JSON's readers are exact.
+const GENERATIONS_APART: u64 = 1 << 50;
+
 impl Engine {
-    /// An engine that knows nothing yet. `now` must be later than at any earlier load of the same store, so
+    /// An engine that knows nothing yet. One that goes on with what an earlier one has written is to [`Self::resume`], so
     /// that dispatches of before are told apart.
     #[must_use]
     pub fn new(config: Config, now: Timestamp) -> Self {
@@ -130,7 +134,6 @@ impl Engine {
             window: idempotency::Window::default(),
             throttles: Buckets::default(),
             item_last: ItemId(0),
-            // Dispatches are numbered on from the clock: more than one a microsecond is out of reach.
             generation_last: now.ms().saturating_mul(1_000),
         }
     }
@@ -183,7 +186,8 @@ impl Engine {
                 result,
             } => {
                 let result = result.map_err(|failure| *failure);
-                self.fetched(item, generation, result, now, ids, out);
+                let recorded = self.fetched(item, generation, result, now, ids, out);
+                out.answer = Some(Answer::Fetched(recorded));
             }
             Input::LookedBack { item, event } => {
                 self.looked_back(item, event.as_deref(), now, out);
@@ -213,6 +217,10 @@ impl Engine {
 
     /// Asks again for everything that was asked for and is not done: to be called once after a load.
     pub fn resume(&mut self, now: Timestamp, ids: &mut IdSource, out: &mut Decision) {
+        // By the clock alone, which may have gone back, two lives could number their dispatches alike.
+        self.generation_last = self
+            .generation_last
+            .wrapping_add(ids.below(GENERATIONS_APART));
         let announcements = self.announcements.values().copied();
         out.effects.extend(announcements.map(Effect::Announce));
         let deliveries = self.deliveries.values();
@@ -235,6 +243,15 @@ impl Engine {
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// The same, but for the ticks of schedules, which come for ever. Looks at all ticks that are due before it.
+    #[must_use]
+    pub fn next_due_besides_ticks(&self) -> Option<Timestamp> {
+        let mut others = self.timers.iter();
+        others
+            .find(|(_, timer)| !matches!(timer, Timer::Tick(_)))
+            .map(|(due, _)| *due)
     }
 
     /// How many runs are unfinished.

@@ -24,6 +24,7 @@ mod endpoint;
 mod engine;
 pub mod flow;
 pub mod function;
+mod groups;
 mod handler_failure;
 mod ids;
 mod input;

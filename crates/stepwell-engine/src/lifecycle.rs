@@ -11,7 +11,6 @@ use crate::{
     Announcement, Call, Cause, Change, DeferStatus, Effect, ItemId, ItemKind, ItemRow, LastCall,
     RunEnd, RunStatus, StepRow, Timestamp,
 };
-use hashbrown::HashSet;
 use std::sync::Arc;
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 use stepwell_protocol::{RunId, SharedJson, StepId, limits};
@@ -138,22 +137,6 @@ impl Engine {
         if !self.has_queued_discovery(run) {
             self.add_item(run, ItemKind::Discovery(cause), now, now, out);
         }
-    }
-
-    /// Whether a step of the run's parallel group is pending that something other than the item at hand will end.
-    /// A group whose steps nothing will end any more is not waited for: the function is called and says anew
-    /// what it wants. Nor are the losers of a race.
-    pub(crate) fn waits_for_group(&self, run: RunId) -> bool {
-        let run = &self.runs[&run];
-        if run.pending.is_empty() || run.items.len() < 2 {
-            return false;
-        }
-        let rows = run.items.iter().map(|id| &self.items[id].row);
-        let racing: HashSet<&StepId> = rows
-            .filter(|row| row.race)
-            .filter_map(|row| row.kind.step())
-            .collect();
-        racing.is_empty() || run.pending.iter().any(|step| !racing.contains(step))
     }
 
     pub(crate) fn has_queued_discovery(&self, run: RunId) -> bool {

@@ -114,11 +114,6 @@ impl Engine {
             engine.load_batch(&row, events)?;
         }
         engine.load_schedules(snapshot.schedules);
-        // The clock may have gone back since the items were made.
-        let made_at = engine.item_last.made_at();
-        engine.generation_last = engine
-            .generation_last
-            .max(made_at.ms().saturating_mul(1_000));
         Ok(engine)
     }
 

@@ -153,7 +153,7 @@ impl Engine {
             Recorded::TooLarge => return self.fail_for_state(run, now, out),
         }
         self.forget_wait(id);
-        let goes_on = race || !self.waits_for_group(run);
+        let goes_on = race || !self.waits_for_group(run, id);
         if goes_on {
             self.allow_immediate(run, out);
         }

@@ -257,7 +257,7 @@ impl Engine {
                         it has to take their results from the call";
                     let failure = Failure::of(UserError::new("Error", MESSAGE));
                     self.attempt_failed(returned, failure, now, ids, out);
-                } else if ended && (race || !self.waits_for_group(returned.run)) {
+                } else if ended && (race || !self.waits_for_group(returned.run, returned.item)) {
                     self.allow_immediate(returned.run, out);
                     self.remove_item(returned.item, out);
                     self.add_discovery(returned.run, cause, now, out);
@@ -276,67 +276,6 @@ impl Engine {
                     self.attempt_failed(returned, failure, now, ids, out);
                 }
             }
-        }
-    }
-
-    /// Notes the steps of a parallel group that the next discovery waits for.
-    fn plan_group(&mut self, run_id: RunId, ops: &[ReportedOp], out: &mut Decision) {
-        let counted = ops.iter().filter(|op| !rides_along(op));
-        let run = self
-            .runs
-            .get_mut(&run_id)
-            .expect("a call's run is unfinished");
-        if counted.count() < 2 {
-            return;
-        }
-        run.force_plan = true;
-        let resumed = |op: &&ReportedOp| {
-            matches!(
-                op.op,
-                Opcode::StepPlanned
-                    | Opcode::Sleep
-                    | Opcode::WaitForEvent
-                    | Opcode::WaitForSignal
-                    | Opcode::InvokeFunction
-                    | Opcode::AiGateway
-                    | Opcode::Gateway
-            )
-        };
-        if run.request_version >= 2 {
-            run.pending.clear();
-            for op in ops.iter().filter(resumed) {
-                if !run.steps.contains(&op.step) && !run.pending.contains(&op.step) {
-                    run.pending.push(op.step.clone());
-                }
-            }
-        }
-        out.changes
-            .push(Change::RunProgress(Box::new(run.progress(run_id))));
-    }
-
-    /// Whether an answer that ended nothing is in order: others move the run on, and the call was not for one
-    /// step, which is still to be run.
-    fn may_end_quietly(&self, returned: &Returned) -> bool {
-        let run = &self.runs[&returned.run];
-        let owed = match &returned.kind {
-            ItemKind::Step(step) => !run.steps.contains(step),
-            _ => false,
-        };
-        run.items.len() > 1 && !owed
-    }
-
-    /// From request version 2 on, steps may run at once again when the parallel group is through.
-    pub(crate) fn allow_immediate(&mut self, run_id: RunId, out: &mut Decision) {
-        let run = self
-            .runs
-            .get_mut(&run_id)
-            .expect("a call's run is unfinished");
-        // A call in flight may plan a step that another one, if it were allowed to, would find and run at once.
-        let alone = run.items.len() <= 1;
-        if alone && run.force_plan && run.pending.is_empty() && run.request_version >= 2 {
-            run.force_plan = false;
-            out.changes
-                .push(Change::RunProgress(Box::new(run.progress(run_id))));
         }
     }
 
@@ -586,7 +525,7 @@ impl Engine {
 }
 
 /// Whether an op asks for nothing that the run waits for.
-fn rides_along(op: &ReportedOp) -> bool {
+pub(crate) fn rides_along(op: &ReportedOp) -> bool {
     matches!(op.op, Opcode::None | Opcode::DeferAdd | Opcode::DeferAbort)
 }
 

@@ -62,6 +62,16 @@ impl ManualClock {
     /// Moves the clock on and lets what has become due happen.
     pub fn advance_ms(&self, ms: u64) {
         self.now_ms.fetch_add(ms, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Moves the clock on to a moment, unless that has passed, and lets what has become due happen.
+    pub fn advance_to(&self, moment: Timestamp) {
+        self.now_ms.fetch_max(moment.ms(), Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
         for wake in self
             .wakes
             .lock()

@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::committer::{Asker, Batch, Order, describe};
 use crate::handle::Vitals;
+use crate::rest::{Rest, Unanswered};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub(crate) enum Message {
     Standing(RunId, oneshot::Sender<Option<Standing>>),
     /// Say which calls of a run are in flight.
     UnderWay(RunId, oneshot::Sender<Vec<UnderWay>>),
+    /// Say when nothing is under way.
+    Rest(oneshot::Sender<Rest>),
     /// Make no new calls; say when the last one has returned and everything is written.
     Drain(oneshot::Sender<()>),
     /// End now.
@@ -59,6 +62,7 @@ pub(crate) struct Decider {
     committing: bool,
     recovering: bool,
     drained: Option<oneshot::Sender<()>>,
+    unanswered: Unanswered,
 }
 
 impl Decider {
@@ -85,6 +89,7 @@ impl Decider {
             committing: false,
             recovering: false,
             drained: None,
+            unanswered: Unanswered::default(),
         })
     }
 
@@ -118,11 +123,15 @@ impl Decider {
 
     /// How long nothing needs to happen.
     fn patience(&self) -> Duration {
-        match self.engine.next_due() {
-            Some(due) if !self.recovering && !matches!(self.clock, Clock::Manual(_)) => {
-                Duration::from_millis(due.ms_since(self.clock.now())).min(IDLE)
-            }
-            _ => IDLE,
+        let Some(due) = self.engine.next_due().filter(|_| !self.recovering) else {
+            return IDLE;
+        };
+        let until = Duration::from_millis(due.ms_since(self.clock.now()));
+        match &self.clock {
+            Clock::System => until.min(IDLE),
+            // It stands still: what is not due yet will not be before someone says that it was moved.
+            Clock::Manual(_) if until.is_zero() => until,
+            Clock::Manual(_) => IDLE,
         }
     }
 
@@ -152,6 +161,7 @@ impl Decider {
                     }
                 } else {
                     self.permits.extend(permit);
+                    self.unanswered.told(&input);
                     self.decide(input, asker);
                 }
             }
@@ -163,6 +173,7 @@ impl Decider {
             Message::UnderWay(run, answer) => drop(answer.send(self.engine.under_way(run))),
             // The committer is there as long as this loop.
             Message::ClockMoved => drop(self.committer.send(Order::ClockMoved)),
+            Message::Rest(asker) => self.unanswered.wait_for_rest(asker),
             Message::Drain(drained) => {
                 self.engine.stop_calling();
                 self.drained = Some(drained);
@@ -180,6 +191,7 @@ impl Decider {
     }
 
     fn gather(&mut self, decision: Decision, asker: Option<Asker>) {
+        self.unanswered.asked(&decision.effects);
         self.batch.changes.extend(decision.changes);
         self.batch.effects.extend(decision.effects);
         if let Some(asker) = asker {
@@ -215,6 +227,9 @@ impl Decider {
             // Whoever asked may have lost patience.
             drained.send(()).unwrap_or_default();
         }
+        if idle {
+            self.unanswered.at(&self.engine, self.clock.now());
+        }
         true
     }
 
@@ -229,6 +244,7 @@ impl Decider {
         self.committing = false;
         self.recovering = true;
         self.permits.clear();
+        self.unanswered.forget();
         std::mem::take(&mut self.batch).refuse(&self.vitals.unavailable());
         // The committer is there as long as this loop: it ends only with it.
         drop(self.committer.send(Order::Recover));

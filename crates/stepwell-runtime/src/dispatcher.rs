@@ -4,7 +4,7 @@ use crate::audience::Audiences;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::decider::Message;
-use crate::gateway::{Failure, Gateway};
+use crate::gateway::{Failure, OnDemand};
 use crate::in_flight::InFlight;
 use crate::invoke::{CallError, Invocation, Invoker, Invokers};
 use crate::report::{report_endpoint_reply, report_reply};
@@ -13,8 +13,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stepwell_engine::{
-    Announcement, Call, DeliveryRow, Effect, Fetch, FetchFailure, IdSource, Input, LookBack,
-    ReportedReply, Timestamp,
+    Announcement, Answer, Call, DeliveryRow, Effect, Fetch, FetchFailure, IdSource, Input,
+    LookBack, ReportedReply, Timestamp,
 };
 use stepwell_protocol::UserError;
 use stepwell_protocol::reply::RawReply;
@@ -40,7 +40,7 @@ pub(crate) struct Dispatcher {
     pub(crate) ids: Arc<Mutex<IdSource>>,
     /// Bounds how many announcements are built, events looked up, and taken in at once.
     pub(crate) announcing: Arc<Semaphore>,
-    pub(crate) gateway: Gateway,
+    pub(crate) gateway: OnDemand,
     /// Calls that can be given up one by one.
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) audiences: Arc<Audiences>,
@@ -128,8 +128,8 @@ impl Dispatcher {
         let Some(value) = answer else {
             return self.tell(input, None);
         };
-        // Not before it could be recorded. It was not if the run had ended meanwhile.
-        if self.tell_and_wait(input).await {
+        // Not before it is recorded, nor if the run has ended meanwhile.
+        if self.tell_and_wait(input).await == Some(Answer::Fetched(true)) {
             let now = self.clock.now();
             self.audiences
                 .tell_answer(fetch.run, &fetch.request, &value, now);
@@ -261,15 +261,16 @@ impl Dispatcher {
         })
     }
 
-    /// Tells the decider, and whether what it decided of this was written.
-    async fn tell_and_wait(&self, input: Input) -> bool {
+    /// Tells the decider; its answer, once what it decided is written.
+    async fn tell_and_wait(&self, input: Input) -> Option<Answer> {
         let (asker, written) = oneshot::channel();
         let told = self.decider.send(Message::Input {
             input,
             asker: Some(asker),
             permit: None,
         });
-        told.is_ok() && matches!(written.await, Ok(Ok(_)))
+        told.ok()?;
+        written.await.ok()?.ok()
     }
 
     fn tell(&self, input: Input, permit: Option<OwnedSemaphorePermit>) {

@@ -11,10 +11,13 @@ mod address;
 mod answer;
 mod guard;
 mod hop;
+mod on_demand;
 mod problem;
 mod resolver;
 
 pub(crate) use self::guard::Guard;
+pub(crate) use self::on_demand::OnDemand;
+pub use self::on_demand::Preparation;
 pub(crate) use self::resolver::Refused;
 
 use self::hop::Hop;

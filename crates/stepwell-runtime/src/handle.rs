@@ -4,6 +4,7 @@ use crate::audience::{Audience, Audiences};
 use crate::clock::Clock;
 use crate::decider::Message;
 use crate::news::News;
+use crate::rest::Rest;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
@@ -297,6 +298,19 @@ impl Handle {
             .send(Message::UnderWay(run, asker))
             .map_err(|_| Unavailable::Stopping)?;
         answer.await.map_err(|_| Unavailable::Stopping)
+    }
+
+    /// Waits until nothing is under way: every input is decided and written, every call and request answered, and nothing
+    /// is due. With a manual clock nothing happens from then on until that is moved, or someone tells the engine something.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when the engine stops, or its store refuses a write, before that.
+    pub async fn rest(&self) -> Result<Rest, Unavailable> {
+        let (asker, answer) = oneshot::channel();
+        self.decider
+            .send(Message::Rest(asker))
+            .map_err(|_| Unavailable::Stopping)?;
+        answer.await.map_err(|_| self.vitals.unavailable())
     }
 
     /// Has the engine check the next part of what is live: what it found wrong and mended.

@@ -36,6 +36,7 @@ mod pruner;
 mod register;
 mod repeat;
 mod report;
+mod rest;
 mod runtime;
 
 pub use audience::{Audience, Report};
@@ -50,4 +51,5 @@ pub use pruner::Retention;
 pub use register::{RegisterError, check_registration};
 pub use repeat::RepeatError;
 pub use report::report_op;
+pub use rest::Rest;
 pub use runtime::{Options, Runtime, StartError, Stopped};

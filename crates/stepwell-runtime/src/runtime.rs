@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::committer::{Committer, describe};
 use crate::decider::{Decider, Message};
 use crate::dispatcher::Dispatcher;
-use crate::gateway::{Gateway, PrivateAddresses};
+use crate::gateway::{OnDemand, Preparation, PrivateAddresses};
 use crate::handle::{Handle, Vitals};
 use crate::invoke::Invokers;
 use crate::pruner::{Pruner, Retention};
@@ -36,6 +36,8 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Whether functions may have the server make requests to private addresses.
     pub private_addresses: PrivateAddresses,
+    /// When what makes these requests is prepared.
+    pub gateway: Preparation,
     /// How long finished runs and events are kept.
     pub retention: Retention,
 }
@@ -126,7 +128,8 @@ impl Runtime {
                 calls: all_calls.child_token(),
                 all_calls: all_calls.clone(),
                 announcing: Arc::new(Semaphore::new(ANNOUNCING_MAX)),
-                gateway: Gateway::new(options.private_addresses).map_err(StartError::Gateway)?,
+                gateway: OnDemand::new(options.private_addresses, options.gateway)
+                    .map_err(StartError::Gateway)?,
                 in_flight: Arc::default(),
                 audiences: Arc::clone(&audiences),
             },

@@ -11,6 +11,7 @@ use lists::{
     apps_are_listed_by_name, events_are_listed_by_name_and_time,
     outputs_are_left_out_of_lists_or_bounded, runs_are_listed_by_function_status_and_time,
     runs_are_listed_by_when_they_started_and_ended,
+    the_past_is_read_by_arrival_however_old_the_id_is,
 };
 use prune::{
     a_key_is_remembered_for_a_day_though_its_run_is_gone,
@@ -119,6 +120,7 @@ suite! {
     runs_are_listed_by_when_they_started_and_ended
     outputs_are_left_out_of_lists_or_bounded
     events_are_listed_by_name_and_time
+    the_past_is_read_by_arrival_however_old_the_id_is
     apps_are_listed_by_name
 }
 

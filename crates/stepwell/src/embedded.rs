@@ -26,6 +26,7 @@
 //!
 //! What was started goes on after a restart on the same file: recorded steps are not executed again.
 
+mod assembly;
 mod invoker;
 mod local;
 mod record;
@@ -43,25 +44,26 @@ pub use stepwell_store::sqlite::Durability;
 pub use watch::{Progress, Watch};
 
 use crate::app::{App, AppError};
-use crate::client::{Client, LocalApi, SendError};
+use crate::client::{Client, SendError};
 use crate::event::OutgoingEvent;
-use invoker::Direct;
+pub(crate) use assembly::{Assembly, SCHEME, Wiring, assemble};
+pub(crate) use invoker::Direct;
 use local::Local;
 use record::Names;
-use sink::{EngineSink, SdkClock};
+use sink::EngineSink;
+pub(crate) use sink::SdkClock;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use stepwell_engine::function::ConfigError;
-use stepwell_protocol::{AppId, EventId, RunId};
+use stepwell_protocol::{EventId, RunId};
 use stepwell_runtime::gateway::PrivateAddresses;
-use stepwell_runtime::{Options, RegisterError, Runtime, check_registration};
+use stepwell_runtime::{Options, RegisterError, Runtime};
 use stepwell_store::{Store, memory, sqlite};
 use tokio::sync::SetOnce;
-
-/// The scheme of the URLs of functions in this process.
-const SCHEME: &str = "embedded";
+#[cfg(feature = "testing")]
+pub(crate) use {local::report_steps, record::Names as FunctionNames, sink::hand_over};
 
 /// A running engine with its apps. [`Embedded::shutdown`] lets calls in flight finish; dropping it gives them up,
 /// and they are made again at the next start.
@@ -260,43 +262,19 @@ impl Builder {
         }
         let engine = Arc::new(SetOnce::new());
         let local = Arc::new(Local::new(Arc::clone(&engine)));
-        let mut direct = Direct::new(Arc::clone(&engine));
-        let mut syncs = Vec::new();
-        let mut clients = Vec::new();
-        let mut names = Names::default();
-        for app in self.apps {
-            let name = app.client().app_id().to_owned();
-            let sink = Arc::new(EngineSink(Arc::clone(&engine)));
-            let api: Arc<dyn LocalApi> = Arc::<Local>::clone(&local);
-            let clock = Arc::new(SdkClock(self.options.clock.clone()));
-            let client = app.client().with(sink, Some(api), clock);
-            let runner = app.with_client(client.clone()).runner();
-            let runner = runner.map_err(|source| StartError::App {
-                app: name.clone(),
-                source,
-            })?;
-            let url = format!("{SCHEME}://{}", AppId::of(&name));
-            let sync =
-                check_registration(&runner.registration(&url)).map_err(|error| match error {
-                    RegisterError::Functions(errors) => StartError::Functions {
-                        app: name.clone(),
-                        errors,
-                    },
-                    source => StartError::Register {
-                        app: name.clone(),
-                        source,
-                    },
-                })?;
-            for function in &sync.functions {
-                names.insert(function.id, function.slug.as_ref());
-            }
-            if !direct.serve(url, runner) {
-                return Err(StartError::DuplicateApp(name));
-            }
-            syncs.push(sync);
-            clients.push(client);
-        }
+        let wiring = Wiring {
+            sink: Arc::new(EngineSink(Arc::clone(&engine))),
+            local: Arc::<Local>::clone(&local),
+            clock: Arc::new(SdkClock(self.options.clock.clone())),
+        };
+        let Assembly {
+            runners,
+            syncs,
+            clients,
+            names,
+        } = assemble(self.apps, &wiring)?;
         let store = open(place).await?;
+        let direct = Direct::new(runners, Arc::clone(&engine));
         let invokers = self.invokers.with(SCHEME, Arc::new(direct));
         let runtime = Runtime::start(store, invokers, self.options)?;
         let handle = runtime.handle();
@@ -308,7 +286,7 @@ impl Builder {
             runtime,
             handle,
             clients,
-            names: Arc::new(names),
+            names,
             local,
         })
     }

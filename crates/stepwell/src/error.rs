@@ -83,6 +83,11 @@ impl Error {
         }
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_name(name: Cow<'static, str>, source: BoxError) -> Self {
+        Self { name, source }
+    }
+
     /// The same error, with no other attempt; see [`NonRetriable`].
     #[must_use]
     pub fn non_retriable(self) -> Self {

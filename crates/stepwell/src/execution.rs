@@ -18,11 +18,13 @@ use deferrals::Deferrals;
 pub(crate) use driver::{Ended, Limits, Target, drive, panic_error};
 pub(crate) use memo::Memo;
 use memo::Recorded;
+#[cfg(feature = "testing")]
+pub(crate) use memo::ended as ended_memo;
 pub(crate) use reply::{CallReply, REQUEST_VERSION, check_output, is_final};
 
 use crate::Error;
 use crate::error::{StepError, serialized};
-use crate::middleware::{RunInfo, Stack, StepInfo};
+use crate::middleware::{RunInfo, Stack, StandIn, StepInfo};
 use crate::moment::Clock;
 use serde_json::{Map, Value};
 use std::cell::Cell;
@@ -447,6 +449,20 @@ impl Slot {
         self.execution.state().found[position].id.clone()
     }
 
+    /// What runs in the place of the step's code, if anything does.
+    pub(crate) fn stand_in(&self) -> Option<StandIn> {
+        let execution = &*self.execution;
+        let position = self.position.expect("the step was asked for");
+        let (info, input) = {
+            let state = execution.state();
+            let found = &state.found[position];
+            let opts = found.op.opts.as_ref();
+            let input = opts.and_then(|opts| opts.get("input")).cloned();
+            (found.info.clone(), input.unwrap_or_default())
+        };
+        execution.middleware.stand_in(&execution.run, &info, &input)
+    }
+
     /// Runs a poll of the step's own code; steps asked for within are refused.
     pub(crate) fn enter<T>(&self, poll: impl FnOnce() -> T) -> T {
         struct Restore(usize);
@@ -513,7 +529,7 @@ fn check_size(info: &StepInfo, output: SharedJson) -> Result<SharedJson, Error> 
     Err(Error::new("StepOutputTooLarge", message).non_retriable())
 }
 
-fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunInfo) -> Executed {
+pub(crate) fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunInfo) -> Executed {
     match result {
         Ok(output) => {
             op.op = Opcode::StepRun;

@@ -38,6 +38,7 @@ mod with_reqwest {
     use super::{Bytes, HttpClient, HttpError, Request, Response};
     use crate::BoxFuture;
     use std::error::Error as StdError;
+    use std::sync::{Arc, LazyLock};
     use std::time::Duration;
 
     /// A larger answer is not read: no endpoint that is called gives one.
@@ -47,21 +48,24 @@ mod with_reqwest {
 
     /// An HTTP client over reqwest, with rustls and ring.
     #[derive(Debug, Clone)]
-    pub struct Reqwest(reqwest::Client);
+    pub struct Reqwest(Arc<LazyLock<reqwest::Client>>);
 
     impl Default for Reqwest {
+        /// Made with its first request: reading the TLS roots takes a while, and many programs make none.
         fn default() -> Self {
             // Fails when the program has chosen a provider already, which is just as well.
             let _ = rustls::crypto::ring::default_provider().install_default();
-            let builder = reqwest::Client::builder()
-                .connect_timeout(CONNECT_MAX)
-                .timeout(REQUEST_MAX);
-            Self(
-                builder
-                    .build()
-                    .expect("a TLS provider is installed and the options are constant"),
-            )
+            Self(Arc::new(LazyLock::new(make)))
         }
+    }
+
+    fn make() -> reqwest::Client {
+        let builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_MAX)
+            .timeout(REQUEST_MAX);
+        builder
+            .build()
+            .expect("a TLS provider is installed and the options are constant")
     }
 
     impl HttpClient for Reqwest {

@@ -36,6 +36,7 @@
 //! - [`middleware`] is code around calls, steps and sends.
 //! - [`serve`] answers a server over HTTP; `embedded` (a feature) runs the engine in this process. [`Runner`] is
 //!   what any transport calls.
+//! - `testing` (a feature) runs functions to their end in memory, with a virtual clock, mocks and crashes.
 //!
 //! The crate speaks Inngest's SDK protocol: the same functions run on a Stepwell server and on Inngest's.
 //! It keeps no state of its own; that is the server's, or the embedded engine's.
@@ -57,6 +58,8 @@ mod random;
 pub mod schemas;
 pub mod serve;
 mod step;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use app::{App, AppError, Runner};
 pub use client::{ApiError, Client, ClientBuilder, EventBatch, EventSink, SendError};
@@ -76,7 +79,7 @@ pub use function::{
 #[cfg(feature = "client")]
 pub use http_client::Reqwest;
 pub use http_client::{HttpClient, HttpError, NoHttp};
-pub use moment::{Clock, Delay, Moment, SystemClock};
+pub use moment::{Clock, Delay, Moment, ParseMomentError, SystemClock};
 pub use schemars;
 pub use step::{
     Deferral, Fetch, FetchRequest, Fetched, Invoke, RunStep, Score, ScoreValue, Sent, Sleep, Step,

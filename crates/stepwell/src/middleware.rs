@@ -131,6 +131,14 @@ pub trait Middleware: Send + Sync + 'static {
         let _ = (run, step);
     }
 
+    /// What runs in the place of the step's code, if anything does; tests mock steps with it. The first middleware that
+    /// has something decides.
+    #[doc(hidden)]
+    fn stand_in(&self, run: &RunInfo, step: &StepInfo, input: &Value) -> Option<StandIn> {
+        let _ = (run, step, input);
+        None
+    }
+
     /// A step has executed.
     fn on_step_complete(&self, run: &RunInfo, step: &StepInfo, output: &RawValue) {
         let _ = (run, step, output);
@@ -167,6 +175,10 @@ pub trait Middleware: Send + Sync + 'static {
     }
 }
 
+/// Runs in the place of a step's code, and gives what that would.
+#[doc(hidden)]
+pub type StandIn = BoxFuture<'static, Result<SharedJson, Error>>;
+
 /// Several middlewares, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Stack(Arc<[Arc<dyn Middleware>]>);
@@ -198,6 +210,17 @@ impl Stack {
                 tracing::error!("a middleware hook panicked; the call goes on");
             }
         }
+    }
+
+    pub(crate) fn stand_in(
+        &self,
+        run: &RunInfo,
+        step: &StepInfo,
+        input: &Value,
+    ) -> Option<StandIn> {
+        self.0
+            .iter()
+            .find_map(|middleware| middleware.stand_in(run, step, input))
     }
 
     pub(crate) fn transform_input(

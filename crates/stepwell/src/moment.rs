@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stepwell_protocol::span;
 
@@ -36,6 +37,22 @@ impl From<SystemTime> for Moment {
 impl From<jiff::Timestamp> for Moment {
     fn from(timestamp: jiff::Timestamp) -> Self {
         Self(timestamp.as_millisecond())
+    }
+}
+
+/// Not a moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a moment; write one as RFC 3339, e.g. 2026-01-31T08:00:00Z")]
+pub struct ParseMomentError(String);
+
+/// RFC 3339, or the form of HTTP's headers.
+impl FromStr for Moment {
+    type Err = ParseMomentError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        span::parse_moment_ms(text)
+            .map(Self)
+            .ok_or_else(|| ParseMomentError(text.chars().take(64).collect()))
     }
 }
 

@@ -194,6 +194,19 @@ async fn an_event_is_sent_and_its_run_is_followed_repeated_and_exported() {
     assert_eq!(exported[0]["output"], json!({"paid": 4200}));
     assert_eq!(exported[0]["trace"]["children"][0]["name"], "charge");
     assert_eq!((exported.len(), &exported[1]["id"]), (2, &json!(again)));
+    let nowhere = "http://127.0.0.1:1";
+    asker
+        .refused(&[
+            "runs",
+            "export",
+            "--url",
+            nowhere,
+            "--output",
+            file.to_str().unwrap(),
+        ])
+        .await;
+    let left = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(left, text, "without an answer the file is left as it was");
 
     for (id, expected) in [
         (run, "has ended: Completed"),

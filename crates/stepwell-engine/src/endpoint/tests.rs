@@ -20,6 +20,17 @@ impl World {
 
     /// The public id of the function of a run that was reported whole.
     fn run(&mut self, domain: &str, slug: &str) -> Result<String, EndpointError> {
+        let id = self.ids.run_id(NOW);
+        self.report(id, domain, slug, NOW)
+    }
+
+    fn report(
+        &mut self,
+        run: RunId,
+        domain: &str,
+        slug: &str,
+        now: Timestamp,
+    ) -> Result<String, EndpointError> {
         let function = Function::of_endpoint(domain, slug, Some(3)).expect("it compiles");
         let event = self.ids.event_id(NOW);
         let end = ReportedOp {
@@ -34,7 +45,7 @@ impl World {
             started_at: None,
         };
         let start = EndpointStart {
-            run: self.ids.run_id(NOW),
+            run,
             app: AppRow {
                 id: function.app,
                 name: domain.to_owned(),
@@ -58,7 +69,7 @@ impl World {
         };
         let mut decision = Decision::default();
         let input = Input::EndpointStarted(Box::new(start));
-        self.engine.handle(input, NOW, &mut self.ids, &mut decision);
+        self.engine.handle(input, now, &mut self.ids, &mut decision);
         let Some(Answer::EndpointStarted(started)) = decision.answer else {
             panic!("a start is answered as one");
         };
@@ -117,4 +128,24 @@ fn an_endpoint_cannot_be_registered() {
     let registration = registration.expect("it decodes");
     let errors = crate::function::compile_all(&registration).expect_err("it is refused");
     assert_eq!(errors[0].place, "steps.step.runtime.type");
+}
+
+#[test]
+fn an_id_is_told_from_one_that_was_reported_before_or_refused() {
+    const HOUR: u64 = 60 * 60 * 1_000;
+    let at = |hours: u64| Timestamp::from_ms(NOW.ms() + hours * HOUR);
+    let mut world = World::new();
+    // The clock is an hour behind when the first report comes, and jumps.
+    let id = world.ids.run_id(at(1));
+    let mut report = |now| world.report(id, "http://api.test", "GET /", now);
+    assert_eq!(report(at(0)), Ok("GET /".to_owned()));
+    for hours in [0, 1, 12, 23] {
+        assert_eq!(report(at(hours)), Err(EndpointError::Exists));
+    }
+    for hours in [25, 100] {
+        assert_eq!(report(at(hours)), Err(EndpointError::Untimely));
+    }
+    let early = world.ids.run_id(at(3));
+    let refused = world.report(early, "http://api.test", "GET /", at(1));
+    assert_eq!(refused, Err(EndpointError::Untimely));
 }

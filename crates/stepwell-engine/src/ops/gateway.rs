@@ -119,7 +119,7 @@ impl Engine {
         None
     }
 
-    /// A request was answered, or could not be made.
+    /// A request was answered, or could not be made. Whether an answer is recorded now.
     pub(crate) fn fetched(
         &mut self,
         id: ItemId,
@@ -128,18 +128,22 @@ impl Engine {
         now: Timestamp,
         ids: &mut IdSource,
         out: &mut Decision,
-    ) {
+    ) -> bool {
         if !self.queue.release(id, generation, &self.functions) {
-            return;
+            return false;
         }
         let Some(item) = self.items.get_mut(&id) else {
-            return;
+            return false;
         };
         let ItemState::InFlight { since, .. } = item.state else {
-            return;
+            return false;
         };
         let failure = match result {
-            Ok(value) => return self.end_waiting(id, value, false, None, now, out),
+            Ok(value) => {
+                self.end_waiting(id, value, false, None, now, out);
+                let mut changes = out.changes.iter();
+                return changes.any(|change| matches!(change, Change::StepPut(_)));
+            }
             Err(failure) => failure,
         };
         let attempt = item.row.attempt;
@@ -172,6 +176,7 @@ impl Engine {
             }
             None => self.end_waiting(id, error_value(&failure.error), true, None, now, out),
         }
+        false
     }
 }
 

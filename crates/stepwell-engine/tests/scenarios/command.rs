@@ -29,7 +29,7 @@
 //! advance 10s                                      timers are handled as they come due
 //! clock 10s                                        time passes, and timers are late
 //! timers                                           timers that are due are handled
-//! reload                                           the process dies and starts again
+//! reload | reload at once                          the process dies and starts again, by the clock in no time or a bit later
 //! down 10m                                         the process dies, and starts again so much later
 //! ```
 //!
@@ -201,7 +201,7 @@ impl Command {
             "advance" => Self::Advance(duration(rest)),
             "clock" => Self::Clock(duration(rest)),
             "timers" => Self::Timers,
-            // A restart takes time, and dispatches of before must be told apart.
+            "reload" if rest == "at once" => Self::Down(0),
             "reload" => Self::Down(1),
             "down" => Self::Down(duration(rest)),
             _ => panic!("'{line}' is no command"),

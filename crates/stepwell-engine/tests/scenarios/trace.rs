@@ -149,6 +149,7 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
         }
         Answer::Repeated(None) => Some("not repeated".to_owned()),
         Answer::Repeated(Some(repeated)) => Some(format!("{} repeats it", run(world, repeated))),
+        Answer::Fetched(recorded) => (!recorded).then(|| "no answer is recorded".to_owned()),
         Answer::Paused(found) => (!found).then(|| "there is no such function".to_owned()),
         Answer::Audited(violations) => Some(format!("{} violations", violations.len())),
     }));

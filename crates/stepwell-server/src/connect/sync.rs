@@ -11,6 +11,7 @@ use stepwell_protocol::connect::{
 };
 use stepwell_protocol::register::Registration;
 use stepwell_protocol::{AppId, FunctionId};
+use stepwell_store::AppRecord;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -43,7 +44,9 @@ async fn sync_app(
     app: &AppConfiguration,
 ) -> Result<Arc<Group>, SyncFailed> {
     let hash = hash_of(connect, app);
-    if let Some(group) = known(&door.gateway, &hash) {
+    if let Some(group) = known(&door.gateway, &hash)
+        && !is_removed(door, group.app).await?
+    {
         return Ok(group);
     }
     let registration = registration(connect, app)?;
@@ -87,6 +90,17 @@ async fn sync_app(
 
 fn known(gateway: &Gateway, hash: &str) -> Option<Arc<Group>> {
     gateway.switchboard().workers.group(hash).cloned()
+}
+
+/// Whether someone has removed the app since it was registered. Then it is registered anew.
+async fn is_removed(door: &Door, app: AppId) -> Result<bool, SyncFailed> {
+    let apps = door.handle.read(|reader| reader.apps()).await;
+    let apps = apps.map_err(|error| SyncFailed {
+        close: CloseCode::Internal,
+        error: system_error(CloseCode::Internal.as_str(), error.to_string(), &[]),
+    })?;
+    let found = apps.iter().find(|known| known.id == app);
+    Ok(found.is_none_or(AppRecord::is_removed))
 }
 
 fn registration(

@@ -193,6 +193,7 @@ fn invalid(error: impl std::fmt::Display) -> ApiError {
 fn refused(error: &EndpointError) -> ApiError {
     let status = match error {
         EndpointError::TooManyApps => StatusCode::TOO_MANY_REQUESTS,
+        EndpointError::Untimely => StatusCode::BAD_REQUEST,
         _ => StatusCode::CONFLICT,
     };
     ApiError::new(status, error.to_string())

@@ -133,7 +133,12 @@ fn check_end(ledger: &Ledger<'_>, decided: &Decided, step: &StepRow) -> Result<(
             if in_vain {
                 return check_missed(ledger, decided, item, event, which);
             }
-            let in_time = |sent: &Sent| sent.received.unwrap_or(decided.now) <= item.due;
+            let in_time = |sent: &Sent| match (sent.received, &decided.cause) {
+                (Some(at), _) => at <= item.due,
+                // Found in the past, and pruned since.
+                (None, Cause::LookedBack { .. }) => true,
+                (None, _) => decided.now <= item.due,
+            };
             let mut came = came(ledger, decided);
             let meets = |sent: &Sent| sent.name == event && which.met(data, sent.data);
             if !came.any(|sent| meets(sent) && in_time(sent)) {

@@ -30,8 +30,10 @@ const SELECT_ITEMS: &str = "select id, run_id, kind, step_id, due, attempt, race
 const EVENT_COLUMNS: &str = "id, name, external_id, ts, received_at, body";
 const SELECT_EVENT_NAME: &str = "select name from events where id = ?";
 const OF_A_NAME: &str = "and name = ?3";
-/// How long before its arrival an event's seed may have been made by which its id is told, in milliseconds.
+/// By how much an event may be younger than its id before it counts as come late, in milliseconds.
 const SEED_AGE_MS: u64 = 60 * 60 * 1_000;
+/// The events of the index `events_late`, in the words of the schema.
+const CAME_LATE: &str = "hex(substr(id, 1, 6)) < printf('%012X', received_at - 3600000)";
 
 #[derive(Debug)]
 pub(super) struct SqliteReader {
@@ -155,15 +157,19 @@ impl Reader for SqliteReader {
         limit: usize,
     ) -> Result<Vec<EventRecord>, StoreError> {
         self.with("reading events of the past", |connection| {
-            // Ids begin with the time at which they were made, which for a seeded one is its sender's.
+            // Ids begin with the time at which they were made, which for a seeded one is its sender's; those that came
+            // much later than that have an index of their own.
             let floor = first_event_id(since.ms().saturating_sub(SEED_AGE_MS));
-            let after = after.unwrap_or(floor).max(floor);
+            let after = after.unwrap_or(EventId::from_bytes([0; 16]));
             connection
                 .prepare_cached(&format!(
-                    "select {EVENT_COLUMNS} from events where name = ? and id > ? and received_at >= ? \
-                     order by id limit ?"
+                    "select {EVENT_COLUMNS} from events where name = ?1 and id > max(?2, ?3) and received_at >= ?4 \
+                     union all \
+                     select {EVENT_COLUMNS} from events indexed by events_late where name = ?1 and received_at >= ?4 \
+                     and {CAME_LATE} and id > ?2 and id <= ?3 \
+                     order by id limit ?5"
                 ))?
-                .query_map(params![name, Column(after), Column(since), limit], event)?
+                .query_map(params![name, Column(after), Column(floor), Column(since), limit], event)?
                 .collect()
         })
     }

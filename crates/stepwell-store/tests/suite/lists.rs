@@ -2,7 +2,7 @@
 
 use crate::Opened;
 use crate::rows::{Rows, at, json};
-use stepwell_engine::{Change, RunEnd, RunProgress, RunStatus, Timestamp};
+use stepwell_engine::{Change, EventRow, RunEnd, RunProgress, RunStatus, Timestamp};
 use stepwell_protocol::{AppId, FunctionId, RunId};
 use stepwell_store::{EventFilter, EventQuery, RunFilter, RunPlace, RunQuery, RunTime};
 
@@ -256,6 +256,56 @@ pub(crate) fn events_are_listed_by_name_and_time(mut store: Opened) {
     let names = names.expect("names are read");
     assert_eq!(names[0].as_deref(), Some("x/b"));
     assert_eq!(names[2].as_deref(), Some("x/a"));
+}
+
+pub(crate) fn the_past_is_read_by_arrival_however_old_the_id_is(mut store: Opened) {
+    const HOUR: u64 = 60 * 60 * 1_000;
+    let mut rows = Rows::new();
+    // When the id was made and when the event came, in hours.
+    let times = [
+        (1, 30),
+        (2, 2),
+        (3, 40),
+        (9, 11),
+        (26, 26),
+        (30, 30),
+        (31, 33),
+    ];
+    let events: Vec<_> = times
+        .into_iter()
+        .map(|(made, came)| EventRow {
+            received_at: at(came * HOUR),
+            ..rows.event_at("x/a", at(made * HOUR))
+        })
+        .collect();
+    let other = EventRow {
+        received_at: at(30 * HOUR),
+        ..rows.event_at("x/b", at(HOUR))
+    };
+    store.commit(events.iter().cloned().map(Change::EventPut).collect());
+    store.commit(vec![Change::EventPut(other)]);
+    let since = |hours: u64, limit: usize| {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = store
+                .reader
+                .events_since("x/a", at(hours * HOUR), after, limit);
+            let page = page.expect("the past is read");
+            assert!(page.len() <= limit);
+            let Some(last) = page.last() else {
+                return found;
+            };
+            after = Some(last.id);
+            let place = |id| events.iter().position(|event| event.id == id);
+            found.extend(page.iter().filter_map(|event| place(event.id)));
+        }
+    };
+    for limit in [1, 2, 100] {
+        assert_eq!(since(0, limit), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(since(11, limit), [0, 2, 3, 4, 5, 6]);
+        assert_eq!(since(30, limit), [0, 2, 5, 6]);
+        assert_eq!(since(41, limit), [] as [usize; 0]);
+    }
 }
 
 pub(crate) fn apps_are_listed_by_name(mut store: Opened) {

@@ -11,8 +11,8 @@ use stepwell_runtime::{CallError, Handle, Invocation, Invoker};
 use tokio::sync::SetOnce;
 
 /// Apps by the URL under which they are registered.
-pub(super) struct Direct {
-    runners: HashMap<String, Runner>,
+pub(crate) struct Direct {
+    runners: Arc<HashMap<String, Runner>>,
     engine: Arc<SetOnce<Handle>>,
 }
 
@@ -26,16 +26,9 @@ impl fmt::Debug for Direct {
 }
 
 impl Direct {
-    pub(super) fn new(engine: Arc<SetOnce<Handle>>) -> Self {
-        Self {
-            runners: HashMap::new(),
-            engine,
-        }
-    }
-
-    /// Serves an app; `false` when its URL is taken.
-    pub(super) fn serve(&mut self, url: String, runner: Runner) -> bool {
-        self.runners.insert(url, runner).is_none()
+    /// `engine` is there once it has started: functions may be called a moment earlier.
+    pub(crate) fn new(runners: Arc<HashMap<String, Runner>>, engine: Arc<SetOnce<Handle>>) -> Self {
+        Self { runners, engine }
     }
 }
 

@@ -15,20 +15,20 @@ use tokio::sync::{SetOnce, broadcast};
 const MESSAGES_MAX: usize = 1_024;
 
 /// The engine, once it has started, and whoever listens to messages.
-pub(super) struct Local {
+pub(crate) struct Local {
     engine: Arc<SetOnce<Handle>>,
     messages: broadcast::Sender<Message>,
 }
 
 impl Local {
-    pub(super) fn new(engine: Arc<SetOnce<Handle>>) -> Self {
+    pub(crate) fn new(engine: Arc<SetOnce<Handle>>) -> Self {
         Self {
             engine,
             messages: broadcast::Sender::new(MESSAGES_MAX),
         }
     }
 
-    pub(super) fn subscribe(&self) -> Messages {
+    pub(crate) fn subscribe(&self) -> Messages {
         Messages(self.messages.subscribe())
     }
 }
@@ -54,33 +54,36 @@ impl LocalApi for Local {
         call: &'a Checkpoint,
         steps: Vec<Op>,
     ) -> BoxFuture<'a, Result<(), CheckpointError>> {
-        Box::pin(async move {
-            let item = call.item.parse().map(ItemId).map_err(|_| {
-                CheckpointError::Failed("the call names no item of this engine".to_owned())
-            })?;
-            let steps = steps
-                .into_iter()
-                .map(|op| report_op(op, false, None))
-                .collect();
-            let engine = self.engine.wait().await;
-            let generation = Some(call.generation).filter(|generation| *generation > 0);
-            match engine.checkpoint(call.run, item, generation, steps).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(EngineRefusal::Stale)) => Err(CheckpointError::Stale),
-                Ok(Err(refusal)) => Err(CheckpointError::Failed(refusal.to_string())),
-                Err(unavailable) => Err(CheckpointError::Failed(unavailable.to_string())),
-            }
-        })
+        Box::pin(async move { report_steps(self.engine.wait().await, call, steps).await })
     }
 
     fn publish(&self, channel: &str, topic: &str, run: Option<RunId>, data: SharedJson) {
         // That nobody listens is nobody's fault.
-        let _ = self.messages.send(Message {
-            channel: channel.into(),
-            topic: topic.into(),
-            run,
-            data,
-        });
+        let message = Message::new(channel, topic, run, data);
+        let _ = self.messages.send(message);
+    }
+}
+
+/// Reports steps of a call to an engine.
+pub(crate) async fn report_steps(
+    engine: &Handle,
+    call: &Checkpoint,
+    steps: Vec<Op>,
+) -> Result<(), CheckpointError> {
+    let item =
+        call.item.parse().map(ItemId).map_err(|_| {
+            CheckpointError::Failed("the call names no item of this engine".to_owned())
+        })?;
+    let steps = steps
+        .into_iter()
+        .map(|op| report_op(op, false, None))
+        .collect();
+    let generation = Some(call.generation).filter(|generation| *generation > 0);
+    match engine.checkpoint(call.run, item, generation, steps).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(EngineRefusal::Stale)) => Err(CheckpointError::Stale),
+        Ok(Err(refusal)) => Err(CheckpointError::Failed(refusal.to_string())),
+        Err(unavailable) => Err(CheckpointError::Failed(unavailable.to_string())),
     }
 }
 
@@ -97,6 +100,15 @@ pub struct Message {
 }
 
 impl Message {
+    pub(crate) fn new(channel: &str, topic: &str, run: Option<RunId>, data: SharedJson) -> Self {
+        Self {
+            channel: channel.into(),
+            topic: topic.into(),
+            run,
+            data,
+        }
+    }
+
     /// What it says, as JSON.
     #[must_use]
     pub fn json(&self) -> &str {

@@ -8,14 +8,14 @@ use stepwell_store::{RunRecord, StepRecord};
 
 /// The public ids of functions.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashMap<FunctionId, String>);
+pub(crate) struct Names(HashMap<FunctionId, String>);
 
 impl Names {
-    pub(super) fn insert(&mut self, id: FunctionId, name: &str) {
+    pub(crate) fn insert(&mut self, id: FunctionId, name: &str) {
         self.0.insert(id, name.to_owned());
     }
 
-    pub(super) fn of(&self, id: FunctionId) -> String {
+    pub(crate) fn of(&self, id: FunctionId) -> String {
         // Functions of other programs, and former ones, have none here.
         self.0.get(&id).cloned().unwrap_or_else(|| id.to_string())
     }
@@ -62,7 +62,7 @@ pub enum OutputError {
 }
 
 impl Run {
-    pub(super) fn new(record: RunRecord, names: &Names) -> Self {
+    pub(crate) fn new(record: RunRecord, names: &Names) -> Self {
         Self {
             id: record.id,
             function_id: names.of(record.function),
@@ -129,7 +129,7 @@ pub struct Step {
 }
 
 impl Step {
-    pub(super) fn new(record: StepRecord) -> Self {
+    pub(crate) fn new(record: StepRecord) -> Self {
         Self {
             name: record.name,
             op: record.op,

@@ -62,6 +62,15 @@ pub(crate) fn read(value: &SharedJson) -> Recorded {
     }
 }
 
+/// What is recorded of a step that has ended.
+#[cfg(feature = "testing")]
+pub(crate) fn ended(value: &SharedJson) -> Option<Memo> {
+    match read(value) {
+        Recorded::Ended(memo) => Some(memo),
+        Recorded::Input(_) => None,
+    }
+}
+
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {

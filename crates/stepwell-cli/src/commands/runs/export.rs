@@ -6,7 +6,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
 use std::io::{BufWriter, ErrorKind, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -21,41 +21,53 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<()> {
-    let (mut out, name): (Box<dyn Write>, String) = match &arguments.output {
-        Some(path) => {
-            let file = std::fs::File::create(path)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            (Box::new(file), path.display().to_string())
-        }
-        None => (
-            Box::new(std::io::stdout().lock()),
-            "the standard output".to_owned(),
-        ),
+    let name = match &arguments.output {
+        Some(path) => path.display().to_string(),
+        None => "the standard output".to_owned(),
     };
-    let mut out = BufWriter::new(&mut out);
     let more = [
         ("includeOutput", "true".to_owned()),
         ("order", "ASC".to_owned()),
     ];
-    let mut failure = None;
+    let mut out = None;
+    let mut written = Ok(());
     arguments.filter.pages(client, &more, |page| {
-        for run in page {
-            if let Err(error) = write(client, &mut out, run, arguments.trace) {
-                failure = Some(error);
-                return false;
-            }
-        }
-        true
+        written = open(&mut out, arguments.output.as_deref())
+            .and_then(|out| write_all(client, out, page, arguments.trace));
+        written.is_ok()
     })?;
-    let written = match failure {
-        Some(error) => Err(error),
-        None => out.flush().map_err(anyhow::Error::from),
-    };
+    if let (Ok(()), Some(mut out)) = (&written, out) {
+        written = out.flush().map_err(anyhow::Error::from);
+    }
     match written {
         // A reader that has had enough, such as `head`.
         Err(error) if is_broken_pipe(&error) => Ok(()),
         written => written.with_context(|| format!("cannot write all runs to {name}")),
     }
+}
+
+type Out = BufWriter<Box<dyn Write>>;
+
+/// Where runs go. A file is not touched before the server has answered.
+fn open<'o>(out: &'o mut Option<Out>, path: Option<&Path>) -> anyhow::Result<&'o mut Out> {
+    let opened: Out = match out.take() {
+        Some(opened) => opened,
+        None => BufWriter::new(match path {
+            Some(path) => Box::new(std::fs::File::create(path)?),
+            None => Box::new(std::io::stdout().lock()),
+        }),
+    };
+    Ok(out.insert(opened))
+}
+
+fn write_all(
+    client: &Client,
+    out: &mut Out,
+    runs: Vec<Value>,
+    with_trace: bool,
+) -> anyhow::Result<()> {
+    runs.into_iter()
+        .try_for_each(|run| write(client, out, run, with_trace))
 }
 
 fn write(

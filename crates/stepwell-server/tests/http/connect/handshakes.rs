@@ -3,6 +3,7 @@
 use super::{SHORT, patient, timed};
 use crate::server::{Server, Setup, soon};
 use crate::worker::{Introduction, Worker, app, function, start};
+use reqwest::Method;
 use serde_json::{Value, json};
 use stepwell_protocol::connect::{
     Frame, FrameKind, Message as _, StartResponse, SystemError, WorkerConnect, WorkerStatus,
@@ -399,6 +400,32 @@ async fn a_worker_that_comes_back_undoes_nobodys_registration() {
     other.close().await;
     let _worker = Worker::connect(&server, "old", &old).await;
     assert_eq!(event_of().await, "old");
+}
+
+#[tokio::test]
+async fn an_app_that_was_removed_is_back_with_the_next_worker() {
+    let server = patient().start().await;
+    let apps = [app("app", &[function("app-f", "go", 0)])];
+    let functions = async || {
+        let answer = server.get("/dev").await.expect(200);
+        answer["functions"].as_array().map(Vec::len)
+    };
+    let _worker = Worker::connect(&server, "one", &apps).await;
+    assert_eq!(functions().await, Some(1));
+    let ask = async |question: Value| {
+        let headers = [("content-type", "application/json")];
+        let body = question.to_string();
+        let answer = server.request(Method::POST, "/v0/gql", &headers, body);
+        answer.await.expect(200)["data"].take()
+    };
+    let listed = ask(json!({"query": "{ apps { id } }"})).await;
+    let removal = "mutation($id: String!) { deleteApp(id: $id) }";
+    let variables = json!({"id": listed["apps"][0]["id"]});
+    ask(json!({"query": removal, "variables": variables})).await;
+    assert_eq!(functions().await, Some(0));
+    // The first worker is still there, so that its like is known.
+    let _other = Worker::connect(&server, "two", &apps).await;
+    assert_eq!(functions().await, Some(1));
 }
 
 #[tokio::test]
