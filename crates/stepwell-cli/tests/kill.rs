@@ -23,7 +23,7 @@ use crate::workload::Workload;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -99,7 +99,7 @@ async fn no_kill_loses_doubles_or_repeats_anything() {
     first.kill().await;
     for kill in 0..KILLS {
         let moment = Moment::random(&mut random);
-        app.expect_server_from(now_ms());
+        app.expect_another_server(&client).await;
         let mut server = Server::start(&folder, &arguments);
         if let Moment::Starting(_) = moment {
             moment.come(&app, &workload).await;
@@ -128,7 +128,7 @@ async fn no_kill_loses_doubles_or_repeats_anything() {
         );
     }
 
-    app.expect_server_from(now_ms());
+    app.expect_another_server(&client).await;
     let mut last = Server::start(&folder, &arguments);
     let url = last.url().await;
     workload.server_is(Some(&url));
@@ -164,13 +164,6 @@ async fn register(client: &reqwest::Client, url: &str, app: &Arc<App>) {
         .await
         .expect("the server answers");
     assert!(answer.status().is_success(), "{:?}", answer.text().await);
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("it is after 1970");
-    u64::try_from(since.as_millis()).expect("the time fits")
 }
 
 #[expect(clippy::print_stderr, reason = "what is needed to look into a failure")]

@@ -84,6 +84,8 @@ pub struct Call {
     pub steps_ended: usize,
     /// Whether it is the run's first call.
     pub starts: bool,
+    /// Since when it could have been made: of a run's first call, when its event came, or else when it was to start.
+    pub due: Timestamp,
     /// Which attempt, from 0.
     pub attempt: u32,
     /// How many attempts there are.

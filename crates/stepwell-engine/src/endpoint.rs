@@ -182,6 +182,7 @@ impl Engine {
         let since = RunRow::key_since(id, now);
         self.window.insert(key, Some(id), since, now, out);
         self.runs.insert(id, Box::new(run));
+        self.runs_running += 1;
         self.audit_ring.push_back(id);
         let due = now.after_ms(SILENCE_MS);
         self.add_item(id, ItemKind::Endpoint, due, now, out);

@@ -1,6 +1,7 @@
 //! The engine: its state, its one verb, and how it is loaded.
 
 use crate::batches::Batch;
+use crate::census::Backlogs;
 use crate::decision::{Answer, Decision};
 use crate::deliver::Delivery;
 use crate::endpoint::Endpoints;
@@ -76,6 +77,10 @@ pub struct Engine {
     pub(crate) items: HashMap<ItemId, Box<Item>>,
     pub(crate) announcements: BTreeMap<ItemId, Announcement>,
     pub(crate) queue: Queue,
+    /// What stands in the queue, counted.
+    pub(crate) backlogs: Backlogs,
+    /// How many of the runs have been called.
+    pub(crate) runs_running: usize,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     /// Functions by their public ids, without archived ones.
     pub(crate) slugs: HashMap<Arc<str>, SmallVec<[FunctionId; 1]>>,
@@ -118,6 +123,8 @@ impl Engine {
             runs: HashMap::new(),
             items: HashMap::new(),
             announcements: BTreeMap::new(),
+            backlogs: Backlogs::default(),
+            runs_running: 0,
             timers: BTreeSet::new(),
             slugs: HashMap::new(),
             waits: Waits::default(),

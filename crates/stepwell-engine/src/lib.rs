@@ -14,6 +14,7 @@ mod announce;
 mod arrival;
 mod audit;
 mod batches;
+mod census;
 mod change;
 mod checkpoint;
 mod decision;
@@ -50,6 +51,7 @@ mod verdict;
 pub mod waits;
 mod windows;
 
+pub use census::{Backlog, Census};
 pub use change::{
     AppRow, AttemptRow, BatchEventRow, BatchRow, Change, DebounceRow, DeferRow, DeliveryRow,
     EventRow, FunctionRow, KeyRow, LastCall, RunEnd, RunProgress, RunRow, ScheduleRow,

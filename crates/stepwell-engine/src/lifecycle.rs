@@ -188,6 +188,7 @@ impl Engine {
             bucket: run.keys.throttle.filter(|_| key.starts),
         };
         self.queue.push(key, hurdles, run.score(), id);
+        self.backlogs.add(key.function, item.row.due);
     }
 
     /// Removes an item for good. Its call, if one is in flight, keeps its slots until it returns.
@@ -207,6 +208,7 @@ impl Engine {
         if item.state == ItemState::Ready {
             let (key, score) = (lane_key(run), run.score());
             self.queue.remove(key, score, id, &self.functions);
+            self.backlogs.remove(key.function, item.row.due);
         }
     }
 
@@ -243,6 +245,7 @@ impl Engine {
             .runs
             .get_mut(&run_id)
             .expect("an item's run is unfinished");
+        self.backlogs.remove(run.function, item.row.due);
         item.state = ItemState::InFlight {
             generation,
             since: now,
@@ -262,6 +265,7 @@ impl Engine {
                 .go(RunStatus::Running)
                 .expect("a scheduled run can start");
             run.started_at = Some(now);
+            self.runs_running += 1;
             out.changes
                 .push(Change::RunProgress(Box::new(run.progress(run_id))));
             self.watch_time(run_id, now);
@@ -286,6 +290,7 @@ impl Engine {
             stack_current: run.stack_current(cause),
             steps_ended: run.steps.len(),
             starts,
+            due: row.due,
             attempt: row.attempt,
             attempts_max: function.attempts_max,
             request_version: run.request_version,
@@ -455,6 +460,9 @@ impl Engine {
             self.remove_item(item, out);
         }
         let run = self.runs.remove(&id).expect("only unfinished runs end");
+        if run.status == RunStatus::Running {
+            self.runs_running -= 1;
+        }
         let status = run
             .status
             .end(status, cause)

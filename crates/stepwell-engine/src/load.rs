@@ -157,6 +157,9 @@ impl Engine {
             defers: Vec::new(),
             over_at: None,
         };
+        if run.status == RunStatus::Running {
+            self.runs_running += 1;
+        }
         self.runs.insert(row.id, Box::new(run));
         self.audit_ring.push_back(row.id);
         Ok(())

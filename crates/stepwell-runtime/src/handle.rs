@@ -3,6 +3,7 @@
 use crate::audience::{Audience, Audiences};
 use crate::clock::Clock;
 use crate::decider::Message;
+use crate::metrics::Metrics;
 use crate::news::News;
 use crate::rest::Rest;
 use serde_json::{Value, json};
@@ -10,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use stepwell_engine::{
-    Answer, AppSync, CancelError, CheckpointError, CheckpointedStep, Engine, IdSource, Input,
-    ItemId, NewEvent, Standing, Timestamp, UnderWay, Verdict, invocation_event,
+    Answer, AppSync, CancelError, Census, CheckpointError, CheckpointedStep, Engine, IdSource,
+    Input, ItemId, NewEvent, Standing, Timestamp, UnderWay, Verdict, invocation_event,
 };
 use stepwell_protocol::event::{self, EventError, IdSeed};
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson};
@@ -44,7 +45,8 @@ pub(crate) struct Vitals {
     ended: CancellationToken,
     runs: AtomicUsize,
     calls: AtomicUsize,
-    violations: AtomicUsize,
+    leaving: AtomicBool,
+    pub(crate) metrics: Metrics,
 }
 
 impl Vitals {
@@ -66,10 +68,6 @@ impl Vitals {
     pub(crate) fn unavailable(&self) -> Unavailable {
         self.failure()
             .map_or(Unavailable::Stopping, Unavailable::Store)
-    }
-
-    pub(crate) fn count_violations(&self, found: usize) {
-        self.violations.fetch_add(found, Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self) {
@@ -300,6 +298,24 @@ impl Handle {
         answer.await.map_err(|_| Unavailable::Stopping)
     }
 
+    /// How much there is of everything. Costs the engine a look at the functions that have a backlog.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn census(&self) -> Result<Census, Unavailable> {
+        let (asker, answer) = oneshot::channel();
+        self.decider
+            .send(Message::Census(asker))
+            .map_err(|_| Unavailable::Stopping)?;
+        answer.await.map_err(|_| Unavailable::Stopping)
+    }
+
+    /// What has been counted since the start.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.vitals.metrics
+    }
+
     /// Waits until nothing is under way: every input is decided and written, every call and request answered, and nothing
     /// is due. With a manual clock nothing happens from then on until that is moved, or someone tells the engine something.
     ///
@@ -317,7 +333,7 @@ impl Handle {
     pub(crate) async fn audit(&self) -> Result<Vec<String>, Unavailable> {
         match self.ask(Input::Audit, PERMIT_BYTES).await? {
             Answer::Audited(violations) => {
-                self.vitals.count_violations(violations.len());
+                self.vitals.metrics.audited(violations.len());
                 Ok(violations)
             }
             other => unreachable!("an audit is answered as one, not {other:?}"),
@@ -327,7 +343,7 @@ impl Handle {
     /// How many mistakes audits have found since the start. There must be none.
     #[must_use]
     pub fn violations(&self) -> usize {
-        self.vitals.violations.load(Ordering::Relaxed)
+        usize::try_from(self.vitals.metrics.violations()).unwrap_or(usize::MAX)
     }
 
     /// Puts a question to the store's reading side, off the async threads.
@@ -359,6 +375,28 @@ impl Handle {
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.vitals.failure()
+    }
+
+    /// Whether new work should be sent here: the engine is loaded, the last commit succeeded, and nobody has said that the
+    /// program is about to stop.
+    ///
+    /// # Errors
+    /// [`Unavailable`], why not.
+    pub fn readiness(&self) -> Result<(), Unavailable> {
+        let leaving = [&self.vitals.leaving, &self.vitals.stopping];
+        if leaving.iter().any(|flag| flag.load(Ordering::SeqCst)) {
+            return Err(Unavailable::Stopping);
+        }
+        match self.vitals.failure() {
+            Some(reason) => Err(Unavailable::Store(reason)),
+            None if self.vitals.ended.is_cancelled() => Err(Unavailable::Stopping),
+            None => Ok(()),
+        }
+    }
+
+    /// Is not ready from now on, and goes on taking in what comes: so that others are asked before the program stops.
+    pub fn withdraw(&self) {
+        self.vitals.leaving.store(true, Ordering::SeqCst);
     }
 
     /// Unfinished runs.

@@ -40,6 +40,7 @@ use switchboard::Switchboard;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use workers::Status;
 
 /// A frame from a worker. Twice as large as a reply may be, so that one that is too large fails its call by name.
 const FRAME_BYTES_MAX: usize = 2 * stepwell_protocol::limits::REPLY_BYTES_MAX;
@@ -153,6 +154,16 @@ struct Inner {
     sessions: TaskTracker,
 }
 
+/// Workers by what they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Attendance {
+    /// Not yet ready.
+    pub(crate) connected: usize,
+    pub(crate) ready: usize,
+    /// They finish what they have.
+    pub(crate) draining: usize,
+}
+
 impl fmt::Debug for Gateway {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Gateway(…)")
@@ -224,6 +235,19 @@ impl Gateway {
         {
             tracing::debug!("workers do not close their connections");
         }
+    }
+
+    /// How many workers are connected, by whether they take calls.
+    pub(crate) fn workers(&self) -> Attendance {
+        let mut attendance = Attendance::default();
+        for worker in self.switchboard().workers.iter() {
+            match worker.status {
+                Status::Connected => attendance.connected += 1,
+                Status::Ready => attendance.ready += 1,
+                Status::Draining => attendance.draining += 1,
+            }
+        }
+        attendance
     }
 
     /// The port of its own, if there is one.

@@ -6,6 +6,7 @@ mod endpoint;
 mod events;
 mod functions;
 mod meta;
+mod metrics;
 mod openapi;
 mod query;
 pub(crate) mod register;
@@ -114,6 +115,8 @@ fn open() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(meta::root))
         .routes(routes!(meta::health))
+        .routes(routes!(meta::ready))
+        .routes(routes!(metrics::serve))
         .routes(routes!(openapi::serve))
         .routes(routes!(events::send))
         .routes(routes!(endpoint::output))

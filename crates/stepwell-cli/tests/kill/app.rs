@@ -7,16 +7,20 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
+use axum::serve::IncomingStream;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use stepwell_protocol::call::CallRequest;
 use stepwell_protocol::{RunId, StepId};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// The steps that run code, by the name that the output shows them under.
@@ -33,6 +37,8 @@ pub(crate) const EVENT: &str = "kill/work";
 pub(crate) struct App {
     pub(crate) url: String,
     memory: Mutex<Memory>,
+    /// How many servers have been at work.
+    servers: Arc<AtomicU64>,
     /// Calls that came in, and calls that were answered.
     pub(crate) calls: watch::Sender<u64>,
     pub(crate) answers: watch::Sender<u64>,
@@ -40,8 +46,6 @@ pub(crate) struct App {
 
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// Dispatches before this one were made by a server that is dead.
-    generation_min: u64,
     executions: u64,
     /// What each executed step was told to be recorded as.
     pub(crate) recorded: HashMap<(RunId, StepId), Value>,
@@ -53,21 +57,29 @@ pub(crate) struct Memory {
 
 impl App {
     pub(crate) async fn start() -> Arc<Self> {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port is there");
         let address = listener.local_addr().expect("the listener has an address");
+        let servers = Arc::default();
+        let listener = Listener {
+            listener,
+            servers: Arc::clone(&servers),
+        };
         let app = Arc::new(Self {
             url: format!("http://{address}/api/inngest"),
             memory: Mutex::default(),
+            servers,
             calls: watch::Sender::new(0),
             answers: watch::Sender::new(0),
         });
         let router = Router::new()
             .route("/api/inngest", post(answer))
+            .route("/", get(|| async {}))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(Arc::clone(&app));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let service = router.into_make_service_with_connect_info::<Caller>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
         app
     }
 
@@ -89,11 +101,15 @@ impl App {
         })
     }
 
-    /// From now on a new server is at work. What one before had sent and was not yet looked at is a call that was
-    /// in flight when it died.
-    pub(crate) fn expect_server_from(&self, now_ms: u64) {
-        // The server numbers its dispatches on from the microsecond at which it loads.
-        self.memory().generation_min = now_ms * 1_000;
+    /// From now on a new server is at work. What the one before, which is dead, had sent and was not yet looked at is a call
+    /// that was in flight when it died.
+    pub(crate) async fn expect_another_server(&self, client: &reqwest::Client) {
+        // Connections are taken in their order: when this one is answered, none of the dead server's waits.
+        let itself = self.url.trim_end_matches("/api/inngest");
+        let answer = client.get(itself).header("connection", "close").send();
+        answer.await.expect("the app answers");
+        let _nobody_is_answered_meanwhile = self.memory();
+        self.servers.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -101,10 +117,52 @@ impl App {
     }
 }
 
-async fn answer(State(app): State<Arc<App>>, body: Bytes) -> Response {
+/// A listener that knows which server connected.
+struct Listener {
+    listener: TcpListener,
+    servers: Arc<AtomicU64>,
+}
+
+/// Which server, by its number.
+#[derive(Debug, Clone, Copy)]
+struct Caller(u64);
+
+impl axum::serve::Listener for Listener {
+    type Io = TcpStream;
+    type Addr = Caller;
+
+    async fn accept(&mut self) -> (TcpStream, Caller) {
+        let (stream, _) = axum::serve::Listener::accept(&mut self.listener).await;
+        (stream, Caller(self.servers.load(Ordering::SeqCst)))
+    }
+
+    fn local_addr(&self) -> std::io::Result<Caller> {
+        Ok(Caller(0))
+    }
+}
+
+impl Connected<IncomingStream<'_, Listener>> for Caller {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        *stream.remote_addr()
+    }
+}
+
+async fn answer(
+    State(app): State<Arc<App>>,
+    ConnectInfo(Caller(server)): ConnectInfo<Caller>,
+    body: Bytes,
+) -> Response {
+    let is_dead = || server < app.servers.load(Ordering::SeqCst);
     let call = CallRequest::parse(&body).expect("the server sends calls");
     app.calls.send_modify(|calls| *calls += 1);
-    let (status, body) = app.memory().reply(&call);
+    let (status, body) = {
+        let mut memory = app.memory();
+        if is_dead() {
+            (StatusCode::SERVICE_UNAVAILABLE, Value::Null)
+        } else {
+            memory.reply(&call)
+        }
+    };
     // Work takes a moment, so that servers die during it, too.
     tokio::time::sleep(Duration::from_micros(call.ctx.generation_id % 5 * 700)).await;
     app.answers.send_modify(|answers| *answers += 1);
@@ -122,9 +180,6 @@ async fn answer(State(app): State<Arc<App>>, body: Bytes) -> Response {
 
 impl Memory {
     fn reply(&mut self, call: &CallRequest) -> (StatusCode, Value) {
-        if call.ctx.generation_id < self.generation_min {
-            return (StatusCode::SERVICE_UNAVAILABLE, Value::Null);
-        }
         let run = call.ctx.run_id;
         let event: Value = serde_json::from_str(call.event.get()).expect("an event is JSON");
         let n = event["data"]["n"].as_u64().expect("events are numbered");

@@ -82,6 +82,7 @@ impl World<'_> {
             stack_current: 0,
             steps_ended: 0,
             starts: true,
+            due: wall,
             attempt: 0,
             attempts_max: plan.retries + 1,
             request_version: plan.speaks,
