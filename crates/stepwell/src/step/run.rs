@@ -219,16 +219,18 @@ struct Running<'a, T> {
 }
 
 impl<T: Serialize> Running<'_, T> {
-    /// Polls the code. Its result goes into the record, not to the function: that gets it on its next call.
-    fn poll(&mut self, slot: &Slot, cx: &mut Context<'_>) {
+    /// Polls the code; says whether it has ended. Its result goes into the record, not to the function: that gets it out
+    /// of the record, on this call or the next.
+    fn poll(&mut self, slot: &Slot, cx: &mut Context<'_>) -> bool {
         let future = self.future.as_mut();
         let polled = slot.enter(|| catch_unwind(AssertUnwindSafe(|| future.poll(cx))));
         let result = match polled {
-            Ok(Poll::Pending) => return,
+            Ok(Poll::Pending) => return false,
             Ok(Poll::Ready(result)) => result.and_then(|output| to_json(&output)),
             Err(payload) => Err(panic_error(&*payload)),
         };
         slot.complete(result, timing(self.started_ms, self.started.elapsed()));
+        true
     }
 }
 
@@ -280,8 +282,9 @@ impl<T: Serialize + DeserializeOwned> Future for RunStep<'_, T> {
                         }
                     }
                 }
-                if let Some(running) = &mut this.running {
-                    running.poll(&this.slot, cx);
+                let running = this.running.as_mut();
+                if running.is_some_and(|running| running.poll(&this.slot, cx)) {
+                    this.running = None;
                 }
                 Poll::Pending
             }
