@@ -122,3 +122,6 @@ pub enum ConnectError {
     #[error("the worker ended unexpectedly")]
     Ended,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Steps that the server sees to, and those that speak to it.
 
-use crate::side::{Side, compare, embedded, listen, over_http};
+use crate::side::{Side, compare, embedded, listen, over_connect, over_http};
 use axum::Json;
 use axum::http::HeaderMap;
 use axum::routing::post;
@@ -225,9 +225,13 @@ fn app(client: Client) -> App {
     ])
 }
 
-async fn both() -> [Side; 2] {
+async fn all() -> [Side; 3] {
     let apps = ["s", "other"];
-    [embedded(&apps, app).await, over_http(&apps, app).await]
+    [
+        embedded(&apps, app).await,
+        over_http(&apps, app).await,
+        over_connect(&apps, app).await,
+    ]
 }
 
 /// A server that answers with what it was asked, and providers that answer in their own way.
@@ -263,7 +267,7 @@ async fn outside() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_is_recorded_alike_whatever_the_transport() {
-    let sides = both().await;
+    let sides = all().await;
     let cases = [
         ("s/invokes", json!({}), None),
         ("s/signals", json!({}), None),
@@ -310,7 +314,7 @@ async fn every_step_is_recorded_alike_whatever_the_transport() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_makes_requests_for_functions() {
     let url = outside().await;
-    let sides = both().await;
+    let sides = all().await;
     let cases = [
         ("s/fetches", json!({"url": url}), None),
         ("s/infers", json!({"url": url}), None),
@@ -331,7 +335,7 @@ async fn the_server_makes_requests_for_functions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_failed_run_deferred_runs() {
-    let sides = both().await;
+    let sides = all().await;
     let after = Some(("inngest/deferred.schedule", 1));
     let told = compare(&sides, [("s/defers-and-fails", json!({}), after)]).await;
     insta::assert_snapshot!(told, @r#"
@@ -342,7 +346,7 @@ async fn what_a_failed_run_deferred_runs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_get_what_functions_publish() {
-    let [embedded, http] = both().await;
+    let [embedded, http, _] = all().await;
     let mut messages = embedded.messages().unwrap();
     let event = || stepwell::OutgoingEvent::untyped("s/publishes", json!({}));
     embedded.story(event(), None).await;
