@@ -24,7 +24,7 @@ fn request(lease: &str) -> ExecutorRequest {
     let run = ulid(1);
     let body = json!({
         "event": {"name": "go", "data": {}}, "events": [{"name": "go", "data": {}}], "steps": {}, "version": 2,
-        "ctx": {"run_id": run, "attempt": 0, "max_attempts": 1, "stack": {"stack": [], "current": 0}},
+        "ctx": {"fn_id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "run_id": run, "attempt": 0, "max_attempts": 1, "stack": {"stack": [], "current": 0}},
     });
     ExecutorRequest {
         request_id: "r".to_owned(),

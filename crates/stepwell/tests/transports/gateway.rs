@@ -163,7 +163,7 @@ impl Connection {
         let event = json!({"name": "go", "data": {}});
         let body = json!({
             "event": event, "events": [event], "steps": {}, "version": 2,
-            "ctx": {"run_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "attempt": 0, "max_attempts": 1,
+            "ctx": {"fn_id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "run_id": "01ARZ3NDEKTSV4RRFFQ69G5FAV", "attempt": 0, "max_attempts": 1,
                 "stack": {"stack": [], "current": 0}},
         });
         let request = ExecutorRequest {
