@@ -231,7 +231,8 @@ pub(super) fn ack(request: &ExecutorRequest) -> RequestAck {
     }
 }
 
-fn response(request: ExecutorRequest, reply: CallReply) -> SdkResponse {
+/// The reply that says so.
+pub(super) fn response(request: ExecutorRequest, reply: CallReply) -> SdkResponse {
     let reply = match reply.body.len() > limits::REPLY_BYTES_MAX {
         true => too_large(),
         false => reply,

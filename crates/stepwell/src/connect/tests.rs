@@ -1,8 +1,9 @@
 //! Leases and replies, without a connection.
 
 use super::api::Flushed;
-use super::calls::Calls;
+use super::calls::{Calls, response};
 use super::replies::Replies;
+use crate::execution::CallReply;
 use crate::{App, Client, Context, Error, Function};
 use serde_json::json;
 use std::sync::Arc;
@@ -99,18 +100,14 @@ async fn what_is_said_of_a_lease_that_was_replaced_does_not_count() {
     assert_eq!(asked(&mut calls), ["l-2"]);
 }
 
-#[tokio::test]
-async fn a_reply_echoes_its_call_and_stays_within_the_limit() {
-    let large = |_: Context| async { Ok::<_, Error>("x".repeat(9 * 1024 * 1024)) };
-    let function = Function::new("waits").on_event("go").handler(large);
-    let app = App::new(Client::dev("app")).function(function);
-    let mut calls = Calls::new(Handle::current(), 1);
-    calls.start(app.runner().unwrap(), request("l-1"), 1);
-    let ended = calls.next_ended().await.expect("it ends");
-    let reply = calls.reply(ended).expect("it has a reply");
-    assert_eq!(reply.request_id, "r");
-    assert_eq!(reply.run_id, ulid(1));
+#[test]
+fn a_reply_echoes_its_call_and_stays_within_the_limit() {
+    let reply = response(request("l-1"), CallReply::plain(206, b"[]".to_vec()));
+    assert_eq!((&*reply.request_id, &*reply.run_id), ("r", &*ulid(1)));
+    assert_eq!(reply.status(), ResponseStatus::NotCompleted);
     assert_eq!(reply.system_trace_ctx, b"{}", "flushing insists on JSON");
+    let large = CallReply::plain(206, vec![b'x'; 9 * 1024 * 1024]);
+    let reply = response(request("l-1"), large);
     assert_eq!(reply.status(), ResponseStatus::Error);
     let body = String::from_utf8(reply.body).unwrap();
     assert!(body.contains("output_too_large"), "{body}");
