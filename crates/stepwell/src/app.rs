@@ -271,6 +271,34 @@ impl Runner {
         self.answer(function, request).await.into_raw()
     }
 
+    /// Runs a call as it came over a wire: `target` is the step, where the transport says it beside the body.
+    pub(crate) async fn answer_body(
+        &self,
+        function: &str,
+        target: Option<String>,
+        body: &[u8],
+    ) -> CallReply {
+        let failed = |message: String| {
+            let body =
+                serde_json::json!({"name": "Error", "message": message, "__serialized": true});
+            CallReply::plain(500, body.to_string().into_bytes())
+        };
+        let mut call = match CallRequest::parse(body) {
+            Ok(call) => call,
+            Err(error) => return failed(format!("the call's body is not understood: {error}")),
+        };
+        if let Some(target) = target {
+            call.ctx.step_id = target;
+        }
+        if (call.use_api || call.ctx.use_api)
+            && let Err(error) = self.0.client.complete(&mut call).await
+        {
+            tracing::warn!(%error, run = %call.ctx.run_id, "a call's events and steps could not be fetched");
+            return failed(error.to_string());
+        }
+        self.answer(function, call).await
+    }
+
     pub(crate) async fn answer(&self, function: &str, request: CallRequest) -> CallReply {
         let Some(callable) = self.0.callables.get(function) else {
             return unknown_function(function);

@@ -1,6 +1,7 @@
 //! Where servers are, and the keys to them.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use stepwell_protocol::signing::SigningKey;
 
 const DEV_SERVER: &str = "http://localhost:8288";
@@ -64,6 +65,12 @@ pub struct Config {
     pub allow_in_band_sync: bool,
     /// Whether anyone may start a sync.
     pub allow_unsigned_sync: bool,
+    /// Where workers of `connect` open their WebSocket, when not where the server says.
+    pub connect_gateway_url: Option<String>,
+    /// How many calls a worker of `connect` has at once.
+    pub connect_concurrency_max: Option<NonZeroU32>,
+    /// Whether a worker of `connect` keeps its connection on a thread of its own.
+    pub connect_isolate_execution: bool,
 }
 
 /// The environment holds something unusable.
@@ -73,6 +80,24 @@ pub enum ConfigError {
     #[error("{variable} is '{value}'; write an origin such as http://localhost:8288")]
     Url {
         /// The variable or option.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A URL without `ws://` or `wss://`.
+    #[error(
+        "{variable} is '{value}'; write a WebSocket's URL such as wss://workers.example.com/v0/connect"
+    )]
+    GatewayUrl {
+        /// The variable or option.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Not a number of calls.
+    #[error("{variable} is '{value}'; write a number from 1 on")]
+    Count {
+        /// The variable.
         variable: &'static str,
         /// Its value.
         value: String,
@@ -154,6 +179,13 @@ impl Config {
             serve_path: get("INNGEST_SERVE_PATH"),
             allow_in_band_sync: flag("INNGEST_ALLOW_IN_BAND_SYNC", true)?,
             allow_unsigned_sync: flag("INNGEST_ENABLE_UNAUTHED_SYNC", true)?,
+            connect_gateway_url: get("INNGEST_CONNECT_GATEWAY_URL")
+                .map(|value| parse_gateway_url("INNGEST_CONNECT_GATEWAY_URL", &value))
+                .transpose()?,
+            connect_concurrency_max: get("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY")
+                .map(|value| parse_count("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY", &value))
+                .transpose()?,
+            connect_isolate_execution: flag("INNGEST_CONNECT_ISOLATE_EXECUTION", true)?,
         })
     }
 
@@ -187,6 +219,9 @@ impl fmt::Debug for Config {
             .field("serve_path", &self.serve_path)
             .field("allow_in_band_sync", &self.allow_in_band_sync)
             .field("allow_unsigned_sync", &self.allow_unsigned_sync)
+            .field("connect_gateway_url", &self.connect_gateway_url)
+            .field("connect_concurrency_max", &self.connect_concurrency_max)
+            .field("connect_isolate_execution", &self.connect_isolate_execution)
             .finish()
     }
 }
@@ -200,6 +235,29 @@ fn parse_origin(variable: &'static str, value: &str) -> Result<String, ConfigErr
         return Err(ConfigError::Url { variable, value });
     }
     Ok(value.trim_end_matches('/').to_owned())
+}
+
+pub(crate) fn parse_gateway_url(
+    variable: &'static str,
+    value: &str,
+) -> Result<String, ConfigError> {
+    let usable = value
+        .parse::<http::Uri>()
+        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("ws" | "wss")) && uri.host().is_some());
+    match usable {
+        true => Ok(value.to_owned()),
+        false => Err(ConfigError::GatewayUrl {
+            variable,
+            value: value.to_owned(),
+        }),
+    }
+}
+
+fn parse_count(variable: &'static str, value: &str) -> Result<NonZeroU32, ConfigError> {
+    value.parse().map_err(|_| ConfigError::Count {
+        variable,
+        value: value.to_owned(),
+    })
 }
 
 fn parse_flag(variable: &'static str, value: &str) -> Result<bool, ConfigError> {
@@ -294,6 +352,34 @@ mod tests {
             error(&[("INNGEST_DEV", "maybe")]),
             "INNGEST_DEV is 'maybe'; write 1 or 0"
         );
+        assert_eq!(
+            error(&[("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY", "0")]),
+            "INNGEST_CONNECT_MAX_WORKER_CONCURRENCY is '0'; write a number from 1 on"
+        );
+        assert_eq!(
+            error(&[("INNGEST_CONNECT_GATEWAY_URL", "https://gateway")]),
+            "INNGEST_CONNECT_GATEWAY_URL is 'https://gateway'; write a WebSocket's URL such as wss://workers.example.com/v0/connect"
+        );
+    }
+
+    #[test]
+    fn workers_are_configured_by_the_environment() {
+        let plain = read(&[]).unwrap();
+        assert_eq!(plain.connect_gateway_url, None);
+        assert_eq!(plain.connect_concurrency_max, None);
+        assert!(plain.connect_isolate_execution);
+        let config = read(&[
+            ("INNGEST_CONNECT_GATEWAY_URL", "wss://gateway:1/v0/connect"),
+            ("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY", "7"),
+            ("INNGEST_CONNECT_ISOLATE_EXECUTION", "false"),
+        ]);
+        let config = config.unwrap();
+        assert_eq!(
+            config.connect_gateway_url.as_deref(),
+            Some("wss://gateway:1/v0/connect")
+        );
+        assert_eq!(config.connect_concurrency_max, NonZeroU32::new(7));
+        assert!(!config.connect_isolate_execution);
     }
 
     #[test]

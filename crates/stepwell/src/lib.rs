@@ -34,8 +34,8 @@
 //! - [`NonRetriable`], [`RetryAfter`] and [`StepError`] say what an error means for retries.
 //! - [`schemas`] are the events' types for programs in other languages.
 //! - [`middleware`] is code around calls, steps and sends.
-//! - [`serve`] answers a server over HTTP; `embedded` (a feature) runs the engine in this process. [`Runner`] is
-//!   what any transport calls.
+//! - [`serve`] answers a server over HTTP; `connect` (a feature) gets its calls over a WebSocket that it opens itself;
+//!   `embedded` (a feature) runs the engine in this process. [`Runner`] is what any transport calls.
 //! - `testing` (a feature) runs functions to their end in memory, with a virtual clock, mocks and crashes.
 //!
 //! The crate speaks Inngest's SDK protocol: the same functions run on a Stepwell server and on Inngest's.
@@ -44,6 +44,8 @@
 mod app;
 mod client;
 mod config;
+#[cfg(feature = "connect")]
+pub mod connect;
 mod context;
 #[cfg(feature = "embedded")]
 pub mod embedded;

@@ -17,7 +17,6 @@ use crate::execution::{CallReply, REQUEST_VERSION};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::json;
-use stepwell_protocol::call::CallRequest;
 use stepwell_protocol::signing::{SigningKey, verify};
 use stepwell_protocol::{headers, limits};
 
@@ -160,33 +159,9 @@ impl Handler {
             let message = "the query names no function: a call carries fnId=<app>-<function>";
             return self.json(StatusCode::BAD_REQUEST, &json!({"message": message}));
         };
-        let mut call = match CallRequest::parse(&request.body) {
-            Ok(call) => call,
-            Err(error) => {
-                let message = format!("the call's body is not understood: {error}");
-                let body = json!({"name": "Error", "message": message, "__serialized": true});
-                return self.json(StatusCode::INTERNAL_SERVER_ERROR, &body);
-            }
-        };
-        if let Some(target) = query(&request.uri, "stepId") {
-            call.ctx.step_id = target;
-        }
-        if (call.use_api || call.ctx.use_api)
-            && let Err(error) = self.complete(&mut call).await
-        {
-            tracing::warn!(%error, run = %call.ctx.run_id, "a call's events and steps could not be fetched");
-            let body = json!({"name": "Error", "message": error.to_string(), "__serialized": true});
-            return self.json(StatusCode::INTERNAL_SERVER_ERROR, &body);
-        }
-        self.reply(self.runner.answer(&function, call).await)
-    }
-
-    /// Fetches what was left out of a large call.
-    async fn complete(&self, call: &mut CallRequest) -> Result<(), crate::client::ApiError> {
-        let client = self.runner.client();
-        call.events = client.run_events(call.ctx.run_id).await?;
-        call.steps = client.run_steps(call.ctx.run_id).await?;
-        Ok(())
+        let target = query(&request.uri, "stepId");
+        let answer = self.runner.answer_body(&function, target, &request.body);
+        self.reply(answer.await)
     }
 
     fn reply(&self, reply: CallReply) -> Response<Bytes> {

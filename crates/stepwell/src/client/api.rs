@@ -8,7 +8,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stepwell_protocol::call::MemoizedSteps;
+use stepwell_protocol::call::{CallRequest, MemoizedSteps};
 use stepwell_protocol::op::Op;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_protocol::{RunId, SharedJson, headers};
@@ -174,6 +174,13 @@ impl Client {
         self.get(&url).await
     }
 
+    /// Fetches what was left out of a large call.
+    pub(crate) async fn complete(&self, call: &mut CallRequest) -> Result<(), ApiError> {
+        call.events = self.run_events(call.ctx.run_id).await?;
+        call.steps = self.run_steps(call.ctx.run_id).await?;
+        Ok(())
+    }
+
     async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, ApiError> {
         let answer = self.call_api(Method::GET, url, &[], Bytes::new()).await?;
         parse(url, &answer)
@@ -220,7 +227,6 @@ impl Client {
         let mut request = Request::builder()
             .method(method.clone())
             .uri(url)
-            .header(header::CONTENT_TYPE, "application/json")
             .header(header::USER_AGENT, crate::SDK)
             .header(headers::SDK, crate::SDK);
         if let Some(environment) = &self.config().environment {
@@ -231,6 +237,9 @@ impl Client {
         }
         for (name, value) in extra {
             request = request.header(*name, value);
+        }
+        if !extra.iter().any(|(name, _)| header::CONTENT_TYPE == *name) {
+            request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let request = request
             .body(body.clone())

@@ -1,9 +1,9 @@
 //! Checkpoints: steps that a running function reports ahead of its answer, so that it goes on at once.
 
 use super::Ended;
+use crate::Checkpointing;
 use crate::client::{Checkpoint, CheckpointError, Client};
 use crate::moment::Delay;
-use crate::{Checkpointing, Error};
 use std::time::{Duration, Instant};
 use stepwell_protocol::op::Op;
 
@@ -83,11 +83,9 @@ impl Checkpointer {
         let steps = std::mem::take(&mut self.buffer);
         match self.client.checkpoint(&self.call, &steps).await {
             Ok(()) => Ok(()),
-            Err(CheckpointError::Stale) => {
-                // Whatever is answered does not count any more.
-                let message = "another call of this run has taken this one's place";
-                Err(Ended::Failed(Error::new("StaleCallError", message)))
-            }
+            // The answer of a call whose place another has taken does not count, unless it is brought to a server that was
+            // restarted meanwhile and waits for an answer to the same request.
+            Err(CheckpointError::Stale) => Err(Ended::Asked(steps)),
             Err(CheckpointError::Failed(reason)) => {
                 tracing::warn!(
                     run = %self.call.run, reason, steps = steps.len(),

@@ -291,7 +291,7 @@ async fn the_recorded_signed_call_of_the_protocol_is_verified() {
         verify([&key], Some(signature), body.as_bytes(), seconds),
         Ok(&key)
     );
-    CallRequest::parse(body.as_bytes()).unwrap();
+    stepwell_protocol::call::CallRequest::parse(body.as_bytes()).unwrap();
 }
 
 #[tokio::test]

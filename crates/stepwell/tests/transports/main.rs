@@ -1,11 +1,13 @@
-//! One suite, both transports: the same functions in the process of the engine, and over HTTP on a server. What
-//! is recorded of every run must be the same.
+//! One suite, all transports: the same functions in the process of the engine, and of a server over HTTP and over a
+//! worker's connection. What is recorded of every run must be the same.
 
+mod gateway;
 mod side;
 mod steps;
+mod workers;
 
 use serde_json::{Value, json};
-use side::{compare, embedded, over_http};
+use side::{compare, embedded, over_connect, over_http};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stepwell::{
@@ -216,10 +218,11 @@ fn app(client: Client, tally: &Tally) -> App {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_are_recorded_alike_whatever_the_transport() {
-    let tallies = [Tally::default(), Tally::default()];
+    let tallies = [Tally::default(), Tally::default(), Tally::default()];
     let sides = [
         embedded(&["t"], |client| app(client, &tallies[0])).await,
         over_http(&["t"], |client| app(client, &tallies[1])).await,
+        over_connect(&["t"], |client| app(client, &tallies[2])).await,
     ];
     let cases = [
         ("t/sequence", json!({"number": 40})),
@@ -247,10 +250,9 @@ async fn runs_are_recorded_alike_whatever_the_transport() {
     });
     let told = compare(&sides, cases).await;
     let executed = tallies.map(|tally| tally.0.lock().unwrap().clone());
-    assert_eq!(
-        executed[0], executed[1],
-        "steps were executed differently often"
-    );
+    for other in &executed[1..] {
+        assert_eq!(&executed[0], other, "steps were executed differently often");
+    }
     insta::assert_snapshot!(told, @r#"
     t/sequence {"number":40} → "t-sequence" "Completed" {"first":41,"second":42,"event":"t/sequence"}
       ["StepRun","first",false,0,{"data":41}]

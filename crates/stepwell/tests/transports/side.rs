@@ -1,13 +1,13 @@
-//! The two ways to run functions, and what is recorded on each.
+//! The ways to run functions, and what is recorded on each.
 
 use serde_json::{Value, json};
 use std::sync::Arc;
 use stepwell::embedded::{Backoff, Embedded, EngineConfig, Handle, Invokers, Messages};
-use stepwell::{App, Client, Config, OutgoingEvent, serve};
+use stepwell::{App, Client, Config, OutgoingEvent, connect, serve};
 use stepwell_protocol::{EventId, FunctionId};
 use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{HttpInvoker, HttpOptions, News, Options, Runtime};
-use stepwell_server::ServerOptions;
+use stepwell_server::{ConnectOptions, Gateway, ServerOptions};
 use stepwell_store::memory;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast::Receiver;
@@ -25,6 +25,10 @@ pub(crate) struct Side {
 enum Running {
     Embedded(Box<Embedded>),
     Server(#[expect(dead_code, reason = "it runs until it is dropped")] Box<Runtime>),
+    Worker {
+        _worker: Box<connect::Handle>,
+        _server: Box<Runtime>,
+    },
 }
 
 fn engine() -> EngineConfig {
@@ -60,25 +64,40 @@ pub(crate) async fn listen(router: axum::Router) -> String {
     origin
 }
 
-/// Apps that a server calls over HTTP.
-pub(crate) async fn over_http(apps: &[&str], app: impl Fn(Client) -> App) -> Side {
-    let invoker = Arc::new(HttpInvoker::new(HttpOptions::default()).unwrap());
+/// A server, and where it is.
+async fn server() -> (Runtime, String) {
     let options = Options {
         engine: engine(),
         private_addresses: PrivateAddresses::Allow,
         ..Options::default()
     };
-    let runtime = Runtime::start(
-        memory::open(),
-        Invokers::none().with("http", invoker),
-        options,
-    )
-    .unwrap();
-    let router = stepwell_server::router(runtime.handle(), ServerOptions::dev());
-    let server = listen(router).await;
-    let client = |id: &str| Client::builder(id, Config::dev()).base_url(&server).build();
+    let gateway = Gateway::new(ConnectOptions::default());
+    let invokers = Invokers::none()
+        .with(
+            "http",
+            Arc::new(HttpInvoker::new(HttpOptions::default()).unwrap()),
+        )
+        .with("wss", gateway.invoker());
+    let runtime = Runtime::start(memory::open(), invokers, options).unwrap();
+    let options = ServerOptions {
+        connect: Some(gateway),
+        ..ServerOptions::dev()
+    };
+    let router = stepwell_server::router(runtime.handle(), options);
+    let url = listen(router).await;
+    (runtime, url)
+}
+
+/// A client of the app for a server.
+pub(crate) fn client(app: &str, server: &str) -> Client {
+    Client::builder(app, Config::dev()).base_url(server).build()
+}
+
+/// Apps that a server calls over HTTP.
+pub(crate) async fn over_http(apps: &[&str], app: impl Fn(Client) -> App) -> Side {
+    let (runtime, server) = server().await;
     for id in apps {
-        let handler = serve::Handler::new(app(client(id))).unwrap();
+        let handler = serve::Handler::new(app(client(id, &server))).unwrap();
         let router = axum::Router::new().route("/api/inngest", serve::axum(handler));
         let origin = listen(router).await;
         let synced = reqwest::Client::new()
@@ -90,10 +109,30 @@ pub(crate) async fn over_http(apps: &[&str], app: impl Fn(Client) -> App) -> Sid
     }
     Side {
         name: "http",
-        client: client(apps[0]),
+        client: client(apps[0], &server),
         handle: runtime.handle(),
         server: Some(server),
         running: Running::Server(Box::new(runtime)),
+    }
+}
+
+/// Apps of one worker that connects to a server.
+pub(crate) async fn over_connect(apps: &[&str], app: impl Fn(Client) -> App) -> Side {
+    let (runtime, server) = server().await;
+    let mut apps_made = apps.iter().map(|id| app(client(id, &server)));
+    let builder = connect::Worker::builder(apps_made.next().unwrap());
+    let worker = apps_made.fold(builder, connect::WorkerBuilder::app);
+    let worker = worker.build().unwrap().start();
+    worker.reached(connect::State::Active).await.unwrap();
+    Side {
+        name: "connect",
+        client: client(apps[0], &server),
+        handle: runtime.handle(),
+        server: Some(server),
+        running: Running::Worker {
+            _worker: Box::new(worker),
+            _server: Box::new(runtime),
+        },
     }
 }
 
@@ -102,7 +141,7 @@ impl Side {
     pub(crate) fn messages(&self) -> Option<Messages> {
         match &self.running {
             Running::Embedded(embedded) => Some(embedded.messages()),
-            Running::Server(_) => None,
+            Running::Server(_) | Running::Worker { .. } => None,
         }
     }
 
@@ -216,9 +255,9 @@ fn comparable(json: &str) -> Value {
     value
 }
 
-/// Plays the same events on both sides: what is recorded must be the same. Tells it.
+/// Plays the same events on all sides: what is recorded must be the same. Tells it.
 pub(crate) async fn compare(
-    sides: &[Side; 2],
+    sides: &[Side; 3],
     cases: impl IntoIterator<Item = (&'static str, Value, Option<(&'static str, usize)>)>,
 ) -> String {
     let mut told = Vec::new();
@@ -228,12 +267,14 @@ pub(crate) async fn compare(
             let event = OutgoingEvent::untyped(name, data.clone());
             stories.push(side.story(event, after).await);
         }
-        let [here, there] = sides;
-        assert_eq!(
-            stories[0], stories[1],
-            "{name}: {} and {} differ",
-            here.name, there.name
-        );
+        for (side, story) in sides.iter().zip(&stories) {
+            let first = sides[0].name;
+            assert_eq!(
+                &stories[0], story,
+                "{name}: {first} and {} differ",
+                side.name
+            );
+        }
         for run in stories[0].as_array().unwrap() {
             told.push(format!(
                 "{name} {data} → {} {} {}",

@@ -1,6 +1,6 @@
 //! Steps that the server sees to, and those that speak to it.
 
-use crate::side::{Side, compare, embedded, listen, over_http};
+use crate::side::{Side, compare, embedded, listen, over_connect, over_http};
 use axum::Json;
 use axum::http::HeaderMap;
 use axum::routing::post;
@@ -228,9 +228,13 @@ fn app(client: Client) -> App {
     ])
 }
 
-async fn both() -> [Side; 2] {
+async fn all() -> [Side; 3] {
     let apps = ["s", "other"];
-    [embedded(&apps, app).await, over_http(&apps, app).await]
+    [
+        embedded(&apps, app).await,
+        over_http(&apps, app).await,
+        over_connect(&apps, app).await,
+    ]
 }
 
 /// A server that answers with what it was asked, and providers that answer in their own way.
@@ -266,7 +270,7 @@ async fn outside() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_step_is_recorded_alike_whatever_the_transport() {
-    let sides = both().await;
+    let sides = all().await;
     let cases = [
         ("s/invokes", json!({}), None),
         ("s/signals", json!({}), None),
@@ -313,7 +317,7 @@ async fn every_step_is_recorded_alike_whatever_the_transport() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_makes_requests_for_functions() {
     let url = outside().await;
-    let sides = both().await;
+    let sides = all().await;
     let cases = [
         ("s/fetches", json!({"url": url}), None),
         ("s/infers", json!({"url": url}), None),
@@ -334,7 +338,7 @@ async fn the_server_makes_requests_for_functions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_failed_run_deferred_runs() {
-    let sides = both().await;
+    let sides = all().await;
     let after = Some(("inngest/deferred.schedule", 1));
     let told = compare(&sides, [("s/defers-and-fails", json!({}), after)]).await;
     insta::assert_snapshot!(told, @r#"
@@ -364,7 +368,7 @@ async fn steps_in_a_row_take_one_call_and_are_recorded_like_any() {
         ctx.step().sleep("nap", Duration::from_millis(1)).await;
         Ok(ctx.step().run("sum", || async { Ok(sum) }).await?)
     }
-    let calls = [Calls::default(), Calls::default()];
+    let calls = [Calls::default(), Calls::default(), Calls::default()];
     let app = |side: usize| {
         let calls = calls[side].clone();
         move |client: Client| {
@@ -382,6 +386,7 @@ async fn steps_in_a_row_take_one_call_and_are_recorded_like_any() {
     let sides = [
         embedded(&["s"], app(0)).await,
         over_http(&["s"], app(1)).await,
+        over_connect(&["s"], app(2)).await,
     ];
     // One call to the sleep and one to the end; without, one for each step, the sleep and the end.
     for (name, expected) in [("s/each", 2), ("s/buffered", 2), ("s/off", 8)] {
@@ -409,7 +414,7 @@ async fn steps_in_a_row_take_one_call_and_are_recorded_like_any() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribers_get_what_functions_publish() {
-    let [embedded, http] = both().await;
+    let [embedded, http, _] = all().await;
     let mut messages = embedded.messages().unwrap();
     let event = || stepwell::OutgoingEvent::untyped("s/publishes", json!({}));
     embedded.story(event(), None).await;

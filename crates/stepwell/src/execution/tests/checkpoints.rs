@@ -192,9 +192,10 @@ async fn steps_that_cannot_be_reported_go_along_with_the_answer() {
         "206 StepRun a#0 1"
     );
     reports.refuse(CheckpointError::Stale);
-    let answer = reports.call(function(three), json!({})).await;
-    assert!(answer.starts_with("500 "), "{answer}");
-    assert!(answer.contains("another call of this run"), "{answer}");
+    assert_eq!(
+        reports.call(function(three), json!({})).await,
+        "206 StepRun a#0 1"
+    );
     assert!(reports.taken().is_empty());
 }
 
