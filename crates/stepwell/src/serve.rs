@@ -14,6 +14,7 @@ pub(crate) use introspect::capabilities;
 use crate::app::{App, AppError, Runner};
 use crate::config::Mode;
 use crate::execution::{CallReply, REQUEST_VERSION};
+use crate::middleware::TraceContext;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::json;
@@ -178,7 +179,8 @@ impl Handler {
             let body = json!({"name": "Error", "message": error.to_string(), "__serialized": true});
             return self.json(StatusCode::INTERNAL_SERVER_ERROR, &body);
         }
-        self.reply(self.runner.answer(&function, call).await)
+        let trace = trace_of(&request.headers);
+        self.reply(self.runner.answer_in(&function, call, trace).await)
     }
 
     /// Fetches what was left out of a large call.
@@ -238,6 +240,14 @@ impl Handler {
             headers.insert(headers::ENVIRONMENT, value);
         }
         response
+    }
+}
+
+fn trace_of(headers: &HeaderMap) -> TraceContext {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    TraceContext {
+        traceparent: text("traceparent").map(Into::into),
+        tracestate: text("tracestate").map(Into::into),
     }
 }
 

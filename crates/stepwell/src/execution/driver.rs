@@ -98,11 +98,6 @@ pub(crate) async fn drive(
     });
     let waker = Waker::from(Arc::clone(&signal));
     let mut patience: Option<Delay> = None;
-    if !execution.is_replaying() {
-        execution
-            .middleware
-            .notify(|hooks| hooks.on_memoization_end(&execution.run));
-    }
     let ended = poll_fn(|cx| {
         signal
             .task
