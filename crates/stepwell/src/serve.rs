@@ -1,15 +1,24 @@
 //! Serving an app to a server over HTTP: a request in, a response out.
 //!
-//! [`Handler`] knows no web framework. [`axum()`] mounts one on a router.
+//! [`Handler`] knows no web framework. [`axum()`] mounts one on a router, `actix` (a feature) on an actix-web app, and
+//! `tower` (a feature) makes it a service for anything that is built on hyper.
 
+#[cfg(feature = "actix")]
+mod actix_adapter;
 #[cfg(feature = "axum")]
 mod axum_adapter;
 mod introspect;
 mod sync;
+#[cfg(feature = "tower")]
+mod tower_adapter;
 
+#[cfg(feature = "actix")]
+pub use actix_adapter::actix;
 #[cfg(feature = "axum")]
 pub use axum_adapter::axum;
 pub(crate) use introspect::capabilities;
+#[cfg(feature = "tower")]
+pub use tower_adapter::{TowerService, tower};
 
 use crate::app::{App, AppError, Runner};
 use crate::config::Mode;

@@ -18,7 +18,7 @@ const FIELD: &str = "encrypted";
 
 /// Encrypts results of steps, results of functions and one field of events' data, so that the server never sees them.
 ///
-/// It reads and writes what the protocol's `@inngest/middleware-encryption` 1 and 2 do, with the same keys: functions in
+/// It reads and writes what the protocol's `@inngest/middleware-encryption` 2 does, with the same keys: functions in
 /// both languages share events and invoke each other. That is XSalsa20-Poly1305 under the BLAKE2b hash of the key's text;
 /// choose a long random one.
 ///
