@@ -33,7 +33,6 @@ impl Step {
     ///     Ok(user.name)
     /// }
     /// ```
-    #[must_use]
     pub fn fetch(&self, id: impl Into<String>) -> Fetch {
         Fetch {
             step: self.clone(),
