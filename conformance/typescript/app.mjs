@@ -39,9 +39,10 @@ let freshTexts = 0;
  * @param {object} [options]
  * @param {"app" | "server"} [options.sync] who makes the first move: the app registers itself (default), or the server
  *   finds it at its `--sdk-url`
+ * @param {object} [options.client] what else the client gets, e.g. middleware
  * @param {object} [options.server] the server of another app, to share it; that app stops it
  */
-export async function startApp(id, define, { sync = "app", server: shared } = {}) {
+export async function startApp(id, define, { sync = "app", server: shared, client: more = {} } = {}) {
   const calls = [];
   let handler = null;
   const listener = createServer((request, response) => {
@@ -61,7 +62,7 @@ export async function startApp(id, define, { sync = "app", server: shared } = {}
     listener.close();
     throw error;
   });
-  const client = newClient({ id, baseUrl: server.url, isDev: true, logger: SILENT });
+  const client = newClient({ id, baseUrl: server.url, isDev: true, logger: SILENT, ...more });
   const functions = define(client);
   handler = serve({ client, functions });
   const app = new App({ client, calls, listener, server, appUrl });

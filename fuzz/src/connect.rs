@@ -130,13 +130,14 @@ impl Server {
         let mut worker = Worker::open(self.address).await;
         let mut call = None;
         if start != Start::Rudely {
-            let functions = match start {
-                Start::WithFunctions => cut(&mut data).unwrap_or_default().to_vec(),
-                _ => functions(),
+            // A worker that comes back undoes nobody's registration, so these are two apps.
+            let (app, functions) = match start {
+                Start::WithFunctions => ("any", cut(&mut data).unwrap_or_default().to_vec()),
+                _ => ("fuzz", functions()),
             };
             let began = self.post("/v0/connect/start", StartRequest::default().encode_to_vec());
             let began = StartResponse::decode(&*began.await).expect("it is one");
-            worker.introduce(began, functions).await;
+            worker.introduce(began, app, functions).await;
         }
         if start == Start::WithCall {
             worker.next(FrameKind::GatewayConnectionReady).await;
@@ -223,7 +224,7 @@ impl Worker {
         drop(self.0.send(Message::binary(frame)).await);
     }
 
-    async fn introduce(&mut self, began: StartResponse, functions: Vec<u8>) {
+    async fn introduce(&mut self, began: StartResponse, app: &str, functions: Vec<u8>) {
         let connect = WorkerConnect {
             connection_id: began.connection_id,
             instance_id: "fuzz".to_owned(),
@@ -233,7 +234,7 @@ impl Worker {
             }),
             capabilities: b"{}".to_vec(),
             apps: vec![AppConfiguration {
-                app_name: "fuzz".to_owned(),
+                app_name: app.to_owned(),
                 app_version: None,
                 functions,
             }],

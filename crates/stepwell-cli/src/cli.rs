@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Functions(commands::functions::Arguments),
     /// Look at a running server and its database: what is stuck, damaged, or soon full.
     Doctor(commands::doctor::Arguments),
+    /// Copy the database to a file, also while a server uses it.
+    Backup(commands::backup::Arguments),
     /// Make the keys that a server and its apps share.
     Keys(commands::keys::Arguments),
     /// Print the version.

@@ -10,6 +10,7 @@ mod retention;
 mod serving;
 mod settings;
 mod table;
+mod traces;
 
 use crate::cli::{Arguments, Command};
 use crate::settings::{SettingsError, Surroundings};
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Runs(arguments) => commands::runs::run(&arguments, json),
         Command::Functions(arguments) => commands::functions::run(&arguments, json),
         Command::Doctor(arguments) => commands::doctor::run(&arguments, json),
+        Command::Backup(arguments) => commands::backup::run(&arguments, json),
         Command::Keys(arguments) => commands::keys::run(&arguments, json),
         Command::Version => printing::line(env!("CARGO_PKG_VERSION")),
         Command::Completions(arguments) => commands::documents::completions(&arguments),

@@ -28,6 +28,23 @@ pub(crate) fn rows(table: &Table, none: &str) -> anyhow::Result<()> {
     }
 }
 
+/// A size for people.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut size = bytes;
+    let mut rest = 0;
+    let mut unit = 0;
+    while size >= 1_024 && unit + 1 < UNITS.len() {
+        rest = size % 1_024;
+        size /= 1_024;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{size} B"),
+        _ => format!("{size}.{} {}", rest * 10 / 1_024, UNITS[unit]),
+    }
+}
+
 /// The last word of a command that failed.
 #[expect(
     clippy::print_stderr,

@@ -8,6 +8,7 @@ use self::interrupts::Interrupts;
 use self::open_files::room_for_connections;
 use crate::connect::Connect;
 use crate::retention::Retention;
+use crate::traces::Traces;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -18,14 +19,20 @@ use stepwell_protocol::signing::SigningKey;
 use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{HttpInvoker, HttpOptions, Invokers, Runtime, Stopped};
 use stepwell_server::{
-    Apps, ConnectionLimits, EventKeys, Poller, PollerOptions, Polling, ServerKind, ServerOptions,
+    Apps, ConnectionLimits, EventKeys, MetricsToken, Poller, PollerOptions, Polling, ServerKind,
+    ServerOptions, Tracer,
 };
 use stepwell_store::sqlite::Durability;
 use stepwell_store::{Store, memory, sqlite};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// How long answers that are under way get to go out when the server stops.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long the collector gets for the last traces.
+const LAST_TRACES: Duration = Duration::from_secs(2);
+/// How long all else may take that stopping does, beside waiting for calls.
+const LAST_DITCH: Duration = Duration::from_secs(10);
 /// Seconds between two questions to an app.
 const POLL_INTERVAL_S: u64 = 5;
 
@@ -91,6 +98,8 @@ pub(crate) struct Options {
     retention: Retention,
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    traces: Traces,
     /// An event key that senders may use. May be given several times.
     #[arg(
         help_heading = "Access",
@@ -119,6 +128,15 @@ pub(crate) struct Options {
         hide_env_values = true
     )]
     signing_key_fallback: Option<String>,
+    /// Opens /metrics beside the signing key, so that whoever scrapes need not have that.
+    #[arg(
+        help_heading = "Access",
+        long,
+        env = "STEPWELL_METRICS_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    metrics_token: Option<String>,
     /// Calls in flight at once.
     #[arg(help_heading = "Work", long, alias = "queue-workers", env = "STEPWELL_MAX_CALLS", default_value_t = 1_000, value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -148,10 +166,21 @@ pub(crate) struct Options {
     /// Write the server's URL to this file once it takes requests.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Seconds between the signal to stop and its beginning. /ready says no meanwhile, and everything goes on: time for a load
+    /// balancer to send work elsewhere.
+    #[arg(
+        help_heading = "Work",
+        long,
+        env = "STEPWELL_SHUTDOWN_DELAY",
+        default_value_t = 0,
+        value_name = "SECONDS"
+    )]
+    shutdown_delay: u64,
     /// Seconds that calls in flight get to finish when the server stops.
     #[arg(
         help_heading = "Work",
         long,
+        alias = "shutdown-timeout",
         env = "STEPWELL_GRACE",
         default_value_t = 10,
         value_name = "SECONDS"
@@ -251,7 +280,10 @@ pub(crate) struct Shape {
 /// Serves until told to stop.
 pub(crate) fn run(options: &Options, shape: Shape) -> anyhow::Result<()> {
     let tokio = tokio::runtime::Runtime::new().context("cannot start the async runtime")?;
-    tokio.block_on(serve(options, shape))
+    let served = tokio.block_on(serve(options, shape));
+    // A question to a disk that hangs is not waited for.
+    tokio.shutdown_background();
+    served
 }
 
 async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
@@ -315,6 +347,7 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
             moves,
         )
         .await?;
+    let tracer = options.traces.tracer(runtime.handle())?;
     let router = stepwell_server::router(
         runtime.handle(),
         ServerOptions {
@@ -322,6 +355,8 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
             event_keys: shape.keys.events.clone(),
             signing_key: shape.keys.signing.clone(),
             signing_key_fallback: shape.keys.fallback.clone(),
+            traces: tracer.as_ref().map(Tracer::counts),
+            metrics_token: options.metrics_token.as_deref().and_then(MetricsToken::new),
             connect: Some(gateway.clone()),
             connections_max: limits.connections_max,
             apps: apps.clone(),
@@ -360,30 +395,60 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
     });
     let server = tokio::spawn(server);
     let poller = tokio::spawn(poller.run());
+    let no_more_traces = CancellationToken::new();
+    let tracer = tracer.map(|tracer| tokio::spawn(tracer.run(no_more_traces.clone())));
     tokio::select! {
         interrupted = interrupts.next() => interrupted?,
         () = runtime.ended() => bail!(
             "the engine has stopped after an internal error; what was recorded is safe, start the server again"
         ),
     }
+    poller.abort();
+    let handle = runtime.handle();
+    handle.withdraw();
+    if options.shutdown_delay > 0 {
+        tracing::info!(
+            "not ready any more; stopping begins in {} s",
+            options.shutdown_delay
+        );
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(options.shutdown_delay)) => {}
+            again = interrupts.next() => again?,
+        }
+    }
     tracing::info!(
         "stopping; calls in flight get {} s, press Ctrl-C again to give them up",
         options.grace
     );
-    poller.abort();
-    let shutdown = runtime.shutdown(Duration::from_secs(options.grace));
-    let stopped = tokio::select! {
-        stopped = shutdown => stopped,
-        again = interrupts.next() => { again?; Stopped::GaveUp }
+    let grace = Duration::from_secs(options.grace);
+    let stopping = async {
+        let shutdown = runtime.shutdown(grace);
+        let stopped = tokio::select! {
+            stopped = shutdown => stopped,
+            again = interrupts.next() => { again?; Stopped::GaveUp }
+        };
+        // Only now: a worker that connects anew brings its replies to whoever is there then.
+        gateway.close(LAST_ANSWERS).await;
+        stop.send_replace(());
+        // What has been decided is also answered; a client that does not read its answer cannot hold the server.
+        if tokio::time::timeout(LAST_ANSWERS, server).await.is_err() {
+            tracing::debug!("stopped with answers under way");
+        }
+        no_more_traces.cancel();
+        if let Some(tracer) = tracer
+            && tokio::time::timeout(LAST_TRACES, tracer).await.is_err()
+        {
+            tracing::debug!("stopped with traces that the collector has not taken");
+        }
+        anyhow::Ok(stopped)
     };
-    // Only now: a worker that connects anew brings its replies to whoever is there then.
-    gateway.close(LAST_ANSWERS).await;
-    stop.send_replace(());
-    // What has been decided is also answered; a client that does not read its answer cannot hold the server.
-    if tokio::time::timeout(LAST_ANSWERS, server).await.is_err() {
-        tracing::debug!("stopped with answers under way");
-    }
-    match stopped {
+    // Whoever told the server to stop counts on it: a disk that hangs does not keep it.
+    let Ok(stopped) = tokio::time::timeout(grace.saturating_add(LAST_DITCH), stopping).await else {
+        bail!(
+            "could not stop in time, perhaps because the disk does not answer; what was recorded is safe, and the rest is done at the next start"
+        );
+    };
+    match stopped? {
         Stopped::Clean => tracing::info!("stopped"),
         Stopped::GaveUp if shape.database.is_some() => {
             tracing::warn!("stopped with calls in flight; they are made again at the next start");

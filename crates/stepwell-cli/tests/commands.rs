@@ -7,6 +7,8 @@ mod server;
 mod app;
 #[path = "commands/asking.rs"]
 mod asking;
+#[path = "commands/operations.rs"]
+mod operations;
 #[path = "commands/starting.rs"]
 mod starting;
 
@@ -164,6 +166,7 @@ async fn help_tells_every_option() {
         ("runs_help", &["runs", "-h"]),
         ("runs_list_help", &["runs", "list", "-h"]),
         ("doctor_help", &["doctor", "-h"]),
+        ("backup_help", &["backup", "--help"]),
     ] {
         let output = run(arguments).await;
         assert!(output.status.success());

@@ -107,6 +107,7 @@ fn engine_with(waits: u64) -> (Engine, IdSource) {
             race: false,
             kind: None,
             started_at: None,
+            metadata: Vec::new(),
         };
         let answer = Input::CallReturned {
             item: call.item,

@@ -47,6 +47,10 @@ impl Engine {
                 if let Some(what) = self.misplaced(item) {
                     violations.push(format!("queue item {item} of run {id} {what}"));
                     if let Some(found) = self.items.get_mut(&item) {
+                        if found.state == ItemState::Ready {
+                            let function = self.runs[&id].function;
+                            self.backlogs.remove(function, found.row.due);
+                        }
                         found.state = ItemState::Later;
                         self.schedule_item(item, now, out);
                     }

@@ -1,9 +1,13 @@
 //! Changes: the rows that a decision writes.
 
 use crate::origin::Origin;
-use crate::{CancelRow, Cause, ItemId, ItemRow, RunStatus, Timestamp};
+use crate::{BulkCancelRow, CancelRow, Cause, ItemId, ItemRow, RunStatus, Timestamp};
 use smallvec::SmallVec;
-use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
+use stepwell_protocol::metadata;
+use stepwell_protocol::otlp::UserSpan;
+use stepwell_protocol::{
+    AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson, StepId, limits,
+};
 
 /// One row to write. A batch of changes is written atomically and in order.
 #[derive(Debug, Clone)]
@@ -36,6 +40,10 @@ pub enum Change {
     CancelPut(Box<CancelRow>),
     /// Delete a cancellation's listener.
     CancelDelete(ItemId),
+    /// Insert or replace a bulk cancellation.
+    BulkCancelPut(Box<BulkCancelRow>),
+    /// Delete a bulk cancellation.
+    BulkCancelDelete(BulkCancelId),
     /// Remember an event that is still to reach waits.
     DeliveryPut(DeliveryRow),
     /// Forget it: it has reached all.
@@ -62,6 +70,11 @@ pub enum Change {
     DeferPut(Box<DeferRow>),
     /// Insert what a step gets instead of its own arguments.
     InputPut(Box<StepInputRow>),
+    /// Note something of a run; nothing when the run is not there, or when that would be more than is kept of one
+    /// (`limits::METADATA_PER_RUN_MAX` and its like).
+    MetadataPut(Box<MetadataRow>),
+    /// Insert spans that an app made within a run, as far as they are kept of one; those that are there stay as they are.
+    UserSpansPut(Box<UserSpansRow>),
     /// Record why an event did not simply start a function.
     VerdictPut(Box<VerdictRow>),
 }
@@ -104,6 +117,35 @@ pub struct FunctionRow {
     pub archived: bool,
     /// Whether someone has paused it: it starts nothing and is not called.
     pub paused: bool,
+    /// How large its runs may become.
+    pub bounds: Bounds,
+}
+
+/// How large the runs of a function may become, where that is less than any run may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// The most steps.
+    pub steps: Option<u32>,
+    /// The most bytes of all values.
+    pub state_bytes: Option<u32>,
+}
+
+impl Bounds {
+    /// The most steps of a run.
+    #[must_use]
+    pub fn steps_max(self) -> usize {
+        within(self.steps, limits::STEPS_PER_RUN_MAX)
+    }
+
+    /// The most bytes of all values of a run.
+    #[must_use]
+    pub fn state_bytes_max(self) -> usize {
+        within(self.state_bytes, limits::RUN_STATE_BYTES_MAX)
+    }
+}
+
+fn within(bound: Option<u32>, most: usize) -> usize {
+    bound.map_or(most, |bound| most.min(bound as usize))
 }
 
 /// An event.
@@ -201,6 +243,8 @@ pub struct LastCall {
     pub queued_at: Timestamp,
     /// When it began.
     pub started_at: Timestamp,
+    /// The HTTP status by which the answer failed, if it did by one.
+    pub status: Option<u16>,
 }
 
 /// A step's result.
@@ -376,6 +420,28 @@ pub struct VerdictRow {
     pub function: FunctionId,
     /// What was decided.
     pub verdict: crate::Verdict,
+}
+
+/// Something that is noted of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetadataRow {
+    /// The run.
+    pub run: RunId,
+    /// What of it.
+    pub target: metadata::Target,
+    /// What is noted, and what becomes of what was.
+    pub update: metadata::Update,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Spans that an app made within a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserSpansRow {
+    /// The run.
+    pub run: RunId,
+    /// The spans.
+    pub spans: Vec<UserSpan>,
 }
 
 /// What a step of a repetition gets instead of its own arguments, until it has a result.

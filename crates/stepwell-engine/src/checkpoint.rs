@@ -112,6 +112,7 @@ impl Engine {
                 started_at,
                 detail: StepDetail::of_run(step.kind).map(|detail| detail.encode()),
                 failures_of: retried.then_some(item),
+                metadata: step.metadata,
             };
             match self.record_step(run, end, now, out) {
                 Recorded::First => progress = true,

@@ -1,7 +1,8 @@
 //! What the engine decided.
 
 use crate::{
-    CancelError, Change, CheckpointError, Effect, EndpointError, EndpointStarted, Verdict,
+    BulkCancelError, CancelError, Change, CheckpointError, Effect, EndpointError, EndpointStarted,
+    Verdict,
 };
 use stepwell_protocol::{AppId, RunId};
 
@@ -36,6 +37,10 @@ pub enum Answer {
     EndpointReported(Result<(), EndpointError>),
     /// What became of a wish to cancel.
     Cancelled(Result<(), CancelError>),
+    /// What became of a bulk cancellation.
+    BulkCancelled(Result<(), BulkCancelError>),
+    /// Whether there was such a bulk cancellation to drop.
+    BulkCancelDropped(bool),
     /// The run that a signal resumed, if one waited for it.
     Signalled(Option<RunId>),
     /// What became of an invocation; nothing when there is no such function.
@@ -44,8 +49,12 @@ pub enum Answer {
     Fetched(bool),
     /// The run that repeats another; nothing when its function is gone.
     Repeated(Option<RunId>),
+    /// It is noted.
+    Noted,
     /// Whether there is such a function to pause.
     Paused(bool),
+    /// Whether there is such a function to bound.
+    Bounded(bool),
     /// What an audit found wrong, and mended: a text each.
     Audited(Vec<String>),
 }

@@ -1,6 +1,6 @@
 //! Effects: what the world is asked to do once the changes are durable.
 
-use crate::{ItemId, RunStatus, Timestamp};
+use crate::{ItemId, RunStatus, Sweep, Timestamp};
 use std::sync::Arc;
 use stepwell_protocol::gateway::Request;
 use stepwell_protocol::{FunctionId, RunId, StepId};
@@ -26,6 +26,8 @@ pub enum Effect {
     LookBack(Box<LookBack>),
     /// Report an event as [`crate::Input::Delivered`].
     Deliver(crate::DeliveryRow),
+    /// Find the next unfinished runs that a bulk cancellation ends and report them as [`crate::Input::Swept`].
+    Sweep(Box<Sweep>),
 }
 
 /// An HTTP request to make.
@@ -84,6 +86,8 @@ pub struct Call {
     pub steps_ended: usize,
     /// Whether it is the run's first call.
     pub starts: bool,
+    /// Since when it could have been made: of a run's first call, when its event came, or else when it was to start.
+    pub due: Timestamp,
     /// Which attempt, from 0.
     pub attempt: u32,
     /// How many attempts there are.

@@ -182,9 +182,11 @@ impl Engine {
         let since = RunRow::key_since(id, now);
         self.window.insert(key, Some(id), since, now, out);
         self.runs.insert(id, Box::new(run));
+        self.runs_running += 1;
         self.audit_ring.push_back(id);
         let due = now.after_ms(SILENCE_MS);
         self.add_item(id, ItemKind::Endpoint, due, now, out);
+        self.bulk_cancels.meet(function.id, id);
         let steps = self.report_endpoint(id, start.steps, now, ids, out);
         Ok(EndpointStarted {
             function: function.id,
@@ -222,6 +224,7 @@ impl Engine {
             Some(known) => {
                 function.version = known.version + 1;
                 function.paused = known.paused;
+                function.bounds = known.bounds;
             }
             None => self.endpoints.count(function.app),
         }
@@ -398,6 +401,7 @@ impl Engine {
                 started_at,
                 detail: StepDetail::of_run(op.kind).map(|detail| detail.encode()),
                 failures_of: None,
+                metadata: op.metadata,
             };
             match self.record_step(id, end, now, out) {
                 Recorded::First | Recorded::Repeated => {}

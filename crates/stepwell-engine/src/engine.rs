@@ -1,6 +1,8 @@
 //! The engine: its state, its one verb, and how it is loaded.
 
 use crate::batches::Batch;
+use crate::bulk_cancel::BulkCancels;
+use crate::census::Backlogs;
 use crate::decision::{Answer, Decision};
 use crate::deliver::Delivery;
 use crate::endpoint::Endpoints;
@@ -16,7 +18,9 @@ use crate::ticking::{ScheduleKey, Ticking, Ticks};
 use crate::triggers::Index;
 use crate::waits::Waits;
 use crate::windows::Window;
-use crate::{Announcement, AppRow, Backoff, CatchUp, Effect, IdSource, Input, ItemId, Timestamp};
+use crate::{
+    Announcement, AppRow, Backoff, CatchUp, Change, Effect, IdSource, Input, ItemId, Timestamp,
+};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -76,11 +80,16 @@ pub struct Engine {
     pub(crate) items: HashMap<ItemId, Box<Item>>,
     pub(crate) announcements: BTreeMap<ItemId, Announcement>,
     pub(crate) queue: Queue,
+    /// What stands in the queue, counted.
+    pub(crate) backlogs: Backlogs,
+    /// How many of the runs have been called.
+    pub(crate) runs_running: usize,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     /// Functions by their public ids, without archived ones.
     pub(crate) slugs: HashMap<Arc<str>, SmallVec<[FunctionId; 1]>>,
     pub(crate) waits: Waits,
     pub(crate) deliveries: BTreeMap<ItemId, Delivery>,
+    pub(crate) bulk_cancels: BulkCancels,
     pub(crate) requests: Requests,
     /// Answers to invoking steps that are brought before the decision at hand is done.
     pub(crate) replies: VecDeque<Reply>,
@@ -118,10 +127,13 @@ impl Engine {
             runs: HashMap::new(),
             items: HashMap::new(),
             announcements: BTreeMap::new(),
+            backlogs: Backlogs::default(),
+            runs_running: 0,
             timers: BTreeSet::new(),
             slugs: HashMap::new(),
             waits: Waits::default(),
             deliveries: BTreeMap::new(),
+            bulk_cancels: BulkCancels::default(),
             requests: Requests::default(),
             replies: VecDeque::new(),
             singletons: HashMap::new(),
@@ -180,6 +192,18 @@ impl Engine {
             Input::CancelRun(run) => {
                 out.answer = Some(Answer::Cancelled(self.cancel_run(run, now, out)));
             }
+            Input::BulkCancelAsked(row) => {
+                out.answer = Some(Answer::BulkCancelled(self.bulk_cancel(*row, out)));
+            }
+            Input::BulkCancelDropped(id) => {
+                out.answer = Some(Answer::BulkCancelDropped(self.drop_bulk_cancel(id, out)));
+            }
+            Input::Swept {
+                id,
+                generation,
+                runs,
+                next,
+            } => self.swept(id, generation, runs, next, now, out),
             Input::Fetched {
                 item,
                 generation,
@@ -205,12 +229,29 @@ impl Engine {
                 let run = self.repeat(*repetition, now, ids, out);
                 out.answer = Some(Answer::Repeated(run));
             }
+            Input::Noted { metadata, spans } => {
+                // Payloads: they pass through into changes.
+                let metadata = metadata.into_iter().map(Box::new);
+                out.changes.extend(metadata.map(Change::MetadataPut));
+                let spans = spans.into_iter().map(Box::new);
+                out.changes.extend(spans.map(Change::UserSpansPut));
+                out.answer = Some(Answer::Noted);
+            }
             Input::FunctionPaused { function, paused } => {
                 out.answer = Some(Answer::Paused(self.pause(function, paused, out)));
+            }
+            Input::FunctionBounded { function, bound } => {
+                out.answer = Some(Answer::Bounded(self.bound(function, bound, out)));
             }
             Input::Audit => out.answer = Some(Answer::Audited(self.audit(now, out))),
             Input::TimersDue => self.timers_due(now, ids, out),
         }
+        self.settle(now, out);
+    }
+
+    /// What every decision ends with.
+    fn settle(&mut self, now: Timestamp, out: &mut Decision) {
+        self.end_new_runs_in_bulk(now, out);
         self.bring_replies(now, out);
         self.dispatch(now, out);
     }
@@ -227,11 +268,11 @@ impl Engine {
         out.effects
             .extend(deliveries.map(|delivery| Effect::Deliver(delivery.row)));
         self.look_back_again(out);
+        self.sweep_again(out);
         while self.next_due().is_some_and(|due| due <= now) {
             self.timers_due(now, ids, out);
         }
-        self.bring_replies(now, out);
-        self.dispatch(now, out);
+        self.settle(now, out);
     }
 
     /// Makes no new calls from now on. Answers to calls in flight are still dealt with.

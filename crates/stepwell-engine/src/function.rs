@@ -1,6 +1,5 @@
 //! Functions: a registered configuration, checked and compiled.
 
-use crate::FunctionRow;
 use crate::endpoint::RUNTIME;
 use crate::flow::batch::Batch;
 use crate::flow::cancel_on::CancelOn;
@@ -11,6 +10,7 @@ use crate::flow::rate_limit::RateLimit;
 use crate::flow::singleton::Singleton;
 use crate::flow::throttle::Throttle;
 use crate::flow::timeouts::Timeouts;
+use crate::{Bounds, FunctionRow};
 use std::sync::Arc;
 use stepwell_expr::Expr;
 use stepwell_protocol::config::{FunctionConfig, Trigger as TriggerConfig};
@@ -67,6 +67,8 @@ pub struct Function {
     pub archived: bool,
     /// Whether someone has paused it.
     pub paused: bool,
+    /// How large its runs may become.
+    pub bounds: Bounds,
 }
 
 /// What starts a function.
@@ -223,6 +225,7 @@ impl Function {
             version: 1,
             archived: false,
             paused: false,
+            bounds: Bounds::default(),
         })
     }
 
@@ -248,6 +251,7 @@ impl Function {
             version: row.version,
             archived: row.archived,
             paused: row.paused,
+            bounds: row.bounds,
             ..function
         })
     }
@@ -264,6 +268,7 @@ impl Function {
             version: self.version,
             archived: self.archived,
             paused: self.paused,
+            bounds: self.bounds,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
-use stepwell_protocol::{EventId, RunId};
+use stepwell_protocol::{BulkCancelId, EventId, RunId};
 use ulid::Ulid;
 
 /// Where ids and random numbers come from. Two sources of one seed give the same.
@@ -31,6 +31,11 @@ impl IdSource {
     /// An event id of this moment; ids of one moment increase.
     pub fn event_id(&mut self, now: Timestamp) -> EventId {
         EventId(self.ulid(now))
+    }
+
+    /// A bulk cancellation's id of this moment.
+    pub fn bulk_cancel_id(&mut self, now: Timestamp) -> BulkCancelId {
+        BulkCancelId(self.ulid(now))
     }
 
     /// A number in `0..bound`; 0 when `bound` is 0.

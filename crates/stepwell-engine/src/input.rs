@@ -1,13 +1,15 @@
 //! Inputs: everything that can happen.
 
 use crate::function::Function;
-use crate::{AppRow, EndpointStart, EventRow, ItemId, Timestamp};
+use crate::{
+    AppRow, BulkCancelRow, EndpointStart, EventRow, ItemId, MetadataRow, Timestamp, UserSpansRow,
+};
 use serde_json::Value;
 use std::sync::Arc;
 use stepwell_protocol::gateway::Request;
-use stepwell_protocol::op::Opcode;
+use stepwell_protocol::op::{self, Opcode};
 use stepwell_protocol::reply::{Failure, RetryAfter};
-use stepwell_protocol::{EventId, RunId, SharedJson, StepId, UserError};
+use stepwell_protocol::{BulkCancelId, EventId, RunId, SharedJson, StepId, UserError};
 
 /// Something that happened.
 #[derive(Debug, Clone)]
@@ -54,6 +56,21 @@ pub enum Input {
     },
     /// Someone wants a run cancelled.
     CancelRun(RunId),
+    /// Someone wants the runs of a function cancelled that were scheduled within a span of time.
+    BulkCancelAsked(Box<BulkCancelRow>),
+    /// Someone wants that no more.
+    BulkCancelDropped(BulkCancelId),
+    /// Runs were found that a bulk cancellation ends.
+    Swept {
+        /// The bulk cancellation.
+        id: BulkCancelId,
+        /// Which of its questions this answers.
+        generation: u64,
+        /// The runs.
+        runs: Vec<RunId>,
+        /// Where to go on; nothing when there are no more.
+        next: Option<RunId>,
+    },
     /// An HTTP request was answered, or could not be made.
     Fetched {
         /// The queue item of the request.
@@ -93,6 +110,13 @@ pub enum Input {
     },
     /// Someone wants a run repeated.
     RunRepeated(Box<Repetition>),
+    /// Things are noted of runs, ended ones too.
+    Noted {
+        /// Metadata.
+        metadata: Vec<MetadataRow>,
+        /// Spans that apps made.
+        spans: Vec<UserSpansRow>,
+    },
     /// Someone wants a function paused, or no longer.
     FunctionPaused {
         /// The function.
@@ -100,10 +124,26 @@ pub enum Input {
         /// Whether it is to be paused.
         paused: bool,
     },
+    /// Someone wants the runs of a function bounded, or no longer.
+    FunctionBounded {
+        /// The function.
+        function: stepwell_protocol::FunctionId,
+        /// How.
+        bound: Bound,
+    },
     /// It is time to check some of what is live.
     Audit,
     /// [`crate::Engine::next_due`] has come.
     TimersDue,
+}
+
+/// A bound on the runs of a function; none is the one that all runs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    /// Of their steps.
+    Steps(Option<u32>),
+    /// Of the bytes of all their values.
+    StateBytes(Option<u32>),
 }
 
 /// An event on its way in.
@@ -180,6 +220,8 @@ pub struct ReportedOp {
     pub kind: Option<String>,
     /// When the SDK says the step began.
     pub started_at: Option<Timestamp>,
+    /// What the SDK notes of the step or its run.
+    pub metadata: Vec<op::Metadata>,
 }
 
 /// What an op asks for besides what all ops carry.

@@ -14,6 +14,8 @@ mod announce;
 mod arrival;
 mod audit;
 mod batches;
+mod bulk_cancel;
+mod census;
 mod change;
 mod checkpoint;
 mod decision;
@@ -50,10 +52,12 @@ mod verdict;
 pub mod waits;
 mod windows;
 
+pub use bulk_cancel::{BulkCancelError, BulkCancelRow, Sweep, bulk_condition_holds};
+pub use census::{Backlog, Census};
 pub use change::{
-    AppRow, AttemptRow, BatchEventRow, BatchRow, Change, DebounceRow, DeferRow, DeliveryRow,
-    EventRow, FunctionRow, KeyRow, LastCall, RunEnd, RunProgress, RunRow, ScheduleRow,
-    StepInputRow, StepRow, ThrottleRow, VerdictRow,
+    AppRow, AttemptRow, BatchEventRow, BatchRow, Bounds, Change, DebounceRow, DeferRow,
+    DeliveryRow, EventRow, FunctionRow, KeyRow, LastCall, MetadataRow, RunEnd, RunProgress, RunRow,
+    ScheduleRow, StepInputRow, StepRow, ThrottleRow, UserSpansRow, VerdictRow,
 };
 pub use checkpoint::CheckpointError;
 pub use decision::{Answer, Decision};
@@ -63,8 +67,8 @@ pub use endpoint::{EndpointError, EndpointStart, EndpointStarted};
 pub use engine::{Config, Engine};
 pub use ids::IdSource;
 pub use input::{
-    AppSync, Ask, CheckpointedStep, Deferral, EventWait, FetchFailure, Input, Invocation, KeptStep,
-    NewEvent, Repetition, ReportedOp, ReportedOutcome, ReportedReply, SignalWait,
+    AppSync, Ask, Bound, CheckpointedStep, Deferral, EventWait, FetchFailure, Input, Invocation,
+    KeptStep, NewEvent, Repetition, ReportedOp, ReportedOutcome, ReportedReply, SignalWait,
 };
 pub use item::{ItemId, ItemKind, ItemRow};
 pub use load::LoadError;

@@ -8,12 +8,12 @@ use crate::queue::{Hurdles, LaneKey, Limits, Next};
 use crate::run::{CancelError, Run};
 use crate::waits::WaitFor;
 use crate::{
-    Announcement, Call, Cause, Change, DeferStatus, Effect, ItemId, ItemKind, ItemRow, LastCall,
-    RunEnd, RunStatus, StepRow, Timestamp,
+    Announcement, Bounds, Call, Cause, Change, DeferStatus, Effect, ItemId, ItemKind, ItemRow,
+    LastCall, MetadataRow, RunEnd, RunStatus, StepRow, Timestamp,
 };
 use std::sync::Arc;
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
-use stepwell_protocol::{RunId, SharedJson, StepId, limits};
+use stepwell_protocol::{RunId, SharedJson, StepId, metadata, op};
 
 /// A step's result to record.
 pub(crate) struct StepEnd {
@@ -27,6 +27,7 @@ pub(crate) struct StepEnd {
     pub(crate) started_at: Timestamp,
     pub(crate) detail: Option<String>,
     pub(crate) failures_of: Option<ItemId>,
+    pub(crate) metadata: Vec<op::Metadata>,
 }
 
 /// How a run ends.
@@ -188,6 +189,7 @@ impl Engine {
             bucket: run.keys.throttle.filter(|_| key.starts),
         };
         self.queue.push(key, hurdles, run.score(), id);
+        self.backlogs.add(key.function, item.row.due);
     }
 
     /// Removes an item for good. Its call, if one is in flight, keeps its slots until it returns.
@@ -207,6 +209,7 @@ impl Engine {
         if item.state == ItemState::Ready {
             let (key, score) = (lane_key(run), run.score());
             self.queue.remove(key, score, id, &self.functions);
+            self.backlogs.remove(key.function, item.row.due);
         }
     }
 
@@ -243,6 +246,7 @@ impl Engine {
             .runs
             .get_mut(&run_id)
             .expect("an item's run is unfinished");
+        self.backlogs.remove(run.function, item.row.due);
         item.state = ItemState::InFlight {
             generation,
             since: now,
@@ -262,6 +266,7 @@ impl Engine {
                 .go(RunStatus::Running)
                 .expect("a scheduled run can start");
             run.started_at = Some(now);
+            self.runs_running += 1;
             out.changes
                 .push(Change::RunProgress(Box::new(run.progress(run_id))));
             self.watch_time(run_id, now);
@@ -286,6 +291,7 @@ impl Engine {
             stack_current: run.stack_current(cause),
             steps_ended: run.steps.len(),
             starts,
+            due: row.due,
             attempt: row.attempt,
             attempts_max: function.attempts_max,
             request_version: run.request_version,
@@ -308,6 +314,7 @@ impl Engine {
             .runs
             .get_mut(&run_id)
             .expect("steps end in unfinished runs");
+        let bounds = self.functions[&run.function].bounds;
         if let Some(at) = run.pending.iter().position(|step| *step == end.step) {
             // Not written: what has ended is left out of what is pending when the rows are loaded.
             run.pending.remove(at);
@@ -315,11 +322,11 @@ impl Engine {
         if run.steps.contains(&end.step) {
             return Recorded::Repeated;
         }
-        if run.steps.len() >= limits::STEPS_PER_RUN_MAX {
+        if run.steps.len() >= bounds.steps_max() {
             return Recorded::TooMany;
         }
         let state_bytes = run.state_bytes + end.value.get().len();
-        if state_bytes > limits::RUN_STATE_BYTES_MAX {
+        if state_bytes > bounds.state_bytes_max() {
             return Recorded::TooLarge;
         }
         run.state_bytes = state_bytes;
@@ -334,6 +341,7 @@ impl Engine {
         if let Some(planned) = planned {
             self.remove_item(planned, out);
         }
+        let step = end.step.clone();
         out.changes.push(Change::StepPut(Box::new(StepRow {
             run: run_id,
             step: end.step,
@@ -349,6 +357,7 @@ impl Engine {
             detail: end.detail,
             failures_of: end.failures_of,
         })));
+        note(run_id, &step, end.attempt, end.metadata, now, out);
         Recorded::First
     }
 
@@ -368,8 +377,12 @@ impl Engine {
         false
     }
 
+    fn bounds_of(&self, run: RunId) -> Bounds {
+        self.functions[&self.runs[&run].function].bounds
+    }
+
     pub(crate) fn fail_for_steps(&mut self, run: RunId, now: Timestamp, out: &mut Decision) {
-        let max = limits::STEPS_PER_RUN_MAX;
+        let max = self.bounds_of(run).steps_max();
         let message = format!("The function run exceeded the step limit of {max} steps.");
         self.fail_for_limit(
             run,
@@ -382,7 +395,7 @@ impl Engine {
     }
 
     pub(crate) fn fail_for_state(&mut self, run: RunId, now: Timestamp, out: &mut Decision) {
-        let max = limits::RUN_STATE_BYTES_MAX;
+        let max = self.bounds_of(run).state_bytes_max();
         let message = format!("The function run exceeded the state size limit of {max} bytes.");
         let error = format!("InngestErrStateOverflowed: {message}");
         self.fail_for_limit(run, "InngestErrStateOverflowed", &error, &message, now, out);
@@ -455,6 +468,9 @@ impl Engine {
             self.remove_item(item, out);
         }
         let run = self.runs.remove(&id).expect("only unfinished runs end");
+        if run.status == RunStatus::Running {
+            self.runs_running -= 1;
+        }
         let status = run
             .status
             .end(status, cause)
@@ -518,6 +534,31 @@ impl Engine {
         let cause = Some(Cause::Request);
         self.end_run_for(id, RunStatus::Cancelled, None, cause, now, out);
         Ok(())
+    }
+}
+
+/// Writes down what an op notes.
+pub(crate) fn note(
+    run: RunId,
+    step: &StepId,
+    attempt: u32,
+    metadata: Vec<op::Metadata>,
+    at: Timestamp,
+    out: &mut Decision,
+) {
+    for noted in metadata {
+        let target = metadata::Target::of(noted.scope, step, attempt);
+        let update = metadata::Update {
+            kind: noted.kind,
+            op: noted.op,
+            values: noted.values,
+        };
+        out.changes.push(Change::MetadataPut(Box::new(MetadataRow {
+            run,
+            target,
+            update,
+            at,
+        })));
     }
 }
 

@@ -103,6 +103,9 @@ impl Engine {
             engine.item_last = engine.item_last.max(row.id);
             engine.deliveries.insert(row.id, Delivery::stored(row));
         }
+        for row in snapshot.bulk_cancels {
+            engine.bulk_cancels.load(row);
+        }
         for row in &snapshot.debounces {
             let window = Window::from_row(row).ok_or(LoadError::Waiting(row.function))?;
             engine
@@ -157,6 +160,9 @@ impl Engine {
             defers: Vec::new(),
             over_at: None,
         };
+        if run.status == RunStatus::Running {
+            self.runs_running += 1;
+        }
         self.runs.insert(row.id, Box::new(run));
         self.audit_ring.push_back(row.id);
         Ok(())
@@ -299,6 +305,7 @@ impl Engine {
                 .values()
                 .map(|delivery| delivery.row)
                 .collect(),
+            bulk_cancels: self.bulk_cancels.rows().cloned().collect(),
             debounces: self
                 .windows
                 .iter()

@@ -146,6 +146,7 @@ impl Engine {
             },
             detail: detail.map(|detail| detail.encode()),
             failures_of: row.failures_of,
+            metadata: Vec::new(),
         };
         match self.record_step(run, end, now, out) {
             Recorded::First | Recorded::Repeated => {}

@@ -69,6 +69,7 @@ impl Engine {
                 started_at: now,
                 detail: None,
                 failures_of: None,
+                metadata: Vec::new(),
             };
             if !self.record_step_or_fail(run, end, now, out) {
                 return Some(run);

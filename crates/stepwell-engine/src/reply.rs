@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::handler_failure;
 use crate::input::Ask;
 use crate::item::ItemState;
-use crate::lifecycle::{Ending, Recorded, StepEnd};
+use crate::lifecycle::{Ending, Recorded, StepEnd, note};
 use crate::ops::Asked;
 use crate::{
     AttemptRow, Change, IdSource, ItemId, ItemKind, LastCall, NewEvent, ReportedOp,
@@ -44,6 +44,7 @@ impl Returned {
             item: self.item,
             queued_at: self.queued_at,
             started_at: self.since,
+            status: None,
         }
     }
 }
@@ -120,7 +121,8 @@ impl Engine {
                 self.requeue(&returned, attempt, now.after_ms(wait_ms), now, out)
             }
             ReportedOutcome::Returned(output) => {
-                self.end_returned(&returned, RunStatus::Completed, output, now, out);
+                let last_call = returned.last_call();
+                self.end_returned(&returned, RunStatus::Completed, output, last_call, now, out);
             }
             ReportedOutcome::Failed(failure) => {
                 self.attempt_failed(&returned, failure, now, ids, out)
@@ -170,7 +172,18 @@ impl Engine {
             self.requeue(returned, returned.attempt + 1, due, now, out);
         } else {
             record_attempt(returned, None, String::new(), error, None, now, out);
-            self.end_returned(returned, RunStatus::Failed, failure.output, now, out);
+            let last_call = LastCall {
+                status: failure.status,
+                ..returned.last_call()
+            };
+            self.end_returned(
+                returned,
+                RunStatus::Failed,
+                failure.output,
+                last_call,
+                now,
+                out,
+            );
         }
     }
 
@@ -180,12 +193,13 @@ impl Engine {
         returned: &Returned,
         status: RunStatus,
         output: SharedJson,
+        last_call: LastCall,
         now: Timestamp,
         out: &mut Decision,
     ) {
         let end = Ending {
             output: Some(output),
-            last_call: Some(returned.last_call()),
+            last_call: Some(last_call),
             ..Ending::of(status)
         };
         self.end(returned.run, end, now, out);
@@ -352,7 +366,8 @@ impl Engine {
             (ended, asked) = (true, true);
         }
         if let Some(output) = result {
-            self.end_returned(returned, RunStatus::Completed, output, now, out);
+            let last_call = returned.last_call();
+            self.end_returned(returned, RunStatus::Completed, output, last_call, now, out);
             return Verdict::Ended;
         }
         if let Some(op) = retry {
@@ -360,6 +375,7 @@ impl Engine {
                 .config
                 .backoff
                 .next(returned.attempt, returned.retry_after, now, ids);
+            note(run, &op.step, returned.attempt, op.metadata, now, out);
             record_attempt(
                 returned,
                 Some(op.step),
@@ -427,6 +443,7 @@ impl Engine {
             started_at,
             detail: StepDetail::of_run(op.kind).map(|detail| detail.encode()),
             failures_of: asked_after.or(returned.failures_of.take()),
+            metadata: op.metadata,
         };
         self.record_step(returned.run, end, now, out)
     }

@@ -129,6 +129,7 @@ impl Engine {
         }
         self.add_item(id, ItemKind::Start, due, now, out);
         self.watch_time(id, now);
+        self.bulk_cancels.meet(function.id, id);
         Verdict::Started { run: id }
     }
 

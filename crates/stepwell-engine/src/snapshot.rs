@@ -1,8 +1,8 @@
 //! Snapshots: the live rows of a store.
 
 use crate::{
-    AppRow, BatchEventRow, BatchRow, CancelRow, DebounceRow, DeferStatus, DeliveryRow, FunctionRow,
-    ItemRow, RunRow, RunStatus, ScheduleRow, ThrottleRow, Timestamp,
+    AppRow, BatchEventRow, BatchRow, BulkCancelRow, CancelRow, DebounceRow, DeferStatus,
+    DeliveryRow, FunctionRow, ItemRow, RunRow, RunStatus, ScheduleRow, ThrottleRow, Timestamp,
 };
 use std::collections::HashSet;
 use stepwell_protocol::{RunId, StepId};
@@ -26,6 +26,8 @@ pub struct Snapshot {
     pub throttles: Vec<ThrottleRow>,
     /// Listeners of cancellations.
     pub cancels: Vec<CancelRow>,
+    /// Bulk cancellations.
+    pub bulk_cancels: Vec<BulkCancelRow>,
     /// Events that are still to reach waits.
     pub deliveries: Vec<DeliveryRow>,
     /// Open debounce windows.
@@ -56,6 +58,7 @@ impl Snapshot {
         self.recent_keys.sort_unstable();
         self.throttles.sort_by_key(|throttle| throttle.key);
         self.cancels.sort_by_key(|cancel| cancel.id);
+        self.bulk_cancels.sort_by_key(|row| row.id);
         self.deliveries.sort_by_key(|delivery| delivery.id);
         self.debounces.sort_by_key(|window| window.key);
         self.batches.sort_by_key(|(batch, _)| batch.id);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use stepwell_protocol::{EventId, RunId};
+use stepwell_protocol::{BulkCancelId, EventId, RunId};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,7 +73,10 @@ impl RunStatus {
         let lawful = match (self, to, cause) {
             (_, Self::Completed | Self::Failed, None) => true,
             (_, Self::Cancelled, Some(cause)) => match cause {
-                Cause::Request | Cause::Event { .. } | Cause::Replaced { .. } => true,
+                Cause::Request
+                | Cause::Bulk { .. }
+                | Cause::Event { .. }
+                | Cause::Replaced { .. } => true,
                 Cause::StartTimeout => self == Self::Scheduled,
                 Cause::FinishTimeout => self == Self::Running,
                 Cause::Singleton { .. } | Cause::FunctionPaused => false,
@@ -119,6 +122,11 @@ impl fmt::Display for RunStatus {
 pub enum Cause {
     /// Someone asked for it.
     Request,
+    /// Someone asked for it and others of its function.
+    Bulk {
+        /// The bulk cancellation.
+        cancellation: BulkCancelId,
+    },
     /// A cancellation's event came.
     Event {
         /// The event.
@@ -173,6 +181,7 @@ mod tests {
     #[test]
     fn the_law_of_causes() {
         let (run, event) = (RunId::from_bytes([1; 16]), EventId::from_bytes([2; 16]));
+        let cancellation = BulkCancelId::from_bytes([3; 16]);
         let causes = [
             None,
             Some(Cause::Request),
@@ -182,11 +191,12 @@ mod tests {
             Some(Cause::Replaced { run }),
             Some(Cause::Singleton { run }),
             Some(Cause::FunctionPaused),
+            Some(Cause::Bulk { cancellation }),
         ];
         let legal = [
             (Completed, vec![Scheduled, Running], vec![0]),
             (Failed, vec![Scheduled, Running], vec![0]),
-            (Cancelled, vec![Scheduled, Running], vec![1, 2, 5]),
+            (Cancelled, vec![Scheduled, Running], vec![1, 2, 5, 8]),
             (Cancelled, vec![Scheduled], vec![3]),
             (Cancelled, vec![Running], vec![4]),
             (Skipped, vec![Scheduled], vec![6, 7]),

@@ -3,7 +3,7 @@
 use crate::decision::{Answer, Decision};
 use crate::engine::Engine;
 use crate::function::Function;
-use crate::{AppRow, AppSync, Change, Timestamp};
+use crate::{AppRow, AppSync, Bound, Change, Timestamp};
 use hashbrown::HashSet;
 use std::sync::Arc;
 use stepwell_protocol::{FunctionId, RunId};
@@ -57,6 +57,7 @@ impl Engine {
                 self.triggers.remove(known);
                 function.version = known.version + 1;
                 function.paused = known.paused;
+                function.bounds = known.bounds;
             }
             self.triggers.add(&function);
             self.note_slug(&function);
@@ -104,6 +105,23 @@ impl Engine {
             out.changes.push(Change::FunctionPut(function.row()));
             self.functions.insert(id, Arc::new(function));
             self.queue.wake_function(id, &self.functions);
+        }
+        true
+    }
+
+    /// Bounds the runs of a function, whatever its registrations say. Whether there is such a function.
+    pub(crate) fn bound(&mut self, id: FunctionId, bound: Bound, out: &mut Decision) -> bool {
+        let Some(known) = self.functions.get(&id) else {
+            return false;
+        };
+        let mut function = (**known).clone();
+        match bound {
+            Bound::Steps(most) => function.bounds.steps = most,
+            Bound::StateBytes(most) => function.bounds.state_bytes = most,
+        }
+        if function.bounds != known.bounds {
+            out.changes.push(Change::FunctionPut(function.row()));
+            self.functions.insert(id, Arc::new(function));
         }
         true
     }

@@ -6,6 +6,8 @@
 
 #[path = "flow_control/batch.rs"]
 mod batch;
+#[path = "flow_control/bulk_cancel.rs"]
+mod bulk_cancel;
 #[path = "flow_control/concurrency.rs"]
 mod concurrency;
 #[path = "flow_control/debounce.rs"]

@@ -26,6 +26,10 @@ pub const DEFERRED_SCHEDULE: &str = "inngest/deferred.schedule";
 /// The request that a durable endpoint of an app answers.
 pub const HTTP_REQUEST: &str = "inngest/http.request";
 
+/// How many digits of a number that is too large are shown.
+const NUMBER_SHOWN_MAX: usize = 40;
+/// Digits that a number may have and be in range, whatever they are.
+const DIGITS_IN_RANGE: usize = 300;
 const TS_MIN_MS: i64 = 315_532_800_000;
 const TS_MAX_MS: i64 = 4_102_444_800_000;
 
@@ -96,6 +100,9 @@ pub enum EventError {
     /// The event is nested deeper than [`limits::EVENT_DEPTH_MAX`].
     #[error("event is nested too deeply: at most {max} levels", max = limits::EVENT_DEPTH_MAX)]
     TooDeep,
+    /// A number is larger than a double, the number of JSON's readers, can be.
+    #[error("invalid event: number out of range: {0}")]
+    NumberOutOfRange(String),
     /// `ts` is before 1980.
     #[error("timestamp is before Jan 1, 1980")]
     TooEarly,
@@ -138,6 +145,10 @@ pub fn accept(text: &str, now_ms: i64) -> Result<AcceptedEvent, EventError> {
     }
     if depth(text) > limits::EVENT_DEPTH_MAX {
         return Err(EventError::TooDeep);
+    }
+    if let Some(number) = number_out_of_range(text) {
+        let shown = number.get(..NUMBER_SHOWN_MAX).unwrap_or(number);
+        return Err(EventError::NumberOutOfRange(shown.to_owned()));
     }
     // A derived struct would also take an array of its fields.
     if !text.trim_start().starts_with('{') {
@@ -201,6 +212,35 @@ pub fn accept(text: &str, now_ms: i64) -> Result<AcceptedEvent, EventError> {
         version: incoming.v,
         sessions,
     })
+}
+
+/// The first number of a JSON text that is no double. What is kept of an event is text, which would be found out only by
+/// those who read it.
+fn number_out_of_range(text: &str) -> Option<&str> {
+    let (mut at, mut in_string) = (0, false);
+    let bytes = text.as_bytes();
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'\\' if in_string => at += 1,
+            b'"' => in_string = !in_string,
+            b'0'..=b'9' if !in_string => {
+                let of_number = |byte: &u8| {
+                    byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')
+                };
+                let rest = &bytes[at..];
+                let length = rest.iter().position(|byte| !of_number(byte));
+                let number = &text[at..at + length.unwrap_or(rest.len())];
+                let may_be_large = number.len() > DIGITS_IN_RANGE || number.contains(['e', 'E']);
+                if may_be_large && number.parse::<f64>().is_ok_and(f64::is_infinite) {
+                    return Some(number);
+                }
+                at += number.len() - 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    None
 }
 
 /// How deep arrays and objects are nested in a JSON text.

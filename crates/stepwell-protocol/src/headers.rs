@@ -32,5 +32,9 @@ pub const GENERATION_ID: &str = "x-inngest-generation-id";
 pub const JOB_ID: &str = "x-inngest-job-id";
 /// The id of one request.
 pub const REQUEST_ID: &str = "x-request-id";
+/// The trace that a call is part of (W3C trace context).
+pub const TRACEPARENT: &str = "traceparent";
+/// What else goes along with it: `inngest@traceref`, `inngest@fn`, `inngest@app`.
+pub const TRACESTATE: &str = "tracestate";
 /// `true` when a re-entered endpoint is to plan steps rather than run them at once.
 pub const FORCE_STEP_PLAN: &str = "x-inngest-force-step-plan";

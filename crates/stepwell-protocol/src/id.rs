@@ -58,6 +58,10 @@ id! {
     EventId(Ulid, to_bytes)
 }
 id! {
+    /// A bulk cancellation.
+    BulkCancelId(Ulid, to_bytes)
+}
+id! {
     /// An app, derived from its name.
     AppId(Uuid, into_bytes)
 }

@@ -2,7 +2,8 @@
 //!
 //! Everything here is data: what an event looks like ([`event`]), how an app registers its functions
 //! ([`register`], [`config`]), what a call to a function carries ([`call`]), what the SDK answers ([`reply`],
-//! [`op`], [`gateway`]), how endpoints report ([`endpoint`]), how workers call out ([`connect`]), what subscribers get
+//! [`op`], [`gateway`]), how endpoints report ([`endpoint`]), how workers call out ([`connect`]), what is noted of runs
+//! ([`metadata`], [`otlp`]), what subscribers get
 //! ([`realtime`]), how both sides sign ([`signing`]) and what tokens a server hands out ([`token`]). Both directions are
 //! covered: each type serialises and deserialises, so a server and an SDK built on this crate cannot drift apart.
 //!
@@ -20,7 +21,9 @@ pub mod gateway;
 pub mod headers;
 pub mod id;
 pub mod limits;
+pub mod metadata;
 pub mod op;
+pub mod otlp;
 pub mod realtime;
 pub mod register;
 pub mod reply;
@@ -31,7 +34,7 @@ pub mod token;
 
 pub use decode::DecodeError;
 pub use error::UserError;
-pub use id::{AppId, EventId, FunctionId, RunId, StepId};
+pub use id::{AppId, BulkCancelId, EventId, FunctionId, RunId, StepId};
 
 /// A JSON text that is carried without being parsed; cloning shares it.
 pub type SharedJson = std::sync::Arc<serde_json::value::RawValue>;

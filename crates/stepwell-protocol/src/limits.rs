@@ -39,3 +39,15 @@ pub const DEFERS_PER_RUN_MAX: usize = 20;
 pub const DEFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What the sender of a deferred run notes.
 pub const DEFER_META_BYTES_MAX: usize = 32 * 1024;
+/// What is noted at once of a run, a step or an attempt.
+pub const METADATA_BYTES_MAX: usize = 64 * 1024;
+/// All that is noted of one run.
+pub const METADATA_PER_RUN_BYTES_MAX: usize = 1024 * 1024;
+/// How many things are noted of one run: kinds times what they are of.
+pub const METADATA_PER_RUN_MAX: usize = 1_000;
+/// Spans that an app makes of its own within one run.
+pub const USER_SPANS_PER_RUN_MAX: usize = 1_000;
+/// All of those spans.
+pub const USER_SPANS_PER_RUN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// One of those spans; its attributes go when they are larger.
+pub const USER_SPAN_BYTES_MAX: usize = 64 * 1024;

@@ -1,6 +1,7 @@
 //! Ops: what an SDK reports from a call.
 
 use crate::decode::null_as_default;
+pub use crate::metadata::Op as MetadataOp;
 use crate::{SharedJson, StepId, UserError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -142,42 +143,42 @@ pub struct Op {
     /// The step's id as the user wrote it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub userland: Option<Userland>,
-    /// What the SDK notes about the step or its run. Servers that do not keep it ignore it, as this crate's reader does.
-    #[serde(default, skip_deserializing, skip_serializing_if = "Vec::is_empty")]
+    /// What the SDK notes of the step or its run. What does not read is left out: it is no reason to refuse an answer.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "readable"
+    )]
     pub metadata: Vec<Metadata>,
 }
 
-/// Something that an SDK notes about a step or a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Something that an SDK notes of a step or a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// What it is: `inngest.…` by agreement of SDKs and servers, `userland.…` by the user's.
     pub kind: String,
     /// What becomes of what was noted before under the kind.
+    #[serde(default)]
     pub op: MetadataOp,
     /// What is noted.
+    #[serde(default, deserialize_with = "null_as_default")]
     pub values: Map<String, Value>,
     /// What it is about.
+    #[serde(default)]
     pub scope: MetadataScope,
 }
 
-/// What becomes of what was noted before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MetadataOp {
-    /// It stays, where nothing new is said.
-    Merge,
-    /// It goes.
-    Set,
-}
-
-/// What metadata is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// What metadata of an op is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MetadataScope {
     /// The step.
+    #[default]
     Step,
     /// Its run.
     Run,
+    /// The attempt at hand.
+    StepAttempt,
 }
 
 /// When a step ran: nanoseconds since the Unix epoch, and its duration in nanoseconds.
@@ -204,6 +205,15 @@ pub struct Userland {
 
 fn no_id() -> StepId {
     StepId::parse("")
+}
+
+/// The entries of a list that read.
+fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Metadata>, D::Error> {
+    let Value::Array(entries) = Value::deserialize(deserializer)? else {
+        return Ok(Vec::new());
+    };
+    let entries = entries.into_iter().map(serde_json::from_value);
+    Ok(entries.filter_map(Result::ok).collect())
 }
 
 /// Keeps an explicit `null` apart from an absent field.
@@ -273,6 +283,31 @@ mod tests {
                 .starts_with("[1].op: unknown op 'StepNotFound'"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn metadata_that_does_not_read_is_left_out() {
+        let ops = parse_ops(
+            br#"[{"op":"StepRun","id":"x","metadata":[
+            {"kind":"userland.a","op":"set","scope":"run","values":{"a":1}},
+            {"kind":"userland.b","values":null},
+            {"kind":"userland.c","scope":"somewhere"}, 5]},
+            {"op":"StepRun","id":"y","metadata":null}]"#,
+        );
+        let ops = ops.unwrap();
+        let read: Vec<_> = ops[0]
+            .metadata
+            .iter()
+            .map(|one| (&*one.kind, one.op, one.scope, one.values.len()))
+            .collect();
+        assert_eq!(
+            read,
+            [
+                ("userland.a", MetadataOp::Set, MetadataScope::Run, 1),
+                ("userland.b", MetadataOp::Merge, MetadataScope::Step, 0)
+            ]
+        );
+        assert!(ops[1].metadata.is_empty());
     }
 
     #[test]

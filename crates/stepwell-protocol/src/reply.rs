@@ -76,6 +76,8 @@ pub struct Failure {
     pub error: Box<UserError>,
     /// What a run that ends with it shows as its output: the SDK's own error object if there is one.
     pub output: SharedJson,
+    /// The HTTP status that said so, if one did.
+    pub status: Option<u16>,
 }
 
 /// When a retry may come.
@@ -109,6 +111,7 @@ impl Failure {
         Self {
             error: Box::new(error),
             output: crate::shared_json(output).expect("serialised JSON is JSON"),
+            status: None,
         }
     }
 }
@@ -171,15 +174,19 @@ fn outcome_of(raw: &RawReply) -> Outcome {
             error: UserError::new("not_sdk", "The response did not come from an Inngest SDK")
                 .into(),
             output: as_json(&raw.body).unwrap_or_else(|| json_string(&raw.body)),
+            status: None,
         }),
         _ if from_sdk => failed_answer(raw),
-        status => Outcome::Failed(Failure::of(UserError {
-            stack: Some(excerpt(&raw.body)),
-            ..UserError::new(
-                "Server returned a fatal error",
-                format!("Your server returned HTTP {status} before the SDK responded."),
-            )
-        })),
+        status => Outcome::Failed(Failure {
+            status: Some(status),
+            ..Failure::of(UserError {
+                stack: Some(excerpt(&raw.body)),
+                ..UserError::new(
+                    "Server returned a fatal error",
+                    format!("Your server returned HTTP {status} before the SDK responded."),
+                )
+            })
+        }),
     }
 }
 
@@ -188,6 +195,7 @@ fn failed_answer(raw: &RawReply) -> Outcome {
     Outcome::Failed(Failure {
         error: UserError::from_body(&raw.body).into(),
         output: as_json(&raw.body).unwrap_or_else(|| json_string(&raw.body)),
+        status: Some(raw.status),
     })
 }
 
@@ -201,6 +209,7 @@ pub fn output_too_large() -> Failure {
     Failure {
         error: UserError::new("output_too_large", MESSAGE).into(),
         output: crate::shared_json(output.to_string()).expect("serialised JSON is JSON"),
+        status: None,
     }
 }
 

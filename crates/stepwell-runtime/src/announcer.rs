@@ -24,12 +24,7 @@ pub(crate) fn events(
     let state = reader.run_state(announcement.run)?.ok_or_else(missing)?;
     let function = reader.function(run.function)?;
     let slug = function.as_ref().map(|function| function.slug.clone());
-    let data = data_of(
-        announcement,
-        slug.unwrap_or_default(),
-        &state.events,
-        run.output.as_ref(),
-    );
+    let data = data_of(announcement, slug.unwrap_or_default(), &state.events, &run);
     let ts_ms = i64::try_from(now.ms()).unwrap_or(i64::MAX);
     let finished = EventId::of_end(run.id, run.ended_at.unwrap_or(now).ms());
     let make = |name: &str, id: EventId, external_id: Option<String>| {
@@ -124,12 +119,12 @@ fn data_of(
     announcement: Announcement,
     slug: String,
     events: &[SharedJson],
-    output: Option<&SharedJson>,
+    run: &RunRecord,
 ) -> SharedJson {
     let parse =
         |json: &SharedJson| serde_json::from_str::<Value>(json.get()).unwrap_or(Value::Null);
     let events: Vec<Value> = events.iter().map(parse).collect();
-    let output = output.map_or(Value::Null, parse);
+    let output = run.output.as_ref().map_or(Value::Null, parse);
     let mut data = Map::new();
     data.insert("function_id".to_owned(), slug.into());
     data.insert("run_id".to_owned(), announcement.run.to_string().into());
@@ -143,7 +138,11 @@ fn data_of(
         RunStatus::Failed => {
             let error = UserError::from_value(&output)
                 .unwrap_or_else(|| UserError::new("Error", output.to_string()));
-            let summary = format!("{}: {}", error.name, error.message);
+            let status = run.last_call.and_then(|call| call.status);
+            let summary = match status {
+                Some(status) => format!("invalid status code: {status}"),
+                None => format!("{}: {}", error.name, error.message),
+            };
             data.insert(
                 "error".to_owned(),
                 json!({"error": summary, "name": error.name, "message": error.message, "stack": error.stack, "cause": error.cause}),

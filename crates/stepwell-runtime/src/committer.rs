@@ -116,7 +116,11 @@ impl Committer {
     }
 
     fn commit(&mut self, batch: Batch) -> Message {
-        if let Err(error) = self.writer.commit(&batch.changes) {
+        let begun = Instant::now();
+        let written = self.writer.commit(&batch.changes);
+        let (took, metrics) = (begun.elapsed(), &self.vitals.metrics);
+        if let Err(error) = written {
+            metrics.commit_failed();
             let reason = describe(&error);
             // Whoever is refused finds the whole server refusing.
             self.vitals.fail(reason.clone());
@@ -133,6 +137,7 @@ impl Committer {
             }
         }
         let now = self.dispatcher.now();
+        metrics.committed(&batch.changes, &batch.effects, took, now);
         self.audiences.tell(&batch.changes, &batch.effects, now);
         for (asker, answer) in batch.answers {
             drop(asker.send(Ok(answer)));

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use stepwell_engine::{
-    Answer, Config, Decision, Engine, IdSource, Input, LoadError, Snapshot, Standing, UnderWay,
+    Answer, Census, Config, Decision, Engine, IdSource, Input, LoadError, Snapshot, Standing,
+    UnderWay,
 };
 use stepwell_protocol::RunId;
 use stepwell_store::StoreError;
@@ -40,6 +41,8 @@ pub(crate) enum Message {
     Standing(RunId, oneshot::Sender<Option<Standing>>),
     /// Say which calls of a run are in flight.
     UnderWay(RunId, oneshot::Sender<Vec<UnderWay>>),
+    /// Say how much there is of everything.
+    Census(oneshot::Sender<Census>),
     /// Say when nothing is under way.
     Rest(oneshot::Sender<Rest>),
     /// Make no new calls; say when the last one has returned and everything is written.
@@ -171,6 +174,7 @@ impl Decider {
             // Whoever asked may have stopped waiting.
             Message::Standing(run, answer) => drop(answer.send(self.engine.standing(run))),
             Message::UnderWay(run, answer) => drop(answer.send(self.engine.under_way(run))),
+            Message::Census(answer) => drop(answer.send(self.engine.census())),
             // The committer is there as long as this loop.
             Message::ClockMoved => drop(self.committer.send(Order::ClockMoved)),
             Message::Rest(asker) => self.unanswered.wait_for_rest(asker),

@@ -5,16 +5,18 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::decider::Message;
 use crate::gateway::{Failure, OnDemand};
+use crate::handle::Vitals;
 use crate::in_flight::InFlight;
 use crate::invoke::{CallError, Invocation, Invoker, Invokers};
+use crate::metrics::Outcome;
 use crate::report::{report_endpoint_reply, report_reply};
-use crate::{announcer, call, past};
+use crate::{announcer, call, past, sweep};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use stepwell_engine::{
     Announcement, Answer, Call, DeliveryRow, Effect, Fetch, FetchFailure, IdSource, Input,
-    LookBack, ReportedReply, Timestamp,
+    LookBack, ReportedReply, Sweep, Timestamp,
 };
 use stepwell_protocol::UserError;
 use stepwell_protocol::reply::RawReply;
@@ -44,6 +46,7 @@ pub(crate) struct Dispatcher {
     /// Calls that can be given up one by one.
     pub(crate) in_flight: Arc<InFlight>,
     pub(crate) audiences: Arc<Audiences>,
+    pub(crate) vitals: Arc<Vitals>,
     /// Ends all calls, for good.
     pub(crate) all_calls: CancellationToken,
     /// Ends the calls of the engine at hand.
@@ -95,6 +98,7 @@ impl Dispatcher {
             }
             Effect::LookBack(look) => drop(self.tokio.spawn(dispatcher.look_back(look))),
             Effect::Deliver(row) => drop(self.tokio.spawn(dispatcher.deliver(row))),
+            Effect::Sweep(sweep) => drop(self.tokio.spawn(dispatcher.sweep(sweep))),
         }
     }
 
@@ -167,6 +171,28 @@ impl Dispatcher {
         self.tell(Input::Delivered { id, event }, Some(permit));
     }
 
+    /// Finds the next runs that a bulk cancellation ends.
+    async fn sweep(self, asked: Box<Sweep>) {
+        let Ok(permit) = Arc::clone(&self.announcing).acquire_owned().await else {
+            return;
+        };
+        let Sweep { row, generation } = *asked;
+        let id = row.id;
+        let row = Arc::new(row);
+        let (runs, next) = self
+            .insist("find the runs of a bulk cancellation", move |dispatcher| {
+                sweep::next(&row, &*dispatcher.reader, dispatcher.clock.now())
+            })
+            .await;
+        let input = Input::Swept {
+            id,
+            generation,
+            runs,
+            next,
+        };
+        self.tell(input, Some(permit));
+    }
+
     /// Reads from the store until that works.
     async fn insist<T: Send + 'static>(
         &self,
@@ -187,6 +213,7 @@ impl Dispatcher {
     async fn make_call(self, call: Box<Call>, given_up: CancellationToken) {
         let request_id = call::request_id(&self.ids, self.clock.now());
         let (item, generation) = (call.item, call.generation);
+        let begun = Instant::now();
         let mut event = None;
         let answer = match call::build(&call, &self.cache, &self.reader, request_id).await {
             Ok((invocation, own_event)) => {
@@ -210,11 +237,19 @@ impl Dispatcher {
             }
         };
         self.in_flight.end(item, generation);
+        let error = answer.as_ref().err().cloned();
         let reply = Box::new(if call.endpoint {
             report_endpoint_reply(answer, event.as_ref())
         } else {
             report_reply(answer, event.as_ref())
         });
+        let outcome = if given_up.is_cancelled() {
+            Outcome::GivenUp
+        } else {
+            Outcome::of(error.as_ref(), &reply.outcome)
+        };
+        let metrics = &self.vitals.metrics;
+        metrics.called(&call.slug, outcome, begun.elapsed());
         log_failure(&call, &reply);
         let input = Input::CallReturned {
             item,

@@ -3,6 +3,7 @@
 use crate::audience::{Audience, Audiences};
 use crate::clock::Clock;
 use crate::decider::Message;
+use crate::metrics::Metrics;
 use crate::news::News;
 use crate::rest::Rest;
 use serde_json::{Value, json};
@@ -10,11 +11,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use stepwell_engine::{
-    Answer, AppSync, CancelError, CheckpointError, CheckpointedStep, Engine, IdSource, Input,
-    ItemId, NewEvent, Standing, Timestamp, UnderWay, Verdict, invocation_event,
+    Answer, AppSync, Bound, BulkCancelError, BulkCancelRow, CancelError, Census, CheckpointError,
+    CheckpointedStep, Engine, IdSource, Input, ItemId, MetadataRow, NewEvent, Standing, Timestamp,
+    UnderWay, UserSpansRow, Verdict, invocation_event,
 };
 use stepwell_protocol::event::{self, EventError, IdSeed};
-use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson};
+use stepwell_protocol::metadata::bytes_of;
+use stepwell_protocol::otlp::UserSpan;
+use stepwell_protocol::{AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson};
 use stepwell_store::{Reader, StoreError};
 use tokio::sync::{Semaphore, broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -44,7 +48,8 @@ pub(crate) struct Vitals {
     ended: CancellationToken,
     runs: AtomicUsize,
     calls: AtomicUsize,
-    violations: AtomicUsize,
+    leaving: AtomicBool,
+    pub(crate) metrics: Metrics,
 }
 
 impl Vitals {
@@ -66,10 +71,6 @@ impl Vitals {
     pub(crate) fn unavailable(&self) -> Unavailable {
         self.failure()
             .map_or(Unavailable::Stopping, Unavailable::Store)
-    }
-
-    pub(crate) fn count_violations(&self, found: usize) {
-        self.violations.fetch_add(found, Ordering::Relaxed);
     }
 
     pub(crate) fn end(&self) {
@@ -222,6 +223,72 @@ impl Handle {
         }
     }
 
+    /// Cancels the unfinished runs of a function that were scheduled within a span of time, as far as their events meet
+    /// the condition: the bulk cancellation, which goes on after this returns.
+    ///
+    /// # Errors
+    /// [`Unavailable`] outside, [`BulkCancelError`] inside.
+    pub async fn bulk_cancel(
+        &self,
+        function: FunctionId,
+        started_after: Option<Timestamp>,
+        started_before: Timestamp,
+        condition: Option<Arc<str>>,
+    ) -> Result<Result<BulkCancelRow, BulkCancelError>, Unavailable> {
+        let created_at = self.clock.now();
+        let id = {
+            let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+            ids.bulk_cancel_id(created_at)
+        };
+        let row = BulkCancelRow {
+            id,
+            function,
+            started_after,
+            started_before,
+            condition,
+            created_at,
+            after: None,
+            done: false,
+        };
+        let input = Input::BulkCancelAsked(Box::new(row.clone()));
+        match self.ask(input, PERMIT_BYTES).await? {
+            Answer::BulkCancelled(result) => Ok(result.map(|()| row)),
+            other => unreachable!("a bulk cancellation is answered as one, not {other:?}"),
+        }
+    }
+
+    /// Ends a bulk cancellation: runs that it has not come by go on. Whether there was such a one.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn drop_bulk_cancel(&self, id: BulkCancelId) -> Result<bool, Unavailable> {
+        match self.ask(Input::BulkCancelDropped(id), PERMIT_BYTES).await? {
+            Answer::BulkCancelDropped(found) => Ok(found),
+            other => {
+                unreachable!("the end of a bulk cancellation is answered as one, not {other:?}")
+            }
+        }
+    }
+
+    /// Notes metadata of runs, ended ones too, and spans that apps made within them. What is not kept of a run (see
+    /// [`stepwell_engine::Change::MetadataPut`]) is dropped.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn note(
+        &self,
+        metadata: Vec<MetadataRow>,
+        spans: Vec<UserSpansRow>,
+    ) -> Result<(), Unavailable> {
+        let noted = metadata.iter().map(|row| bytes_of(&row.update.values));
+        let made = spans.iter().flat_map(|row| &row.spans).map(UserSpan::bytes);
+        let bytes = noted.chain(made).map(|bytes| bytes + PERMIT_BYTES).sum();
+        match self.ask(Input::Noted { metadata, spans }, bytes).await? {
+            Answer::Noted => Ok(()),
+            other => unreachable!("a note is answered as one, not {other:?}"),
+        }
+    }
+
     /// Sends a signal: the run that it resumes, if one waits for it.
     ///
     /// # Errors
@@ -276,6 +343,18 @@ impl Handle {
         }
     }
 
+    /// Bounds the runs of a function, or lets them be as large as any. Whether there is such a function.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn bound(&self, function: FunctionId, bound: Bound) -> Result<bool, Unavailable> {
+        let input = Input::FunctionBounded { function, bound };
+        match self.ask(input, PERMIT_BYTES).await? {
+            Answer::Bounded(found) => Ok(found),
+            other => unreachable!("a bound is answered as one, not {other:?}"),
+        }
+    }
+
     /// What an unfinished run waits for; nothing when there is no such run.
     ///
     /// # Errors
@@ -300,6 +379,24 @@ impl Handle {
         answer.await.map_err(|_| Unavailable::Stopping)
     }
 
+    /// How much there is of everything. Costs the engine a look at the functions that have a backlog.
+    ///
+    /// # Errors
+    /// [`Unavailable`].
+    pub async fn census(&self) -> Result<Census, Unavailable> {
+        let (asker, answer) = oneshot::channel();
+        self.decider
+            .send(Message::Census(asker))
+            .map_err(|_| Unavailable::Stopping)?;
+        answer.await.map_err(|_| Unavailable::Stopping)
+    }
+
+    /// What has been counted since the start.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.vitals.metrics
+    }
+
     /// Waits until nothing is under way: every input is decided and written, every call and request answered, and nothing
     /// is due. With a manual clock nothing happens from then on until that is moved, or someone tells the engine something.
     ///
@@ -317,7 +414,7 @@ impl Handle {
     pub(crate) async fn audit(&self) -> Result<Vec<String>, Unavailable> {
         match self.ask(Input::Audit, PERMIT_BYTES).await? {
             Answer::Audited(violations) => {
-                self.vitals.count_violations(violations.len());
+                self.vitals.metrics.audited(violations.len());
                 Ok(violations)
             }
             other => unreachable!("an audit is answered as one, not {other:?}"),
@@ -327,7 +424,7 @@ impl Handle {
     /// How many mistakes audits have found since the start. There must be none.
     #[must_use]
     pub fn violations(&self) -> usize {
-        self.vitals.violations.load(Ordering::Relaxed)
+        usize::try_from(self.vitals.metrics.violations()).unwrap_or(usize::MAX)
     }
 
     /// Puts a question to the store's reading side, off the async threads.
@@ -359,6 +456,28 @@ impl Handle {
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.vitals.failure()
+    }
+
+    /// Whether new work should be sent here: the engine is loaded, the last commit succeeded, and nobody has said that the
+    /// program is about to stop.
+    ///
+    /// # Errors
+    /// [`Unavailable`], why not.
+    pub fn readiness(&self) -> Result<(), Unavailable> {
+        let leaving = [&self.vitals.leaving, &self.vitals.stopping];
+        if leaving.iter().any(|flag| flag.load(Ordering::SeqCst)) {
+            return Err(Unavailable::Stopping);
+        }
+        match self.vitals.failure() {
+            Some(reason) => Err(Unavailable::Store(reason)),
+            None if self.vitals.ended.is_cancelled() => Err(Unavailable::Stopping),
+            None => Ok(()),
+        }
+    }
+
+    /// Is not ready from now on, and goes on taking in what comes: so that others are asked before the program stops.
+    pub fn withdraw(&self) {
+        self.vitals.leaving.store(true, Ordering::SeqCst);
     }
 
     /// Unfinished runs.

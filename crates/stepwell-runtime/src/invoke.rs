@@ -8,9 +8,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use stepwell_protocol::call::CallRequest;
+use stepwell_protocol::call::{CallRequest, DISCOVERY};
+use stepwell_protocol::headers;
+use stepwell_protocol::otlp::trace_ref;
 use stepwell_protocol::reply::RawReply;
-use stepwell_protocol::{RunId, SharedJson};
+use stepwell_protocol::{RunId, SharedJson, StepId};
+use stepwell_store::history::{root_id, trace_id};
 
 /// A call on its way out.
 #[derive(Debug, Clone)]
@@ -26,6 +29,22 @@ pub struct Invocation {
     /// For a durable endpoint, the event of the request that started the run: that request is made again, and the body
     /// carries neither events nor steps.
     pub endpoint: Option<SharedJson>,
+}
+
+impl Invocation {
+    /// The headers by which an app's own spans are told to be of the run and the step (W3C trace context).
+    #[must_use]
+    pub fn trace_headers(&self) -> [(&'static str, String); 2] {
+        let ctx = &self.request.ctx;
+        let target = (ctx.step_id != DISCOVERY).then(|| StepId::parse(&ctx.step_id));
+        let parent = format!("00-{}-{}-01", trace_id(self.run), root_id(self.run));
+        let state = format!(
+            "inngest@traceref={},inngest@fn={}",
+            trace_ref(self.run, target.as_ref()),
+            ctx.fn_id
+        );
+        [(headers::TRACEPARENT, parent), (headers::TRACESTATE, state)]
+    }
 }
 
 /// A call that got no answer.

@@ -9,9 +9,9 @@ use stepwell_engine::{
     Timestamp,
 };
 use stepwell_protocol::gateway::Request;
-use stepwell_protocol::op::{Op, Opcode};
+use stepwell_protocol::op::{Metadata, Op, Opcode};
 use stepwell_protocol::reply::{self, Failure, Outcome, RawReply, Reply, RetryAfter};
-use stepwell_protocol::{SharedJson, StepId, UserError, shared_json, span};
+use stepwell_protocol::{SharedJson, StepId, UserError, metadata, shared_json, span};
 
 /// How far a wait may look back, in milliseconds: a day. A wish for more counts as this.
 const LOOK_BACK_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
@@ -122,6 +122,7 @@ pub fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> Reported
         }
         _ => None,
     };
+    let metadata = kept(op.metadata);
     let started_at = op
         .timing
         .filter(|timing| timing.a > 0.0)
@@ -136,7 +137,28 @@ pub fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> Reported
         race,
         kind,
         started_at,
+        metadata,
     }
+}
+
+/// What may be noted of what an op brings along.
+fn kept(mut metadata: Vec<Metadata>) -> Vec<Metadata> {
+    /// One op has no reason to bring more.
+    const KINDS_MAX: usize = 50;
+    metadata.truncate(KINDS_MAX);
+    metadata.retain(|noted| {
+        let update = metadata::Update {
+            kind: noted.kind.clone(),
+            op: noted.op,
+            values: noted.values.clone(),
+        };
+        let checked = update.check();
+        if let Err(error) = &checked {
+            tracing::warn!(kind = noted.kind, %error, "what a step notes is dropped");
+        }
+        checked.is_ok()
+    });
+    metadata
 }
 
 /// What an op asks for besides what all ops carry.

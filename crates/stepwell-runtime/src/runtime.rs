@@ -132,6 +132,7 @@ impl Runtime {
                     .map_err(StartError::Gateway)?,
                 in_flight: Arc::default(),
                 audiences: Arc::clone(&audiences),
+                vitals: Arc::clone(&vitals),
             },
             pruner: Pruner::new(options.retention, options.clock.clone()),
             refused_bytes: 0,

@@ -60,6 +60,40 @@ impl EventKeys {
     }
 }
 
+/// A token that opens one thing only, the metrics. It never appears in `Debug`.
+#[derive(Clone)]
+pub struct MetricsToken(String);
+
+impl MetricsToken {
+    /// The token, unless it is empty.
+    #[must_use]
+    pub fn new(token: &str) -> Option<Self> {
+        let token = token.trim();
+        (!token.is_empty()).then(|| Self(token.to_owned()))
+    }
+
+    /// Compares in a time that does not depend on where they differ.
+    fn is(&self, shown: &str) -> bool {
+        self.0.as_bytes().ct_eq(shown.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for MetricsToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("MetricsToken(…)")
+    }
+}
+
+/// Whether this opens the metrics: the token for them, or whatever opens all. Open to anyone is only a server with neither.
+pub(crate) fn opens_metrics(options: &ServerOptions, shown: &str) -> bool {
+    let by_key = options.signing_key.is_some() && opens(options, shown);
+    match &options.metrics_token {
+        // Both are tried in any case: the time tells nothing.
+        Some(token) => token.is(shown) | by_key,
+        None => by_key | options.signing_key.is_none(),
+    }
+}
+
 /// Lets a request pass whose bearer token is the signing key or the fallback, if there is a signing key.
 pub(crate) async fn require_signing_key(
     State(shared): State<Shared>,

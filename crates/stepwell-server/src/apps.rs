@@ -69,6 +69,24 @@ impl Apps {
         });
     }
 
+    /// Whether anything is known of a URL.
+    pub(crate) fn knows(&self, url: &str) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.contains_key(&key(url))
+    }
+
+    /// Forgets a URL where no app is: one that was refused is there, and may be mended.
+    pub(crate) fn forget(&self, url: &str) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key(url);
+        if known
+            .get(&key)
+            .is_some_and(|app| app.name.is_none() && !app.refused && !app.removed)
+        {
+            known.remove(&key);
+        }
+    }
+
     /// Someone has removed an app.
     pub(crate) fn removed(&self, url: &str) {
         self.change(url, |app| {

@@ -14,19 +14,24 @@ mod leases;
 mod lines;
 mod listing;
 mod outbox;
+mod seen;
 mod session;
 mod start;
 mod switchboard;
 mod sync;
 mod workers;
 
+pub(crate) use seen::{SeenWorker, Standing};
+
+use crate::answer::{ApiError, Failure};
 use crate::apps::Apps;
 use crate::state::Shared;
 use admission::Admission;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{ConnectInfo, State, WebSocketUpgrade};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get};
 use axum::{Extension, Router};
 use std::fmt;
 use std::net::SocketAddr;
@@ -40,13 +45,16 @@ use switchboard::Switchboard;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use workers::Status;
 
 /// A frame from a worker. Twice as large as a reply may be, so that one that is too large fails its call by name.
 const FRAME_BYTES_MAX: usize = 2 * stepwell_protocol::limits::REPLY_BYTES_MAX;
 /// What is read from a connection at once. Each has such a buffer, and most frames are small.
 const READ_BYTES: usize = 16 * 1024;
 /// What a worker is told to leave out when this gateway does not work for it. There is no other.
-const GROUP: &str = "gw-dev";
+pub(crate) const GROUP: &str = "gw-dev";
 /// Where the gateway is, below any of its hosts.
 const PATH: &str = "/v0/connect";
 
@@ -153,6 +161,16 @@ struct Inner {
     sessions: TaskTracker,
 }
 
+/// Workers by what they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Attendance {
+    /// Not yet ready.
+    pub(crate) connected: usize,
+    pub(crate) ready: usize,
+    /// They finish what they have.
+    pub(crate) draining: usize,
+}
+
 impl fmt::Debug for Gateway {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Gateway(…)")
@@ -209,7 +227,7 @@ impl Gateway {
         };
         Router::new()
             .route("/ready", get(ready))
-            .merge(socket_route(door.clone()))
+            .route(PATH, any(upgrade))
             .with_state(door)
     }
 
@@ -224,6 +242,19 @@ impl Gateway {
         {
             tracing::debug!("workers do not close their connections");
         }
+    }
+
+    /// How many workers are connected, by whether they take calls.
+    pub(crate) fn workers(&self) -> Attendance {
+        let mut attendance = Attendance::default();
+        for worker in self.switchboard().workers.iter() {
+            match worker.status {
+                Status::Connected => attendance.connected += 1,
+                Status::Ready => attendance.ready += 1,
+                Status::Draining => attendance.draining += 1,
+            }
+        }
+        attendance
     }
 
     /// The port of its own, if there is one.
@@ -252,27 +283,18 @@ impl Gateway {
 }
 
 /// The routes on the server's port that check who asks themselves: the gateway's first messages are not JSON.
-pub(crate) fn open_routes(gateway: &Gateway, shared: &Shared) -> Router<Shared> {
-    let door = Door {
-        gateway: gateway.clone(),
-        handle: shared.handle.clone(),
-        apps: shared.options.apps.clone(),
-    };
-    Router::new()
-        .route("/v0/connect/start", post(start::start))
-        .route("/v0/connect/flush", post(flush::flush))
-        .merge(socket_route(door))
+pub(crate) fn open() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(start::start))
+        .routes(routes!(flush::flush))
+        .routes(routes!(socket))
 }
 
 /// The routes behind the signing key.
-pub(crate) fn locked_routes() -> Router<Shared> {
-    Router::new()
-        .route("/v0/connect/envs/{env}/conns", get(listing::connections))
-        .route("/v0/connect/envs/{env}/groups/{hash}", get(listing::group))
-}
-
-fn socket_route<S: Clone + Send + Sync + 'static>(door: Door) -> Router<S> {
-    Router::new().route(PATH, any(upgrade)).with_state(door)
+pub(crate) fn locked() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(listing::connections))
+        .routes(routes!(listing::group))
 }
 
 /// 200 as long as workers may connect.
@@ -282,6 +304,32 @@ async fn ready(State(door): State<Door>) -> StatusCode {
     } else {
         StatusCode::OK
     }
+}
+
+/// A worker's connection: a WebSocket with the sub-protocol `v0.connect.inngest.com`.
+#[utoipa::path(get, path = PATH, tag = "Workers",
+    responses(
+        (status = 101, description = "The WebSocket."),
+        (status = 400, body = String, content_type = "text/plain"),
+        (status = 404, description = "This server takes no workers.", body = Failure),
+        (status = 426, description = "The request asks for no WebSocket.", body = String, content_type = "text/plain"),
+        (status = 503, description = "Too many connect at once.", body = String, content_type = "text/plain")))]
+async fn socket(
+    State(shared): State<Shared>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    asked: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiError> {
+    let gateway = start::gateway(&shared)?;
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(rejection) => return Ok(rejection.into_response()),
+    };
+    let door = Door {
+        gateway: gateway.clone(),
+        handle: shared.handle.clone(),
+        apps: shared.options.apps.clone(),
+    };
+    Ok(upgrade(State(door), peer, asked).await)
 }
 
 async fn upgrade(

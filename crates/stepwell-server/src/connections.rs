@@ -8,6 +8,7 @@
 mod crowd;
 mod seat;
 
+pub(crate) use self::crowd::{Crowding, Surroundings};
 pub(crate) use self::seat::Patience;
 
 use self::crowd::Crowd;
@@ -131,6 +132,7 @@ async fn attend(
         tracing::debug!(%error, "cannot send small answers at once");
     }
     let seat = Arc::clone(seated.seat());
+    let surroundings = seated.surroundings();
     let cut = seat.cut();
     let answers = service_fn(|request: Request<Incoming>| {
         seat.begin();
@@ -139,6 +141,7 @@ async fn attend(
         request
             .extensions_mut()
             .insert(Patience::with(Arc::clone(&seat)));
+        request.extensions_mut().insert(surroundings.clone());
         let (router, seat) = (router.clone(), Arc::clone(&seat));
         async move {
             let response = match router.oneshot(request).await {

@@ -17,6 +17,7 @@ mod scalar;
 mod search;
 mod size;
 mod span;
+mod worker;
 
 use crate::answer::{ApiError, Failure};
 use crate::body::Body;

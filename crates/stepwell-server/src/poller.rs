@@ -141,10 +141,16 @@ impl Poller {
             .collect()
     }
 
-    /// Asks an app to register, once.
+    /// Asks an app to register, once: a URL at which there is none is not kept, and so not asked again.
     pub(crate) async fn ask_once(&self, url: &str) -> Result<(), String> {
-        self.options.apps.asked(url);
-        self.register(url).await
+        let apps = &self.options.apps;
+        let is_new = !apps.knows(url);
+        apps.asked(url);
+        let registered = self.register(url).await;
+        if is_new && registered.is_err() {
+            apps.forget(url);
+        }
+        registered
     }
 
     async fn ask(&self, url: &str) {

@@ -16,24 +16,20 @@ mod websocket;
 
 pub(crate) use hub::Hub;
 
-use crate::access::require_signing_key;
 use crate::state::Shared;
-use axum::Router;
-use axum::middleware;
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-/// The routes. Only tokens are made with the signing key alone.
-pub(crate) fn routes(shared: &Shared) -> Router<Shared> {
-    let locked = Router::new()
-        .route("/v1/realtime/token", post(tokens::create))
-        .route_layer(middleware::from_fn_with_state(
-            shared.clone(),
-            require_signing_key,
-        ));
-    Router::new()
-        .route("/v1/realtime/connect", get(websocket::connect))
-        .route("/v1/realtime/sse", get(sse::follow))
-        .route("/v1/realtime/publish", post(publish::publish))
-        .route("/v1/realtime/publish/tee", post(streams::tee))
-        .merge(locked)
+/// The routes that take tokens.
+pub(crate) fn open() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(websocket::connect))
+        .routes(routes!(sse::follow))
+        .routes(routes!(publish::publish))
+        .routes(routes!(streams::tee))
+}
+
+/// The routes behind the signing key: tokens are made with that alone.
+pub(crate) fn locked() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(tokens::create))
 }

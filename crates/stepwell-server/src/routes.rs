@@ -1,11 +1,15 @@
 //! The routes.
 
+mod bounds;
+mod cancellations;
 mod checkpoint;
 mod diagnosis;
 mod endpoint;
 mod events;
 mod functions;
 mod meta;
+mod metrics;
+mod notes;
 mod openapi;
 mod query;
 pub(crate) mod register;
@@ -49,18 +53,12 @@ const SMALL_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// All routes of a server over this engine.
 pub fn router(handle: Handle, options: ServerOptions) -> Router {
     let shared = Shared::new(handle, options);
-    let locked = Router::from(locked())
-        .merge(connect::locked_routes())
-        .route_layer(middleware::from_fn_with_state(
-            shared.clone(),
-            access::require_signing_key,
-        ));
-    let connect = shared.options.connect.as_ref();
-    let connect = connect.map(|gateway| connect::open_routes(gateway, &shared));
+    let locked = Router::from(locked()).route_layer(middleware::from_fn_with_state(
+        shared.clone(),
+        access::require_signing_key,
+    ));
     Router::from(open())
         .merge(locked)
-        .merge(connect.unwrap_or_default())
-        .merge(realtime::routes(&shared))
         .fallback(meta::not_found)
         .layer(cors())
         .layer(middleware::from_fn_with_state(
@@ -85,6 +83,10 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(rest::runs_of_event))
         .routes(routes!(rest::run, rest::cancel))
         .routes(routes!(rest::jobs))
+        .routes(routes!(cancellations::create, cancellations::list))
+        .routes(routes!(cancellations::delete))
+        .routes(routes!(notes::metadata))
+        .routes(routes!(notes::userland))
         .routes(routes!(verdicts::of_event))
         .routes(routes!(verdicts::standing))
         .routes(routes!(functions::list))
@@ -98,6 +100,10 @@ fn locked() -> OpenApiRouter<Shared> {
         .routes(routes!(diagnosis::diagnosis))
         .routes(routes!(graphql::answer))
         .routes(routes!(register::remove))
+        .routes(routes!(bounds::bound_steps, bounds::unbound_steps))
+        .routes(routes!(bounds::bound_state, bounds::unbound_state))
+        .merge(connect::locked())
+        .merge(realtime::locked())
         .nest("/v2", second.clone())
         // The same again, under the names that some clients use.
         .merge(OpenApiRouter::from(
@@ -114,9 +120,13 @@ fn open() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(meta::root))
         .routes(routes!(meta::health))
+        .routes(routes!(meta::ready))
+        .routes(routes!(metrics::serve))
         .routes(routes!(openapi::serve))
         .routes(routes!(events::send))
         .routes(routes!(endpoint::output))
+        .merge(connect::open())
+        .merge(realtime::open())
         .merge(OpenApiRouter::from(
             Router::new()
                 .route("/e", any(events::no_key))

@@ -1,11 +1,14 @@
 //! What all routes share.
 
-use crate::access::EventKeys;
+use crate::access::{EventKeys, MetricsToken};
 use crate::apps::Apps;
 use crate::body::Room;
 use crate::connect::Gateway;
 use crate::endings::Endings;
+use crate::metrics;
 use crate::realtime::Hub;
+use crate::tracer::TraceCounts;
+use prometheus_client::registry::Registry;
 use std::sync::Arc;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_protocol::token::TokenKey;
@@ -44,6 +47,10 @@ pub struct ServerOptions {
     pub connect: Option<Gateway>,
     /// What opens it as well, while keys are being changed.
     pub signing_key_fallback: Option<SigningKey>,
+    /// What opens the metrics beside the signing key.
+    pub metrics_token: Option<MetricsToken>,
+    /// What a tracer counts, if there is one.
+    pub traces: Option<TraceCounts>,
     /// Connections at once, as [`crate::ConnectionLimits`] has it: subscribers get up to half of them, requests that wait for the
     /// end of a run a quarter.
     pub connections_max: usize,
@@ -61,6 +68,8 @@ impl ServerOptions {
             signing_key: None,
             connect: None,
             signing_key_fallback: None,
+            metrics_token: None,
+            traces: None,
             connections_max: crate::ConnectionLimits::default().connections_max,
             apps: Apps::default(),
         }
@@ -76,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) tokens: TokenKey,
     pub(crate) endings: Endings,
     pub(crate) hub: Arc<Hub>,
+    /// What is counted as it happens.
+    pub(crate) metrics: Arc<Registry>,
 }
 
 impl Shared {
@@ -84,9 +95,15 @@ impl Shared {
         let hub = Hub::new((options.connections_max / 2).max(1) as u32);
         let endings = Endings::new((options.connections_max / 4).max(1));
         handle.admit(&(Arc::clone(&hub) as _));
+        let mut metrics = Registry::with_prefix(metrics::PREFIX);
+        handle.metrics().register(&mut metrics);
+        if let Some(traces) = &options.traces {
+            traces.register(&mut metrics);
+        }
         Self {
             handle,
             hub,
+            metrics: Arc::new(metrics),
             tokens: TokenKey::of(options.signing_key.as_ref())
                 .or(options.signing_key_fallback.as_ref()),
             options: Arc::new(options),

@@ -376,6 +376,7 @@ fn op(op: Opcode, step: StepId) -> ReportedOp {
         race: false,
         kind: None,
         started_at: None,
+        metadata: Vec::new(),
     }
 }
 

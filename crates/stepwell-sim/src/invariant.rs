@@ -5,6 +5,7 @@ mod answers;
 mod arrivals;
 mod audit;
 mod concurrency;
+mod counts;
 mod cutoffs;
 mod defers;
 mod effects;
@@ -87,6 +88,7 @@ impl Watch {
         stopping: bool,
     ) -> Result<(), Violation> {
         audit::check(decided).map_err(broken("audit"))?;
+        counts::check(engine).map_err(broken("counts"))?;
         stalls::check(engine, ledger, stopping).map_err(broken("stalls"))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Unlike the simulation's plans, nothing here follows a model of what should happen. What must hold all the same: what
 //! is stored makes the engine that wrote it, nothing is stuck, an audit finds nothing, a run ends once and nothing of it is
-//! called afterwards, a place of a singleton and a limit on runs hold, and once functions behave, everything ends.
+//! called afterwards, a place of a singleton and a limit on runs hold, a bulk cancellation that is done has left none of
+//! its runs unfinished, and once functions behave, everything ends.
 //!
 //! `STEPWELL_STORMS=FROM..TO cargo test -p stepwell-sim --test storm` plays other seeds than the usual ones.
 
@@ -13,10 +14,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use stepwell_engine::waits::condition_for;
 use stepwell_engine::{
-    Announcement, Answer, AppRow, AppSync, Ask, Backoff, Call, Change, Config, Decision, Deferral,
-    DeliveryRow, Effect, Engine, EventRow, EventWait, Fetch, FetchFailure, IdSource, Input,
-    Invocation, LookBack, NewEvent, Repetition, ReportedOp, ReportedOutcome, ReportedReply,
-    RunStatus, SignalWait, Timestamp, function, invocation_event,
+    Announcement, Answer, AppRow, AppSync, Ask, Backoff, BulkCancelRow, Call, Change, Config,
+    Decision, Deferral, DeliveryRow, Effect, Engine, EventRow, EventWait, Fetch, FetchFailure,
+    IdSource, Input, Invocation, LookBack, NewEvent, Repetition, ReportedOp, ReportedOutcome,
+    ReportedReply, RunStatus, SignalWait, Sweep, Timestamp, bulk_condition_holds, function,
+    invocation_event,
 };
 use stepwell_protocol::event::{FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED};
 use stepwell_protocol::gateway::Request;
@@ -25,7 +27,7 @@ use stepwell_protocol::reply::Failure;
 use stepwell_protocol::{
     AppId, EventId, FunctionId, RunId, SharedJson, StepId, UserError, register, shared_json,
 };
-use stepwell_store::{Store, memory};
+use stepwell_store::{RunFilter, RunPlace, RunQuery, Store, memory};
 
 /// The seeds that are played when nobody says.
 const SEEDS: std::ops::Range<u64> = 0..80;
@@ -47,6 +49,7 @@ struct Storm {
     looks: Vec<LookBack>,
     deliveries: Vec<DeliveryRow>,
     announcements: Vec<Announcement>,
+    sweeps: Vec<Sweep>,
     events: HashMap<EventId, NewEvent>,
     /// Runs and the functions and events that they are of.
     runs: Vec<(RunId, FunctionId, EventId)>,
@@ -84,6 +87,7 @@ impl Storm {
             looks: Vec::new(),
             deliveries: Vec::new(),
             announcements: Vec::new(),
+            sweeps: Vec::new(),
             events: HashMap::new(),
             runs: Vec::new(),
             unfinished: HashSet::new(),
@@ -137,11 +141,13 @@ impl Storm {
             55..=64 => self.advance(),
             65..=69 => self.answer_fetch(),
             70..=74 => self.look_back(),
-            75..=79 => self.deliver(),
+            75..=77 => self.deliver(),
+            78..=79 => self.sweep(),
             80..=84 => self.announce(),
             85..=87 => self.signal(),
             88..=89 => self.invoke(),
-            90..=91 => self.cancel(),
+            90 => self.cancel(),
+            91 => self.bulk_cancel(),
             92 => self.pause(),
             93 => self.repeat(),
             94 => self.register(),
@@ -154,6 +160,8 @@ impl Storm {
     fn settle(&mut self) -> bool {
         if !self.deliveries.is_empty() {
             self.deliver();
+        } else if !self.sweeps.is_empty() {
+            self.sweep();
         } else if !self.looks.is_empty() {
             self.look_back();
         } else if !self.announcements.is_empty() {
@@ -543,6 +551,65 @@ impl Storm {
         }
     }
 
+    /// A span around now: runs that come later may fall into it.
+    fn bulk_cancel(&mut self) {
+        let stored = self.store.reader.bulk_cancels().expect("they are read");
+        if !stored.is_empty() && self.chance(20) {
+            let id = self.pick(&stored).id;
+            return self.handle(Input::BulkCancelDropped(id));
+        }
+        let slug = format!("app-{}", self.below(FUNCTIONS));
+        let before_ms = self.pick(&[0, 5_000, 3_600_000]);
+        let row = BulkCancelRow {
+            id: self.ids.bulk_cancel_id(self.now),
+            function: FunctionId::of(AppId::of("app"), &slug),
+            started_after: self
+                .chance(30)
+                .then(|| Timestamp::from_ms(self.now.ms() - 2_000)),
+            started_before: self.now.after_ms(before_ms),
+            condition: self.chance(50).then(|| "event.data.n > 0".into()),
+            created_at: self.now,
+            after: None,
+            done: false,
+        };
+        self.handle(Input::BulkCancelAsked(Box::new(row)));
+    }
+
+    fn sweep(&mut self) {
+        let Some(Sweep { row, generation }) = self.take(|storm| &mut storm.sweeps) else {
+            return;
+        };
+        let page = self.store.reader.find_runs(&RunQuery {
+            filter: RunFilter {
+                functions: Some(vec![row.function]),
+                statuses: vec![RunStatus::Scheduled, RunStatus::Running],
+                from: row.started_after,
+                until: Some(row.started_before),
+                ..RunFilter::default()
+            },
+            oldest_first: true,
+            after: row.after.map(|id| RunPlace { at: None, id }),
+            ..RunQuery::newest(2)
+        });
+        let page = page.expect("they are read");
+        let runs = page.runs.iter();
+        let runs = runs.filter(|run| self.is_meant(&row, run.events[0]));
+        let input = Input::Swept {
+            id: row.id,
+            generation,
+            runs: runs.map(|run| run.id).collect(),
+            next: page.next.map(|place| place.id),
+        };
+        self.handle(input);
+    }
+
+    fn is_meant(&self, row: &BulkCancelRow, event: EventId) -> bool {
+        row.condition.as_ref().is_none_or(|condition| {
+            let event = serde_json::from_str(self.events[&event].body.get());
+            bulk_condition_holds(condition, &event.expect("an event is JSON"), self.now)
+        })
+    }
+
     fn pause(&mut self) {
         let slug = format!("app-{}", self.below(FUNCTIONS));
         let function = FunctionId::of(AppId::of("app"), &slug);
@@ -588,6 +655,7 @@ impl Storm {
         self.looks.clear();
         self.deliveries.clear();
         self.announcements.clear();
+        self.sweeps.clear();
         let stored = self.store.writer.load(self.now).expect("it loads");
         self.engine = Engine::load(stored, self.config.clone(), self.now).expect("it loads");
         let mut decision = Decision::default();
@@ -628,6 +696,7 @@ impl Storm {
                 Effect::Announce(announcement) => self.announcements.push(announcement),
                 Effect::LookBack(look) => self.looks.push(*look),
                 Effect::Deliver(row) => self.deliveries.push(row),
+                Effect::Sweep(sweep) => self.sweeps.push(*sweep),
                 Effect::GiveUp { .. } => {}
             }
         }
@@ -678,6 +747,14 @@ impl Storm {
             under_way <= 2,
             "{under_way} runs are under way where two may be"
         );
+        for row in stored.bulk_cancels.iter().filter(|row| row.done) {
+            let mut left = self
+                .runs
+                .iter()
+                .filter(|(run, of, _)| *of == row.function && self.unfinished.contains(run));
+            let left = left.find(|(run, _, event)| row.spans(*run) && self.is_meant(row, *event));
+            assert_eq!(left, None, "a bulk cancellation has left a run");
+        }
         for function in &self.singletons {
             let unfinished = self
                 .runs
@@ -706,6 +783,7 @@ fn reported(
         race,
         kind: None,
         started_at: None,
+        metadata: Vec::new(),
     }
 }
 

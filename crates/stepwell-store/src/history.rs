@@ -2,17 +2,19 @@
 //!
 //! It is made of rows when someone asks, in the shape that clients of the protocol know. Names of spans below the root:
 //! a step's own; `execute` for a call whose outcome is still to come; `function success` or `function error` for the
-//! function's own end; `Attempt 0`, `Attempt 1`, … below any of them.
+//! function's own end; `Attempt 0`, `Attempt 1`, … below any of them; and what the app calls its own spans.
 
 mod attempts;
+mod notes;
 mod output;
 mod tree;
 
 pub use output::{Output, OutputId, Outputs, ParseOutputIdError, output};
 
-use crate::{History, Reader, StoreError};
+use crate::{History, MetadataRecord, Reader, StoreError};
 use sha2::{Digest, Sha256};
 use stepwell_engine::{Cause, StepDetail, Timestamp, UnderWay};
+use stepwell_protocol::otlp::UserSpan;
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, StepId};
 
 /// A run's spans.
@@ -59,8 +61,14 @@ pub struct Span {
     pub ended_at: Option<Timestamp>,
     /// Where its output is.
     pub output: Option<OutputId>,
+    /// The HTTP status by which its call failed, if it did by one.
+    pub http_status: Option<u16>,
     /// Why a run was skipped.
     pub skip: Option<Skip>,
+    /// What is noted of it.
+    pub metadata: Vec<MetadataRecord>,
+    /// The span of the app that it tells of, if it is one.
+    pub userland: Option<Box<UserSpan>>,
     /// What it is made of, in the order of their beginnings.
     pub children: Vec<Span>,
 }
@@ -335,6 +343,12 @@ impl Trace {
 #[must_use]
 pub fn trace_id(run: RunId) -> String {
     hex::encode(&hash(run, "trace")[..16])
+}
+
+/// The id of a run's own span: 16 hex digits.
+#[must_use]
+pub fn root_id(run: RunId) -> String {
+    hex::encode(&hash(run, "run")[..8])
 }
 
 /// What tells one part of a run from all others, of this run and of others.

@@ -11,6 +11,7 @@ mod error;
 pub mod history;
 mod list;
 pub mod memory;
+mod notes;
 mod prune;
 mod record;
 pub mod sqlite;
@@ -21,6 +22,7 @@ pub use list::{
     EventFilter, EventPage, EventQuery, ParsePlaceError, RunFilter, RunPage, RunPlace, RunQuery,
     RunTime,
 };
+pub use notes::MetadataRecord;
 pub use prune::{Mark, Pruned, Slice};
 pub use record::{
     AppRecord, AttemptRecord, DeferRecord, EventRecord, FunctionRecord, History, RunRecord,

@@ -196,7 +196,16 @@ impl RunFilter {
             && self.in_time(key)
     }
 
-    fn in_time(&self, key: &RunKey) -> bool {
+    /// The moment by which runs are walked to be counted. Where no bounds are set, runs count that have not come to
+    /// the filter's, too.
+    pub(crate) fn walked_by(&self) -> RunTime {
+        match (self.from, self.until) {
+            (None, None) => RunTime::Queued,
+            _ => self.time,
+        }
+    }
+
+    pub(crate) fn in_time(&self, key: &RunKey) -> bool {
         let moment = match self.time {
             RunTime::Queued => Some(Timestamp::from_ms(id_ms(key.id.to_bytes()))),
             RunTime::Started => key.started_at,

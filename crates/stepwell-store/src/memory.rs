@@ -4,21 +4,26 @@
 //! is old goes earlier, as in every store.
 
 mod list;
+mod notes;
 mod past;
 mod prune;
 mod read;
 
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Pruned, Slice, StepRecord, Store,
-    StoreError, Writer,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, MetadataRecord, Pruned, Slice,
+    StepRecord, Store, StoreError, Writer,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stepwell_engine::{
-    AppRow, BatchEventRow, BatchRow, CancelRow, Change, DebounceRow, DeliveryRow, FunctionRow,
-    ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp, Verdict,
+    AppRow, BatchEventRow, BatchRow, BulkCancelRow, CancelRow, Change, DebounceRow, DeliveryRow,
+    FunctionRow, ItemId, ItemRow, RunEnd, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp,
+    Verdict,
 };
-use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId, limits};
+use stepwell_protocol::otlp::UserSpan;
+use stepwell_protocol::{
+    AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson, StepId, limits,
+};
 
 /// Ended runs that are kept, besides those with something left in the queue.
 const ENDED_RUNS_MAX: usize = 10_000;
@@ -56,6 +61,7 @@ struct Tables {
     run_items: BTreeSet<(RunId, ItemId)>,
     throttles: BTreeMap<u128, u64>,
     cancels: BTreeMap<ItemId, CancelRow>,
+    bulk_cancels: BTreeMap<BulkCancelId, BulkCancelRow>,
     deliveries: BTreeMap<ItemId, DeliveryRow>,
     debounces: BTreeMap<u128, DebounceRow>,
     batches: BTreeMap<ItemId, (BatchRow, Vec<BatchEventRow>)>,
@@ -78,6 +84,8 @@ struct Run {
     attempts: Vec<AttemptRecord>,
     defers: Vec<DeferRecord>,
     inputs: Vec<(StepId, SharedJson)>,
+    metadata: Vec<MetadataRecord>,
+    user_spans: BTreeMap<String, UserSpan>,
 }
 
 /// Whether a set has a pair that begins so, given the least of what comes second.
@@ -163,6 +171,8 @@ impl Tables {
                     attempts: Vec::new(),
                     defers: Vec::new(),
                     inputs: Vec::new(),
+                    metadata: Vec::new(),
+                    user_spans: BTreeMap::new(),
                 };
                 self.runs.insert(row.id, run);
             }
@@ -194,6 +204,12 @@ impl Tables {
             }
             Change::CancelDelete(id) => {
                 self.cancels.remove(id);
+            }
+            Change::BulkCancelPut(row) => {
+                self.bulk_cancels.insert(row.id, (**row).clone());
+            }
+            Change::BulkCancelDelete(id) => {
+                self.bulk_cancels.remove(id);
             }
             Change::DeliveryPut(row) => {
                 self.hold(row.event);
@@ -268,6 +284,16 @@ impl Tables {
                 let inputs = &mut self.run_mut(row.run)?.inputs;
                 inputs.retain(|(step, _)| *step != row.step);
                 inputs.push((row.step.clone(), Arc::clone(&row.input)));
+            }
+            Change::MetadataPut(row) => {
+                if let Some(run) = self.runs.get_mut(&row.run) {
+                    notes::put_metadata(&mut run.metadata, row);
+                }
+            }
+            Change::UserSpansPut(row) => {
+                if let Some(run) = self.runs.get_mut(&row.run) {
+                    notes::put_spans(&mut run.user_spans, row);
+                }
             }
             Change::VerdictPut(row) => {
                 let key = (row.event, row.function);
@@ -454,6 +480,7 @@ impl Writer for MemoryWriter {
                 })
                 .collect(),
             cancels: tables.cancels.values().cloned().collect(),
+            bulk_cancels: tables.bulk_cancels.values().cloned().collect(),
             deliveries: tables.deliveries.values().copied().collect(),
             debounces: tables.debounces.values().cloned().collect(),
             batches: tables.batches.values().cloned().collect(),

@@ -1,8 +1,10 @@
 //! What a store answers: rows as people and calls read them.
 
+use crate::MetadataRecord;
 use stepwell_engine::{
     Cause, DeferStatus, ItemId, ItemRow, LastCall, Origin, RunStatus, StepDetail, Timestamp,
 };
+use stepwell_protocol::otlp::UserSpan;
 use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
 
 /// A run.
@@ -116,6 +118,10 @@ pub struct History {
     pub items: Vec<ItemRow>,
     /// The runs of the functions that its steps wait for, by the invocation's event.
     pub invoked: Vec<(EventId, RunId)>,
+    /// What is noted of it.
+    pub metadata: Vec<MetadataRecord>,
+    /// Spans that its app made within it.
+    pub user_spans: Vec<UserSpan>,
 }
 
 impl History {

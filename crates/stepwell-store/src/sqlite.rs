@@ -3,6 +3,7 @@
 //! One connection writes, in WAL mode; a few others read. With [`Durability::Full`] a commit is on disk when it
 //! returns; with [`Durability::Process`] it survives the process but perhaps not the machine.
 
+mod backup;
 mod codec;
 mod examine;
 mod load;
@@ -13,6 +14,7 @@ mod schema;
 mod upkeep;
 mod write;
 
+pub use backup::{BackedUp, BackupError, BackupProgress, Existing, backup};
 pub use examine::{Examination, examine};
 
 use crate::{Store, StoreError};

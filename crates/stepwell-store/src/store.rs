@@ -2,11 +2,11 @@
 
 use crate::{
     AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
-    FunctionRecord, History, Pruned, RunFilter, RunPage, RunQuery, RunRecord, RunState, Slice,
-    StepRecord, StoreError,
+    FunctionRecord, History, MetadataRecord, Pruned, RunFilter, RunPage, RunQuery, RunRecord,
+    RunState, Slice, StepRecord, StoreError,
 };
 use std::sync::Arc;
-use stepwell_engine::{Change, ItemRow, Snapshot, Timestamp, Verdict};
+use stepwell_engine::{BulkCancelRow, Change, ItemRow, Snapshot, Timestamp, Verdict};
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 /// An opened store: its writing side, which one owner holds, and its reading side, which is shared.
@@ -23,7 +23,8 @@ pub trait Writer: Send + std::fmt::Debug {
     /// Writes a batch of changes.
     ///
     /// The batch is atomic: all of it or nothing. It is durable when this returns, unless the store was opened
-    /// otherwise. Changes are applied in order. An [`Change::EventPut`] of a known id changes nothing.
+    /// otherwise. Changes are applied in order. An [`Change::EventPut`] of a known id changes nothing, nor
+    /// does what is noted of a run that is not there or has as much noted as is kept.
     ///
     /// # Errors
     /// [`StoreError`]; nothing of the batch is visible then, and the same batch may be tried again.
@@ -106,7 +107,7 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
     /// A page of a list of runs.
     fn find_runs(&self, query: &RunQuery) -> Result<RunPage, StoreError>;
 
-    /// How many runs there are, as far as `rows_max` rows tell.
+    /// How many runs the filter admits, as far as `rows_max` rows tell: the newest of those within its time.
     fn count_runs(&self, filter: &RunFilter, rows_max: usize) -> Result<usize, StoreError>;
 
     /// A page of a list of events.
@@ -120,6 +121,9 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
 
     /// What was decided about an event and the functions that listen to its name, other than that it started a run.
     fn verdicts(&self, event: EventId) -> Result<Vec<(FunctionId, Verdict)>, StoreError>;
+
+    /// All bulk cancellations, oldest first.
+    fn bulk_cancels(&self) -> Result<Vec<BulkCancelRow>, StoreError>;
 
     /// The runs that a run has deferred.
     fn defers(&self, run: RunId) -> Result<Vec<DeferRecord>, StoreError>;
@@ -135,6 +139,9 @@ pub trait Reader: Send + Sync + std::fmt::Debug {
 
     /// The attempts of a run that failed or were cut short, in order.
     fn attempts(&self, run: RunId) -> Result<Vec<AttemptRecord>, StoreError>;
+
+    /// What is noted of a run, what was noted longest ago first.
+    fn metadata(&self, run: RunId) -> Result<Vec<MetadataRecord>, StoreError>;
 
     /// What there is to tell of a run, all of one moment; `None` when there is no such run.
     fn history(&self, run: RunId) -> Result<Option<History>, StoreError>;

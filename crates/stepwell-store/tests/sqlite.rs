@@ -237,7 +237,7 @@ fn a_full_store_refuses_whole_batches_and_recovers() {
 fn a_probe_finds_room_for_a_batch_of_its_size_and_leaves_it_to_that_batch() {
     let (_folder, path) = folder();
     let options = Options {
-        bytes_max: Some(512 * 1024),
+        bytes_max: Some(560 * 1024),
         ..Options::new(&path)
     };
     let mut store = sqlite::open(&options).expect("the store opens");

@@ -2,6 +2,8 @@
 
 #[path = "suite/lists.rs"]
 mod lists;
+#[path = "suite/notes.rs"]
+mod notes;
 #[path = "suite/prune.rs"]
 mod prune;
 #[path = "suite/rows.rs"]
@@ -9,9 +11,14 @@ mod rows;
 
 use lists::{
     apps_are_listed_by_name, events_are_listed_by_name_and_time,
-    outputs_are_left_out_of_lists_or_bounded, runs_are_listed_by_function_status_and_time,
-    runs_are_listed_by_when_they_started_and_ended,
+    outputs_are_left_out_of_lists_or_bounded, runs_are_counted_alike_whatever_the_moment,
+    runs_are_listed_by_function_status_and_time, runs_are_listed_by_when_they_started_and_ended,
     the_past_is_read_by_arrival_however_old_the_id_is,
+};
+use notes::{
+    deep_spans_are_put_beside, notes_find_their_place_in_the_tree, notes_go_with_their_run,
+    what_is_noted_is_merged_by_kind_and_target, what_is_noted_of_a_run_is_bounded,
+    what_is_noted_of_a_run_that_is_not_there_is_dropped,
 };
 use prune::{
     a_key_is_remembered_for_a_day_though_its_run_is_gone,
@@ -25,7 +32,10 @@ use prune::{
 use rows::{Rows, at, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use stepwell_engine::{Change, ItemKind, KeyRow, RunStatus, Snapshot, Timestamp};
+use stepwell_engine::{
+    BulkCancelRow, Change, ItemId, ItemKind, KeyRow, LastCall, RunEnd, RunStatus, Snapshot,
+    Timestamp,
+};
 use stepwell_protocol::{RunId, StepId, limits};
 use stepwell_store::{Reader, Store, StoreError, Writer, memory, sqlite};
 use tempfile::TempDir;
@@ -97,6 +107,7 @@ suite! {
     attempts_come_back_in_order
     queue_items_of_every_kind_are_replaced_and_deleted
     throttles_are_replaced_and_deleted
+    bulk_cancellations_are_read_replaced_and_deleted
     what_is_loaded_is_what_was_written
     ended_runs_are_not_loaded_but_what_they_still_announce_is
     keys_are_remembered_for_a_day
@@ -119,9 +130,16 @@ suite! {
     runs_are_listed_by_function_status_and_time
     runs_are_listed_by_when_they_started_and_ended
     outputs_are_left_out_of_lists_or_bounded
+    runs_are_counted_alike_whatever_the_moment
     events_are_listed_by_name_and_time
     the_past_is_read_by_arrival_however_old_the_id_is
     apps_are_listed_by_name
+    what_is_noted_is_merged_by_kind_and_target
+    what_is_noted_of_a_run_that_is_not_there_is_dropped
+    what_is_noted_of_a_run_is_bounded
+    notes_find_their_place_in_the_tree
+    deep_spans_are_put_beside
+    notes_go_with_their_run
 }
 
 fn an_empty_store_is_empty(mut store: Opened) {
@@ -286,6 +304,23 @@ fn a_run_goes_from_queued_to_ended(mut store: Opened) {
     assert_eq!(run.ended_at, Some(at(9)));
     assert_eq!(run.output.expect("it has one").get(), "[1, 2]");
 
+    let last_call = Some(LastCall {
+        item: ItemId(7),
+        queued_at: at(1),
+        started_at: at(2),
+        status: Some(504),
+    });
+    store.commit(vec![Change::RunEnd(RunEnd {
+        id: second.id,
+        status: RunStatus::Failed,
+        ended_at: at(9),
+        output: None,
+        cause: None,
+        last_call,
+    })]);
+    let run = store.reader.run(second.id).unwrap().expect("it is there");
+    assert_eq!(run.last_call, last_call);
+
     store.commit(vec![Rows::end(&second, RunStatus::Cancelled, None)]);
     let runs = store.reader.runs_of_event(event.id).unwrap();
     let ids: Vec<RunId> = runs.iter().map(|run| run.id).collect();
@@ -429,6 +464,23 @@ fn throttles_are_replaced_and_deleted(mut store: Opened) {
         Change::ThrottleDelete(7),
     ]);
     assert_eq!(store.load(at(0)).throttles, throttles[1..]);
+}
+
+fn bulk_cancellations_are_read_replaced_and_deleted(mut store: Opened) {
+    let rows = Rows::new();
+    let function = rows.function(&rows.app("app"), "f");
+    let [first, second] =
+        [1, 2].map(|number| Rows::bulk_cancel(number, &function, Some("true"), None));
+    let put = |row: &BulkCancelRow| Change::BulkCancelPut(Box::new(row.clone()));
+    store.commit(vec![put(&second), put(&first)]);
+    let read = |store: &Opened| store.reader.bulk_cancels().expect("they are read");
+    assert_eq!(read(&store), [first.clone(), second.clone()]);
+    let done = BulkCancelRow {
+        done: true,
+        ..first
+    };
+    store.commit(vec![put(&done), Change::BulkCancelDelete(second.id)]);
+    assert_eq!(read(&store), [done]);
 }
 
 fn what_is_loaded_is_what_was_written(mut store: Opened) {

@@ -43,6 +43,7 @@ impl World {
             race: false,
             kind: None,
             started_at: None,
+            metadata: Vec::new(),
         };
         let start = EndpointStart {
             run,

@@ -88,6 +88,7 @@ impl Engine {
                     started_at: now,
                     detail: None,
                     failures_of: asked.failures_of,
+                    metadata: Vec::new(),
                 };
                 self.record_step_or_fail(run, end, now, out);
                 Granted::Ended

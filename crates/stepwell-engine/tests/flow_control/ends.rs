@@ -63,7 +63,7 @@ impl By {
                 Cause::StartTimeout => self == Self::StartTimeout,
                 Cause::FinishTimeout => self == Self::FinishTimeout,
                 Cause::Replaced { .. } => self == Self::Replacement,
-                Cause::Singleton { .. } | Cause::FunctionPaused => false,
+                Cause::Singleton { .. } | Cause::FunctionPaused | Cause::Bulk { .. } => false,
             },
             _ => false,
         }

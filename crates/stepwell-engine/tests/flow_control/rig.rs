@@ -5,13 +5,14 @@
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use stepwell_engine::{
-    AppRow, AppSync, Ask, Call, Cause, Change, Config, Decision, Effect, Engine, IdSource, Input,
-    NewEvent, ReportedOp, ReportedOutcome, ReportedReply, RunStatus, Timestamp, Verdict, function,
+    AppRow, AppSync, Ask, BulkCancelRow, Call, Cause, Change, Config, Decision, Effect, Engine,
+    IdSource, Input, NewEvent, ReportedOp, ReportedOutcome, ReportedReply, RunStatus, Sweep,
+    Timestamp, Verdict, function,
 };
 use stepwell_protocol::op::Opcode;
 use stepwell_protocol::reply::Failure;
 use stepwell_protocol::{
-    AppId, EventId, FunctionId, RunId, StepId, UserError, register, shared_json,
+    AppId, BulkCancelId, EventId, FunctionId, RunId, StepId, UserError, register, shared_json,
 };
 
 /// 2026-01-01, midnight.
@@ -52,6 +53,10 @@ pub(crate) struct Rig {
     external_ids: Vec<String>,
     runs: Vec<RunId>,
     calls: Vec<Call>,
+    /// Questions of bulk cancellations that have no answer yet.
+    pub(crate) sweeps: Vec<Sweep>,
+    /// What the last input was answered.
+    pub(crate) answer: Option<stepwell_engine::Answer>,
     /// What was decided, and when.
     pub(crate) seen: Vec<(u64, What)>,
 }
@@ -83,6 +88,8 @@ impl Rig {
             external_ids: Vec::new(),
             runs: Vec::new(),
             calls: Vec::new(),
+            sweeps: Vec::new(),
+            answer: None,
             seen: Vec::new(),
         };
         rig.register(functions);
@@ -186,6 +193,43 @@ impl Rig {
         self.handle(Input::CancelRun(self.runs[run]));
     }
 
+    /// Someone wants runs of the function cancelled that are scheduled before so long from now.
+    pub(crate) fn bulk_cancel(&mut self, before_ms: u64, condition: Option<&str>) -> BulkCancelId {
+        let id = self.ids.bulk_cancel_id(self.now);
+        self.handle(Input::BulkCancelAsked(Box::new(BulkCancelRow {
+            id,
+            function: FunctionId::of(AppId::of("app"), "f"),
+            started_after: None,
+            started_before: self.now.after_ms(before_ms),
+            condition: condition.map(Into::into),
+            created_at: self.now,
+            after: None,
+            done: false,
+        })));
+        id
+    }
+
+    pub(crate) fn drop_bulk_cancel(&mut self, id: BulkCancelId) {
+        self.handle(Input::BulkCancelDropped(id));
+    }
+
+    /// The question of a bulk cancellation is answered: with these runs, and the one to go on after.
+    pub(crate) fn swept(&mut self, sweep: &Sweep, runs: &[usize], next: Option<usize>) {
+        let runs = runs.iter().map(|run| self.runs[*run]);
+        let input = Input::Swept {
+            id: sweep.row.id,
+            generation: sweep.generation,
+            runs: runs.collect(),
+            next: next.map(|run| self.runs[run]),
+        };
+        self.handle(input);
+    }
+
+    /// The run that has the id.
+    pub(crate) fn run_id(&self, run: usize) -> RunId {
+        self.runs[run]
+    }
+
     /// Answers the last call of a run.
     pub(crate) fn answer(&mut self, run: usize, answer: Answer) {
         let op = |opcode, step: &str, ask| ReportedOp {
@@ -198,6 +242,7 @@ impl Rig {
             race: false,
             kind: None,
             started_at: None,
+            metadata: Vec::new(),
         };
         let null = || shared_json("null".to_owned()).expect("null is JSON");
         let outcome = match answer {
@@ -317,11 +362,16 @@ impl Rig {
             };
             self.seen.push((at, what));
         }
+        self.answer = decision.answer;
         for effect in decision.effects {
-            if let Effect::Call(call) = effect {
-                let run = self.number(call.run);
-                self.calls.push(*call);
-                self.seen.push((at, What::Called { run }));
+            match effect {
+                Effect::Call(call) => {
+                    let run = self.number(call.run);
+                    self.calls.push(*call);
+                    self.seen.push((at, What::Called { run }));
+                }
+                Effect::Sweep(sweep) => self.sweeps.push(*sweep),
+                _ => {}
             }
         }
         assert_eq!(self.engine.stuck_runs().next(), None, "a run is stuck");

@@ -466,6 +466,7 @@ fn op(text: &str) -> Vec<ReportedOp> {
             race,
             kind: None,
             started_at: None,
+            metadata: Vec::new(),
         })
         .collect()
 }

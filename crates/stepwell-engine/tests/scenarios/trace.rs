@@ -122,6 +122,7 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
                 world.deliveries.push(row);
                 told.push(format!("delivery {} goes on", world.deliveries.len()));
             }
+            Effect::Sweep(_) => told.push("a bulk cancellation sweeps".to_owned()),
         }
     }
     told.extend(decision.answer.and_then(|answer| match answer {
@@ -151,6 +152,11 @@ pub(crate) fn tell(world: &mut World, decision: Decision) -> Vec<String> {
         Answer::Repeated(Some(repeated)) => Some(format!("{} repeats it", run(world, repeated))),
         Answer::Fetched(recorded) => (!recorded).then(|| "no answer is recorded".to_owned()),
         Answer::Paused(found) => (!found).then(|| "there is no such function".to_owned()),
+        Answer::Bounded(found) | Answer::BulkCancelDropped(found) => {
+            (!found).then(|| "there is no such thing".to_owned())
+        }
+        Answer::BulkCancelled(Ok(())) | Answer::Noted => None,
+        Answer::BulkCancelled(Err(error)) => Some(format!("not cancelled: {error}")),
         Answer::Audited(violations) => Some(format!("{} violations", violations.len())),
     }));
     told
@@ -336,6 +342,7 @@ fn tell_cause(world: &World, cause: Cause) -> String {
         Cause::Replaced { .. } => ", replaced".to_owned(),
         Cause::Singleton { run: holder } => format!(", {} has its place", run(world, holder)),
         Cause::FunctionPaused => ", the function is paused".to_owned(),
+        Cause::Bulk { .. } => ", with others of its function".to_owned(),
     }
 }
 

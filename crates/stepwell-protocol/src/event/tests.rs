@@ -92,6 +92,38 @@ fn what_is_refused_and_how_it_is_said() {
 }
 
 #[test]
+fn numbers_that_no_double_holds_are_refused() {
+    let with = |number: &str| {
+        format!(r#"{{"name":"a","data":{{"text":"1e999 \" 1e999","n":[{number}]}}}}"#)
+    };
+    let long = "9".repeat(400);
+    for good in [
+        "1e308",
+        "-1.5E+10",
+        "1e-999",
+        "0.1",
+        "12345678901234567890123",
+        &long[..300],
+    ] {
+        let event = accept(&with(good), NOW).expect(good);
+        let body = event.render(EventId::from_bytes([1; 16]));
+        serde_json::from_str::<Value>(body.get()).expect(good);
+    }
+    for bad in ["1e309", "-1e309", "123.4E+999", &long] {
+        let Err(EventError::NumberOutOfRange(shown)) = accept(&with(bad), NOW) else {
+            panic!("{bad} is taken");
+        };
+        assert!(bad.trim_start_matches('-').starts_with(&shown), "{shown}");
+        assert!(shown.len() <= 40);
+    }
+    let error = accept(&with("1e309"), NOW).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "invalid event: number out of range: 1e309"
+    );
+}
+
+#[test]
 fn an_event_that_no_parser_could_read_is_refused() {
     let nested = |levels: usize| {
         let (open, close) = ("[".repeat(levels), "]".repeat(levels));

@@ -75,6 +75,9 @@ fn headers_of(invocation: &Invocation) -> HeaderMap {
     ] {
         insert(&mut found, name, &value);
     }
+    for (name, value) in invocation.trace_headers() {
+        insert(&mut found, name, &value);
+    }
     if ctx.step_id != DISCOVERY {
         insert(&mut found, headers::STEP_ID, &ctx.step_id);
     }

@@ -273,6 +273,9 @@ fn headers_of(invocation: &Invocation) -> HeaderMap {
     ] {
         insert(&mut call_headers, name, &value);
     }
+    for (name, value) in invocation.trace_headers() {
+        insert(&mut call_headers, name, &value);
+    }
     call_headers
 }
 

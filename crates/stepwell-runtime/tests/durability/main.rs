@@ -7,3 +7,4 @@ mod giving_up;
 mod outage;
 mod restart;
 mod retention;
+mod upgrades;

@@ -6,6 +6,7 @@ use super::switchboard::Placement;
 use crate::routes::{ACCOUNT, ENVIRONMENT};
 use futures::future::BoxFuture;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use stepwell_protocol::connect::{ExecutorRequest, Frame, FrameKind, SdkResponse};
 use stepwell_protocol::reply::RawReply;
@@ -170,6 +171,8 @@ impl Call {
 
     fn frame(&self, leased: &Leased, app_name: String) -> Frame {
         let ctx = &self.invocation.request.ctx;
+        let trace: BTreeMap<_, _> = self.invocation.trace_headers().into();
+        let trace = serde_json::to_vec(&trace).expect("a map of texts is JSON");
         let request = ExecutorRequest {
             request_id: self.id.clone(),
             account_id: ACCOUNT.to_owned(),
@@ -181,7 +184,7 @@ impl Call {
             step_id: Some(ctx.step_id.clone()),
             request_payload: self.payload.clone(),
             system_trace_ctx: b"{}".to_vec(),
-            user_trace_ctx: b"{}".to_vec(),
+            user_trace_ctx: trace,
             run_id: self.invocation.run.to_string(),
             lease_id: leased.id.to_string(),
             job_id: ctx.job_id.clone(),

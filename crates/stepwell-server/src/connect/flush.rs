@@ -1,8 +1,8 @@
 //! `POST /v0/connect/flush`: a worker brings a reply that it could not send over its connection.
 
 use super::FRAME_BYTES_MAX;
-use super::start::{authenticate, gateway, not_readable, protobuf};
-use crate::answer::ApiError;
+use super::start::{Protobuf, authenticate, gateway, not_readable, protobuf};
+use crate::answer::{ApiError, Failure};
 use crate::body::Body;
 use crate::state::Shared;
 use axum::extract::{Request, State};
@@ -11,6 +11,12 @@ use axum::response::Response;
 use stepwell_protocol::connect::{FlushResponse, Message, SdkResponse};
 use tokio::time::Instant;
 
+/// Takes the reply to a call that its worker could not send over its connection. Both sides speak protobuf.
+#[utoipa::path(post, path = "/v0/connect/flush", tag = "Workers",
+    request_body(content = Protobuf, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, body = Protobuf, content_type = "application/octet-stream"), (status = 400, body = Failure),
+        (status = 401, body = Failure), (status = 404, description = "This server takes no workers.", body = Failure)))]
 pub(super) async fn flush(
     State(shared): State<Shared>,
     request: Request,

@@ -2,7 +2,7 @@
 
 use super::start::gateway;
 use super::workers::{Group, Worker};
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::routes::{ACCOUNT, ENVIRONMENT};
 use crate::state::Shared;
 use axum::Json;
@@ -12,7 +12,10 @@ use serde_json::{Map, Value, json};
 use std::time::UNIX_EPOCH;
 use uuid::Uuid;
 
-/// `GET /v0/connect/envs/{env}/conns`: the connections.
+/// The workers that are connected.
+#[utoipa::path(get, path = "/v0/connect/envs/{env}/conns", tag = "Workers",
+    params(("env" = String, Path, description = "`dev`, or the environment's id.")),
+    responses((status = 200, body = Value), (status = 400, body = Failure), (status = 404, body = Failure)))]
 pub(super) async fn connections(
     State(shared): State<Shared>,
     Path(environment): Path<String>,
@@ -28,7 +31,10 @@ pub(super) async fn connections(
     Ok(Json(json!({"data": rows})))
 }
 
-/// `GET /v0/connect/envs/{env}/groups/{hash}`: workers with the same version of an app.
+/// Workers with the same version of an app.
+#[utoipa::path(get, path = "/v0/connect/envs/{env}/groups/{hash}", tag = "Workers",
+    params(("env" = String, Path, description = "`dev`, or the environment's id."), ("hash" = String, Path)),
+    responses((status = 200, body = Value), (status = 400, body = Failure), (status = 404, body = Failure)))]
 pub(super) async fn group(
     State(shared): State<Shared>,
     Path((environment, hash)): Path<(String, String)>,

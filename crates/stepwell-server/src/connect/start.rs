@@ -2,7 +2,7 @@
 
 use super::{GROUP, Gateway, PATH, leases};
 use crate::access;
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::body::Body;
 use crate::state::{ServerOptions, Shared};
 use axum::extract::{Request, State};
@@ -10,9 +10,22 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use stepwell_protocol::connect::{CloseCode, Message, StartRequest, StartResponse};
 
+/// A message, as workers and gateways write them.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it describes what a body is")]
+pub(super) struct Protobuf(Vec<u8>);
+
 /// The largest body.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Where a worker is to connect. Both sides speak protobuf.
+#[utoipa::path(post, path = "/v0/connect/start", tag = "Workers",
+    request_body(content = Protobuf, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, body = Protobuf, content_type = "application/octet-stream"), (status = 400, body = Failure),
+        (status = 401, body = Failure), (status = 404, description = "This server takes no workers.", body = Failure),
+        (status = 429, body = Failure)))]
 pub(super) async fn start(
     State(shared): State<Shared>,
     request: Request,

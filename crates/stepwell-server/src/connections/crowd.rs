@@ -29,6 +29,38 @@ struct Seats {
     /// Since they were last told of.
     cut: usize,
     refused: usize,
+    /// Since the start, without those since they were last told of.
+    cut_before: u64,
+    refused_before: u64,
+}
+
+/// How many connections there are, and how many there were too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Crowding {
+    pub(crate) open: usize,
+    /// Slow ones that were closed to make room, since the start.
+    pub(crate) cut: u64,
+    /// New ones that were refused, since the start.
+    pub(crate) refused: u64,
+}
+
+/// The other connections, as a request may look at them.
+#[derive(Debug, Clone)]
+pub(crate) struct Surroundings(Arc<Crowd>);
+
+impl Surroundings {
+    pub(super) fn of(crowd: &Arc<Crowd>) -> Self {
+        Self(Arc::clone(crowd))
+    }
+
+    pub(crate) fn crowding(&self) -> Crowding {
+        let seats = self.0.seats();
+        Crowding {
+            open: seats.taken.len(),
+            cut: seats.cut_before + seats.cut as u64,
+            refused: seats.refused_before + seats.refused as u64,
+        }
+    }
 }
 
 impl Crowd {
@@ -91,6 +123,8 @@ impl Crowd {
             std::mem::take(&mut seats.cut),
             std::mem::take(&mut seats.refused),
         );
+        seats.cut_before += cut as u64;
+        seats.refused_before += refused as u64;
         let taken = seats.taken.len();
         drop(seats);
         if cut + refused > 0 {

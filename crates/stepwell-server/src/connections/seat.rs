@@ -1,6 +1,6 @@
 //! A seat: whose turn it is on a connection, told by what is read and written.
 
-use super::crowd::Crowd;
+use super::crowd::{Crowd, Surroundings};
 use axum::body::Body;
 use hyper::body::{Frame, Incoming, SizeHint};
 use std::io;
@@ -173,6 +173,10 @@ impl<S> Seated<S> {
 
     pub(super) fn seat(&self) -> &Arc<Seat> {
         &self.seat
+    }
+
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings::of(&self.crowd)
     }
 }
 

@@ -7,13 +7,13 @@ use async_graphql::{Error, Result, ServerError, ServerResult, Value};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use stepwell_store::{Reader, StoreError};
+use stepwell_store::{EventRecord, Reader, RunRecord, StoreError};
 use tokio::sync::Semaphore;
 
 /// Bytes of texts that an answer holds: two full pages of a list with all of what they say.
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Bytes of bodies and outputs that the lists of a question hold, whether or not they are shown.
-const LISTED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of bodies and outputs that are read for a question, whether or not they are shown.
+const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Readings of the store that a question has under way: others are to have their turn.
 const READS_MAX: usize = 2;
 
@@ -21,7 +21,7 @@ const READS_MAX: usize = 2;
 pub(super) struct Asked {
     shared: Shared,
     answer: Budget,
-    listed: Budget,
+    held: Budget,
     reads: Semaphore,
 }
 
@@ -30,7 +30,7 @@ impl Asked {
         Self {
             shared,
             answer: Budget::of(ANSWER_BYTES_MAX),
-            listed: Budget::of(LISTED_BYTES_MAX),
+            held: Budget::of(HELD_BYTES_MAX),
             reads: Semaphore::new(READS_MAX),
         }
     }
@@ -49,9 +49,27 @@ impl Asked {
         self.answer.take(bytes).map_err(Error::new)
     }
 
-    /// Counts what a list holds.
-    pub(super) fn charge_list(&self, bytes: usize) -> Result<()> {
-        self.listed.take(bytes).map_err(Error::new)
+    /// Counts what was read of runs.
+    pub(super) fn charge_runs<'a>(
+        &self,
+        runs: impl IntoIterator<Item = &'a RunRecord>,
+    ) -> Result<()> {
+        let outputs = runs.into_iter().filter_map(|run| run.output.as_ref());
+        self.charge_held(outputs.map(|output| output.get().len()).sum())
+    }
+
+    /// Counts what was read of events.
+    pub(super) fn charge_events<'a>(
+        &self,
+        events: impl IntoIterator<Item = &'a EventRecord>,
+    ) -> Result<()> {
+        let bodies = events.into_iter().map(|event| event.body.get().len());
+        self.charge_held(bodies.sum())
+    }
+
+    /// Counts what a list or an entry of its own holds.
+    pub(super) fn charge_held(&self, bytes: usize) -> Result<()> {
+        self.held.take(bytes).map_err(Error::new)
     }
 }
 

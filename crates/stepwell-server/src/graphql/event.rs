@@ -98,8 +98,9 @@ impl EventV2 {
         let read = context
             .data::<Asked>()?
             .read(move |reader| reader.runs_of_event(id));
-        let runs = read.await.map_err(unreadable)?.into_iter();
-        Ok(runs.map(Run::of).collect())
+        let runs = read.await.map_err(unreadable)?;
+        context.data::<Asked>()?.charge_runs(&runs)?;
+        Ok(runs.into_iter().map(Run::of).collect())
     }
 }
 
@@ -219,8 +220,7 @@ impl EventsConnection {
             None => Ok(Ok(reader.find_events(&query)?)),
         });
         let page = read.await.map_err(unreadable)??;
-        let bytes = page.events.iter().map(|event| event.body.get().len());
-        asked.charge_list(bytes.sum())?;
+        asked.charge_events(&page.events)?;
         let cursor = |event: Option<&EventRecord>| event.map(|event| event.id.to_string());
         let end = page.next.map(|next| next.to_string());
         Ok(Self {
@@ -278,5 +278,7 @@ pub(super) async fn first_event(asked: &Asked, run: &RunRecord) -> Result<Option
         return Ok(None);
     };
     let read = asked.read(move |reader| reader.event(id));
-    read.await.map_err(unreadable)
+    let event = read.await.map_err(unreadable)?;
+    asked.charge_events(&event)?;
+    Ok(event)
 }

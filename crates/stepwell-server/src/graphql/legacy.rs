@@ -93,8 +93,7 @@ impl FunctionRun {
         });
         let events: Vec<_> = read.await.map_err(unreadable)?;
         let events: Vec<EventRecord> = events.into_iter().flatten().collect();
-        let bytes = events.iter().map(|event| event.body.get().len());
-        context.data::<Asked>()?.charge_list(bytes.sum())?;
+        context.data::<Asked>()?.charge_events(&events)?;
         Ok(events.into_iter().map(Event).collect())
     }
 
@@ -198,8 +197,7 @@ impl Event {
 async fn runs_of(asked: &Asked, event: EventId) -> Result<Vec<FunctionRun>> {
     let read = asked.read(move |reader| reader.runs_of_event(event));
     let runs = read.await.map_err(unreadable)?;
-    let outputs = runs.iter().filter_map(|run| run.output.as_ref());
-    asked.charge_list(outputs.map(|output| output.get().len()).sum())?;
+    asked.charge_runs(&runs)?;
     Ok(runs.into_iter().map(FunctionRun::of).collect())
 }
 
@@ -270,7 +268,10 @@ pub(super) async fn stream(asked: &Asked, wanted: StreamQuery) -> Result<Vec<Str
         });
         items.collect::<Result<Vec<_>, _>>()
     });
-    read.await.map_err(unreadable)
+    let items = read.await.map_err(unreadable)?;
+    let started = items.iter().flat_map(|item| &item.started);
+    asked.charge_runs(started.map(|run| &*run.0))?;
+    Ok(items)
 }
 
 /// The newest events, before one of them.
@@ -289,7 +290,6 @@ pub(super) async fn events(asked: &Asked, wanted: &EventsQuery) -> Result<Vec<Ev
     };
     let read = asked.read(move |reader| reader.find_events(&query));
     let events = read.await.map_err(unreadable)?.events;
-    let bytes = events.iter().map(|event| event.body.get().len());
-    asked.charge_list(bytes.sum())?;
+    asked.charge_events(&events)?;
     Ok(events.into_iter().map(Event).collect())
 }

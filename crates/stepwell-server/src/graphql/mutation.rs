@@ -1,6 +1,6 @@
 //! What can be done.
 
-use super::app::App;
+use super::app::{App, find};
 use super::asked::Asked;
 use super::legacy::FunctionRun;
 use super::scalar::{Bytes, Map, Ulid};
@@ -17,6 +17,14 @@ pub(super) struct Mutation;
 /// An app that is to register.
 #[derive(InputObject)]
 pub(super) struct CreateAppInput {
+    url: String,
+}
+
+/// An app that has moved.
+#[derive(InputObject)]
+pub(super) struct UpdateAppInput {
+    /// Its id, or its name.
+    id: String,
     url: String,
 }
 
@@ -48,6 +56,26 @@ impl Mutation {
             .max_by_key(|app| app.synced_at);
         let app = latest.map(App::of);
         app.ok_or_else(|| Error::new("the app answered, but has not registered under this URL"))
+    }
+
+    /// Has an app register at another URL, where it is called from then on.
+    #[graphql(complexity = "super::cost(10, 1, child_complexity)")]
+    async fn update_app(&self, context: &Context<'_>, input: UpdateAppInput) -> Result<App> {
+        let asked = context.data::<Asked>()?;
+        let id = input.id.parse().unwrap_or_else(|_| AppId::of(&input.id));
+        let read = async || asked.read(move |reader| find(reader, id)).await;
+        if read().await.map_err(unreadable)?.is_none() {
+            return Err(Error::new("app not found"));
+        }
+        asked
+            .have_registered(&input.url)
+            .await
+            .map_err(Error::new)?;
+        let url = normalize_url(&input.url).unwrap_or_default();
+        let app = read().await.map_err(unreadable)?;
+        let moved = app.filter(|app| app.url == input.url || app.url == url);
+        let app = moved.map(App::of);
+        app.ok_or_else(|| Error::new("what answers at this URL is another app"))
     }
 
     /// Removes an app with its functions, by its id or its name: they start nothing any more.

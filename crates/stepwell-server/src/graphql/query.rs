@@ -11,10 +11,11 @@ use super::run_list::{RUNS_MAX, RunsFilterV2, RunsV2Connection, RunsV2OrderBy};
 use super::scalar::{Ulid, Uuid};
 use super::span::{RunTraceSpan, RunTraceSpanOutput};
 use super::unreadable;
+use super::worker::{self, WORKERS_MAX, Worker, WorkersConnection, WorkersFilter, WorkersOrderBy};
 use async_graphql::{Context, Error, Object, Result};
 use std::sync::Arc;
 use stepwell_protocol::{AppId, EventId, RunId};
-use stepwell_store::history::{self, OutputId};
+use stepwell_store::history::{self, Output, OutputId};
 use stepwell_store::{EventRecord, Reader, RunRecord, StoreError};
 
 /// Every question that has one answer gives null, and an error beside it, when it is not there: a nullable result, not a
@@ -204,6 +205,7 @@ impl Query {
                     events.collect::<Result<Vec<_>, _>>()
                 });
                 let events: Vec<EventRecord> = events.await?.into_iter().flatten().collect();
+                context.data::<Asked>()?.charge_events(&events)?;
                 Ok(RunTraceTrigger::of(&run, &events))
             }
             .await,
@@ -226,8 +228,42 @@ impl Query {
                     .parse()
                     .map_err(|error| Error::new(format!("{error}")))?;
                 let output = read(context, move |reader| history::output(reader, &id)).await?;
+                let bytes = output.as_ref().map_or(0, Output::bytes);
+                context.data::<Asked>()?.charge_held(bytes)?;
                 let output = output.map(RunTraceSpanOutput::of);
                 output.ok_or_else(|| missing("output"))
+            }
+            .await,
+        )
+    }
+
+    /// Workers that are connected, each of their apps for itself; those that connected last first.
+    #[graphql(complexity = "super::cost(1, first.min(WORKERS_MAX), child_complexity)")]
+    async fn worker_connections(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default = 40)] first: usize,
+        after: Option<String>,
+        filter: Option<WorkersFilter>,
+        order_by: Option<Vec<WorkersOrderBy>>,
+    ) -> Result<WorkersConnection> {
+        let asked = context.data::<Asked>()?;
+        let filter = filter.unwrap_or_default();
+        let order_by = order_by.unwrap_or_default();
+        worker::list(asked, first, after.as_deref(), &order_by, &filter)
+    }
+
+    /// A worker that is connected.
+    #[graphql(complexity = "super::cost(1, 1, child_complexity)")]
+    async fn worker_connection(
+        &self,
+        context: &Context<'_>,
+        connection_id: Ulid,
+    ) -> Option<Result<Worker>> {
+        Some(
+            async {
+                let found = worker::find_worker(context.data::<Asked>()?, connection_id.0);
+                found.ok_or_else(|| missing("worker connection"))
             }
             .await,
         )
@@ -252,11 +288,13 @@ fn parse_run(text: &str) -> Result<RunId> {
 async fn run(context: &Context<'_>, id: &str) -> Result<RunRecord> {
     let id = parse_run(id)?;
     let run = read(context, move |reader| reader.run(id)).await?;
+    context.data::<Asked>()?.charge_runs(&run)?;
     run.ok_or_else(|| missing("run"))
 }
 
 async fn event(context: &Context<'_>, id: EventId) -> Result<EventRecord> {
     let event = read(context, move |reader| reader.event(id)).await?;
+    context.data::<Asked>()?.charge_events(&event)?;
     event.ok_or_else(|| missing("event"))
 }
 

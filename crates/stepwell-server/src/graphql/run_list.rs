@@ -158,8 +158,7 @@ impl RunsV2Connection {
             Ok(page.map(|page| (page, query)))
         });
         let (page, query) = read.await.map_err(unreadable)??;
-        let outputs = page.runs.iter().filter_map(|run| run.output.as_ref());
-        asked.charge_list(outputs.map(|output| output.get().len()).sum())?;
+        asked.charge_runs(&page.runs)?;
         let cursor = |run: &stepwell_store::RunRecord| place(run, query.order).to_string();
         let end = page.next.map(|next| next.to_string());
         Ok(Self {

@@ -5,9 +5,10 @@ use async_graphql::{Error, Result};
 use serde_json::Value;
 use stepwell_engine::{RunStatus, Timestamp};
 use stepwell_expr::{Bindings, Expr};
-use stepwell_protocol::SharedJson;
+use stepwell_protocol::{EventId, SharedJson};
 use stepwell_store::{
-    EventPage, EventQuery, Reader, RunPage, RunPlace, RunQuery, RunRecord, RunTime, StoreError,
+    EventPage, EventQuery, EventRecord, Reader, RunPage, RunPlace, RunQuery, RunRecord, RunTime,
+    StoreError,
 };
 
 /// Runs or events that a page of a search looks into.
@@ -50,58 +51,135 @@ impl Search {
     /// A page of runs that meet it: one of their events, and their end. It ends early when much was looked
     /// into or walked, with the place where it got to.
     pub(super) fn runs(&self, reader: &dyn Reader, query: &RunQuery) -> Result<RunPage> {
-        let found = self.walk_runs(reader, query);
-        found.map_err(unreadable)
+        let walked = self.walk(reader, query).map_err(unreadable)?;
+        let (runs, next) = (walked.found, walked.next);
+        Ok(RunPage { runs, next })
     }
 
-    fn walk_runs(&self, reader: &dyn Reader, query: &RunQuery) -> Result<RunPage, StoreError> {
-        let mut page = RunPage {
-            runs: Vec::new(),
+    /// A page of events that meet it, in the same way.
+    pub(super) fn events(&self, reader: &dyn Reader, query: &EventQuery) -> Result<EventPage> {
+        let walked = self.walk(reader, query).map_err(unreadable)?;
+        let (events, next) = (walked.found, walked.next);
+        Ok(EventPage { events, next })
+    }
+
+    fn walk<Q: Searched>(&self, reader: &dyn Reader, query: &Q) -> Result<Walked<Q>, StoreError> {
+        let (limit, rows_max) = query.bounds();
+        let mut walked = Walked {
+            found: Vec::new(),
             next: None,
         };
         let (mut looked_into, mut rows, mut bytes) = (0, 0, 0);
-        let mut chunk = RunQuery {
-            limit: CHUNK,
-            rows_max: CHUNK_ROWS.min(query.rows_max),
-            output_bytes_max: Some(BYTES_MAX / 4),
-            ..query.clone()
-        };
+        let mut after = query.after();
         loop {
-            let RunPage { runs, next } = reader.find_runs(&chunk)?;
-            rows += rows_walked(runs.len(), chunk.rows_max);
-            let mut runs = runs.into_iter().peekable();
-            while let Some(run) = runs.next() {
-                let place = place(&run, query.order);
+            let chunk = query.chunk(reader, after, CHUNK_ROWS.min(rows_max))?;
+            rows += rows_walked(chunk.found.len(), CHUNK_ROWS.min(rows_max));
+            let mut entries = chunk.found.into_iter().peekable();
+            while let Some(entry) = entries.next() {
+                let place = query.place(&entry);
                 looked_into += 1;
-                bytes += run.output.as_ref().map_or(0, |output| output.get().len());
-                if self.admits_run(reader, &run, &mut bytes)? {
-                    page.runs.push(run);
+                if query.meets(&entry, self, reader, &mut bytes)? {
+                    walked.found.push(entry);
                 }
-                let is_over = page.runs.len() >= query.limit
+                let is_over = walked.found.len() >= limit
                     || looked_into >= LOOKED_INTO_MAX
                     || bytes >= BYTES_MAX;
                 if is_over {
-                    page.next = (runs.peek().is_some() || next.is_some()).then_some(place);
-                    return Ok(page);
+                    let has_more = entries.peek().is_some() || chunk.next.is_some();
+                    walked.next = has_more.then_some(place);
+                    return Ok(walked);
                 }
             }
-            if next.is_none() || chunk.after == next {
-                return Ok(page);
+            if chunk.next.is_none() || chunk.next == after {
+                return Ok(walked);
             }
-            if rows >= query.rows_max {
-                page.next = next;
-                return Ok(page);
+            if rows >= rows_max {
+                walked.next = chunk.next;
+                return Ok(walked);
             }
-            chunk.after = next;
+            after = chunk.next;
         }
     }
+}
 
-    fn admits_run(
+/// What a walk has found, and where it goes on.
+struct Walked<Q: Searched + ?Sized> {
+    found: Vec<Q::Entry>,
+    next: Option<Q::Place>,
+}
+
+/// A list that can be searched.
+trait Searched {
+    type Entry;
+    type Place: Copy + PartialEq;
+
+    /// The most entries that are wanted, and the most rows to walk for them.
+    fn bounds(&self) -> (usize, usize);
+
+    /// Where the page begins.
+    fn after(&self) -> Option<Self::Place>;
+
+    /// The next entries, with all that a search reads of them by themselves.
+    fn chunk(
         &self,
         reader: &dyn Reader,
+        after: Option<Self::Place>,
+        rows_max: usize,
+    ) -> Result<Walked<Self>, StoreError>;
+
+    /// Where an entry stands.
+    fn place(&self, entry: &Self::Entry) -> Self::Place;
+
+    /// Whether an entry meets a search; counts what was read of it.
+    fn meets(
+        &self,
+        entry: &Self::Entry,
+        search: &Search,
+        reader: &dyn Reader,
+        bytes: &mut usize,
+    ) -> Result<bool, StoreError>;
+}
+
+impl Searched for RunQuery {
+    type Entry = RunRecord;
+    type Place = RunPlace;
+
+    fn bounds(&self) -> (usize, usize) {
+        (self.limit, self.rows_max)
+    }
+
+    fn after(&self) -> Option<RunPlace> {
+        self.after
+    }
+
+    fn chunk(
+        &self,
+        reader: &dyn Reader,
+        after: Option<RunPlace>,
+        rows_max: usize,
+    ) -> Result<Walked<Self>, StoreError> {
+        let RunPage { runs, next } = reader.find_runs(&Self {
+            after,
+            limit: CHUNK,
+            rows_max,
+            output_bytes_max: Some(BYTES_MAX / 4),
+            ..self.clone()
+        })?;
+        Ok(Walked { found: runs, next })
+    }
+
+    fn place(&self, run: &RunRecord) -> RunPlace {
+        place(run, self.order)
+    }
+
+    fn meets(
+        &self,
         run: &RunRecord,
+        search: &Search,
+        reader: &dyn Reader,
         bytes: &mut usize,
     ) -> Result<bool, StoreError> {
+        *bytes += run.output.as_ref().map_or(0, |output| output.get().len());
         let end = run.output.as_ref().map(parsed);
         let (output, error) = match run.status {
             RunStatus::Failed => (None, end.as_ref()),
@@ -119,7 +197,7 @@ impl Search {
                 error,
                 ..Bindings::default()
             };
-            if self.is_met(&bindings) {
+            if search.is_met(&bindings) {
                 return Ok(true);
             }
             if *bytes >= BYTES_MAX {
@@ -128,56 +206,51 @@ impl Search {
         }
         Ok(false)
     }
+}
 
-    /// A page of events that meet it.
-    pub(super) fn events(&self, reader: &dyn Reader, query: &EventQuery) -> Result<EventPage> {
-        let found = self.walk_events(reader, query);
-        found.map_err(unreadable)
+impl Searched for EventQuery {
+    type Entry = EventRecord;
+    type Place = EventId;
+
+    fn bounds(&self) -> (usize, usize) {
+        (self.limit, self.rows_max)
     }
 
-    fn walk_events(
+    fn after(&self) -> Option<EventId> {
+        self.after
+    }
+
+    fn chunk(
         &self,
         reader: &dyn Reader,
-        query: &EventQuery,
-    ) -> Result<EventPage, StoreError> {
-        let mut page = EventPage {
-            events: Vec::new(),
-            next: None,
-        };
-        let (mut looked_into, mut rows, mut bytes) = (0, 0, 0);
-        let mut chunk = EventQuery {
+        after: Option<EventId>,
+        rows_max: usize,
+    ) -> Result<Walked<Self>, StoreError> {
+        let EventPage { events, next } = reader.find_events(&Self {
+            after,
             limit: CHUNK,
-            rows_max: CHUNK_ROWS.min(query.rows_max),
-            ..query.clone()
-        };
-        loop {
-            let EventPage { events, next } = reader.find_events(&chunk)?;
-            rows += rows_walked(events.len(), chunk.rows_max);
-            let mut events = events.into_iter().peekable();
-            while let Some(event) = events.next() {
-                let id = event.id;
-                looked_into += 1;
-                bytes += event.body.get().len();
-                if self.is_met(&Bindings::of_event(&parsed(&event.body))) {
-                    page.events.push(event);
-                }
-                let is_over = page.events.len() >= query.limit
-                    || looked_into >= LOOKED_INTO_MAX
-                    || bytes >= BYTES_MAX;
-                if is_over {
-                    page.next = (events.peek().is_some() || next.is_some()).then_some(id);
-                    return Ok(page);
-                }
-            }
-            if next.is_none() || chunk.after == next {
-                return Ok(page);
-            }
-            if rows >= query.rows_max {
-                page.next = next;
-                return Ok(page);
-            }
-            chunk.after = next;
-        }
+            rows_max,
+            ..self.clone()
+        })?;
+        Ok(Walked {
+            found: events,
+            next,
+        })
+    }
+
+    fn place(&self, event: &EventRecord) -> EventId {
+        event.id
+    }
+
+    fn meets(
+        &self,
+        event: &EventRecord,
+        search: &Search,
+        _: &dyn Reader,
+        bytes: &mut usize,
+    ) -> Result<bool, StoreError> {
+        *bytes += event.body.get().len();
+        Ok(search.is_met(&Bindings::of_event(&parsed(&event.body))))
     }
 }
 

@@ -4,8 +4,11 @@ use super::asked::Asked;
 use super::scalar::{Bytes, Time, Ulid, Uuid};
 use super::unreadable;
 use async_graphql::{ComplexObject, Enum, Object, Result, SimpleObject, Union};
+use serde_json::{Map as JsonMap, Value};
 use std::sync::Arc;
 use stepwell_protocol::RunId;
+use stepwell_protocol::otlp::UserSpan;
+use stepwell_store::MetadataRecord;
 use stepwell_store::history::{self, Output, Span, SpanStatus, StepInfo as Info, StepOp, Trace};
 
 /// Where a span stands.
@@ -185,11 +188,11 @@ impl RunTraceSpan {
     }
 
     async fn is_userland(&self) -> bool {
-        false
+        self.span.userland.is_some()
     }
 
     async fn userland_span(&self) -> Option<UserlandSpan> {
-        None
+        self.span.userland.as_deref().map(UserlandSpan::of)
     }
 
     #[graphql(name = "debugRunID")]
@@ -216,12 +219,17 @@ impl RunTraceSpan {
         run.map(|run| run.to_string())
     }
 
+    #[graphql(complexity = "super::cost(0, 10, child_complexity)")]
     async fn metadata(&self) -> Vec<SpanMetadata> {
-        Vec::new()
+        self.span.metadata.iter().map(SpanMetadata::of).collect()
     }
 
+    /// How the call was answered that ended the function by failing; headers are not kept.
     async fn response(&self) -> Option<SpanResponse> {
-        None
+        self.span.http_status.map(|status| SpanResponse {
+            status_code: Some(status),
+            headers: None,
+        })
     }
 }
 
@@ -237,6 +245,22 @@ struct UserlandSpan {
     resource_attrs: Option<Bytes>,
 }
 
+impl UserlandSpan {
+    fn of(span: &UserSpan) -> Self {
+        let text =
+            |values: &JsonMap<String, Value>| Bytes(Value::Object(values.clone()).to_string());
+        Self {
+            span_name: Some(span.name.clone()),
+            span_kind: Some(span.kind.clone()),
+            service_name: span.service().map(str::to_owned),
+            scope_name: span.scope.clone(),
+            scope_version: span.scope_version.clone(),
+            span_attrs: Some(text(&span.attributes)),
+            resource_attrs: Some(text(&span.resource)),
+        }
+    }
+}
+
 /// What is noted of a span.
 #[derive(SimpleObject)]
 struct SpanMetadata {
@@ -244,6 +268,17 @@ struct SpanMetadata {
     kind: String,
     values: super::scalar::Map,
     updated_at: Time,
+}
+
+impl SpanMetadata {
+    fn of(record: &MetadataRecord) -> Self {
+        Self {
+            scope: record.target.scope().to_owned(),
+            kind: record.kind.clone(),
+            values: super::scalar::Map(Value::Object(record.values.clone())),
+            updated_at: Time(record.updated_at),
+        }
+    }
 }
 
 /// How a call was answered.

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use stepwell_engine::{RunStatus, Timestamp};
 use stepwell_protocol::gateway;
@@ -30,6 +30,7 @@ pub(super) struct Herald {
     waiting: Mutex<Option<Listener>>,
     bytes: Arc<AtomicUsize>,
     missed: Arc<AtomicBool>,
+    dropped: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -62,7 +63,13 @@ impl Herald {
             waiting: Mutex::new(Some(listener)),
             bytes,
             missed,
+            dropped: AtomicU64::new(0),
         }
+    }
+
+    /// Reports for which there was no room, since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Begins to tell, unless it has begun before. Must be called inside a tokio runtime.
@@ -79,6 +86,7 @@ impl Herald {
         if held + bytes > REPORTS_BYTES_MAX || self.reports.try_send(Heard::Report(report)).is_err()
         {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
             self.missed.store(true, Ordering::SeqCst);
         }
     }

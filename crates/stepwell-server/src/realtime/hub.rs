@@ -152,7 +152,17 @@ impl Hub {
 
     /// Whether anyone is subscribed to anything.
     pub(super) fn has_subscribers(&self) -> bool {
-        self.slots.available_permits() < self.subscribers_max as usize
+        self.subscribers() > 0
+    }
+
+    /// How many subscribers there are.
+    pub(crate) fn subscribers(&self) -> usize {
+        (self.subscribers_max as usize).saturating_sub(self.slots.available_permits())
+    }
+
+    /// What could not be told since the start: messages to subscribers that were cut off, and reports of runs.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.backlog.dropped() + self.herald.dropped()
     }
 
     pub(super) fn follows(&self, run: RunId) -> bool {

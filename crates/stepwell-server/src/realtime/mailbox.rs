@@ -3,7 +3,7 @@
 use axum::extract::ws::Utf8Bytes;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stepwell_protocol::realtime::CHUNK_BYTES_MAX;
 use tokio::sync::Notify;
@@ -59,9 +59,27 @@ impl Cut {
     }
 }
 
-/// Bytes that wait for all subscribers of a server.
+/// What waits for all subscribers of a server.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Backlog(Arc<AtomicUsize>);
+pub(crate) struct Backlog(Arc<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: AtomicUsize,
+    /// Messages that were not sent, since the start.
+    dropped: AtomicU64,
+}
+
+impl Backlog {
+    /// Messages to subscribers that were cut off, since the start.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    fn drop_messages(&self, count: usize) {
+        self.0.dropped.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
 
 /// The queue of one subscriber.
 #[derive(Debug)]
@@ -92,19 +110,20 @@ impl Mailbox {
         let bytes = delivery.bytes();
         let mut queue = self.queue();
         if queue.cut.is_some() {
-            return;
+            return self.backlog.drop_messages(1);
         }
-        let others = self.backlog.0.load(Ordering::Relaxed);
+        let others = self.backlog.0.bytes.load(Ordering::Relaxed);
         let behind = !queue.waiting.is_empty();
         if queue.waiting.len() >= QUEUE_MAX
             || queue.bytes + bytes > QUEUE_BYTES_MAX
             || (behind && others + bytes > ALL_QUEUES_BYTES_MAX)
         {
             drop(queue);
+            self.backlog.drop_messages(1);
             return self.cut(Cut::TooSlow);
         }
         queue.bytes += bytes;
-        self.backlog.0.fetch_add(bytes, Ordering::Relaxed);
+        self.backlog.0.bytes.fetch_add(bytes, Ordering::Relaxed);
         queue.waiting.push_back(delivery);
         drop(queue);
         self.changed.notify_one();
@@ -116,6 +135,7 @@ impl Mailbox {
         if queue.cut.is_none() {
             queue.cut = Some(why);
             if why != Cut::Closing {
+                self.backlog.drop_messages(queue.waiting.len());
                 self.empty(&mut queue);
             }
         }
@@ -139,7 +159,7 @@ impl Mailbox {
             Some(delivery) => {
                 let bytes = delivery.bytes();
                 queue.bytes -= bytes;
-                self.backlog.0.fetch_sub(bytes, Ordering::Relaxed);
+                self.backlog.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
                 Some(Ok(delivery))
             }
             None => queue.cut.map(Err),
@@ -158,7 +178,10 @@ impl Mailbox {
     }
 
     fn empty(&self, queue: &mut Queue) {
-        self.backlog.0.fetch_sub(queue.bytes, Ordering::Relaxed);
+        self.backlog
+            .0
+            .bytes
+            .fetch_sub(queue.bytes, Ordering::Relaxed);
         queue.bytes = 0;
         queue.waiting = VecDeque::new();
     }
@@ -192,7 +215,7 @@ mod tests {
         for bytes in 1..=3 {
             assert_eq!(mailbox.next().await, Ok(message(bytes)));
         }
-        assert_eq!(mailbox.backlog.0.load(Ordering::Relaxed), 0);
+        assert_eq!(mailbox.backlog.0.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
@@ -204,9 +227,10 @@ mod tests {
             (0..room).for_each(|_| mailbox.push(message.clone()));
             assert_eq!(mailbox.queue().cut, None, "{bytes}");
             mailbox.push(message);
-            assert_eq!(backlog.0.load(Ordering::Relaxed), 0);
+            assert_eq!(backlog.0.bytes.load(Ordering::Relaxed), 0);
             assert_eq!(mailbox.next().await, Err(Cut::TooSlow));
             assert_eq!(mailbox.severed().await, Cut::TooSlow);
+            assert_eq!(backlog.dropped(), room as u64 + 1);
             mailbox.push(Delivery::StreamEnded);
             assert_eq!(mailbox.next().await, Err(Cut::TooSlow));
         }
@@ -226,7 +250,7 @@ mod tests {
         assert_eq!(lags.next().await, Err(Cut::TooSlow));
         assert_eq!(keeps_up.next().await, Ok(large.clone()));
         drop(full);
-        assert_eq!(backlog.0.load(Ordering::Relaxed), 0);
+        assert_eq!(backlog.0.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! `POST /v1/realtime/publish`: a message for the subscribers of topics.
 
 use super::{access, herald, streams};
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::body::Body;
 use crate::routes::ENVIRONMENT;
 use crate::state::Shared;
@@ -33,6 +33,15 @@ pub(super) struct Target {
     pub(super) token: Option<String>,
 }
 
+/// Publishes the body to topics: JSON, else a text; with `Content-Type: text/stream` as a stream of chunks.
+#[utoipa::path(post, path = "/v1/realtime/publish", tag = "Realtime",
+    params(
+        ("channel" = Option<String>, Query, description = "The run's, if none is named."),
+        ("topic" = Vec<String>, Query), ("run_id" = Option<String>, Query), ("metadata" = Option<String>, Query), ("token" = Option<String>, Query, description = "A token, unless it is a bearer's.")),
+    request_body = Value,
+    responses(
+        (status = 200), (status = 400, content((Failure = "application/json"), (String = "text/plain"))),
+        (status = 401, body = Failure)))]
 pub(super) async fn publish(
     State(shared): State<Shared>,
     Query(pairs): Pairs,

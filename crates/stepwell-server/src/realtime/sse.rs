@@ -3,7 +3,7 @@
 use super::access;
 use super::hub::Subscription;
 use super::mailbox::{Cut, Delivery};
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::state::Shared;
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -29,6 +29,11 @@ pub(super) struct TokenQuery {
     pub(super) token: Option<String>,
 }
 
+/// A subscription over server-sent events.
+#[utoipa::path(get, path = "/v1/realtime/sse", tag = "Realtime", params(("token" = Option<String>, Query, description = "A token, unless it is a bearer's.")),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = 400, body = String, content_type = "text/plain"), (status = 401, body = Failure)))]
 pub(super) async fn follow(
     State(shared): State<Shared>,
     Query(query): Query<TokenQuery>,

@@ -3,7 +3,7 @@
 use super::access;
 use super::pieces::Pieces;
 use super::publish::{Pairs, Target, check_name, invalid, string};
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::connections::Patience;
 use crate::state::Shared;
 use axum::body::Body;
@@ -24,7 +24,12 @@ const STREAM_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 /// How long a stream may pause.
 const PAUSE_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// `POST /v1/realtime/publish/tee`: passes a body on to those who follow what the channel streams, as it is.
+/// Passes a body on to those who follow what the channel streams, as it is.
+#[utoipa::path(post, path = "/v1/realtime/publish/tee", tag = "Realtime",
+    params(("channel" = String, Query), ("token" = Option<String>, Query, description = "A token, unless it is a bearer's.")), request_body(content = String, content_type = "text/plain"),
+    responses(
+        (status = 200), (status = 400, content((Failure = "application/json"), (String = "text/plain"))),
+        (status = 401, body = Failure)))]
 pub(super) async fn tee(
     State(shared): State<Shared>,
     Query(pairs): Pairs,

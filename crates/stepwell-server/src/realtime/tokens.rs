@@ -1,16 +1,16 @@
 //! `POST /v1/realtime/token`: a token that opens topics, to be handed to a browser.
 
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::body::Body;
 use crate::routes::{ACCOUNT, ENVIRONMENT};
 use crate::state::Shared;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use stepwell_protocol::realtime::{NAME_BYTES_MAX, TOPICS_PER_TOKEN_MAX, Topic, TopicKind};
 use stepwell_protocol::token::{Grant, RealtimeClaims, TOKEN_BYTES_MAX};
+use utoipa::ToSchema;
 
 /// The largest body: as many topics as a token may open, with long names, escaped.
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -26,10 +26,30 @@ enum Asked {
     },
 }
 
+/// A topic of a channel.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what a topic reads as")]
+pub(super) struct AskedTopic {
+    #[schema(min_length = 1)]
+    channel: String,
+    #[schema(min_length = 1)]
+    name: String,
+}
+
+/// A token that was made.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RealtimeToken {
+    jwt: String,
+}
+
+/// Makes a token that opens topics, to be handed to a browser; or, with `{"publish": true, "channel": …}`, one to publish
+/// with.
+#[utoipa::path(post, path = "/v1/realtime/token", tag = "Realtime", request_body = Vec<AskedTopic>,
+    responses((status = 201, body = RealtimeToken), (status = 400, body = Failure)))]
 pub(super) async fn create(
     State(shared): State<Shared>,
     body: Body<BODY_BYTES_MAX>,
-) -> Result<(StatusCode, Json<Value>), ApiError> {
+) -> Result<(StatusCode, Json<RealtimeToken>), ApiError> {
     let grant = match serde_json::from_slice(&body.bytes) {
         Ok(Asked::Topics(topics)) => {
             check(&topics)?;
@@ -55,7 +75,7 @@ pub(super) async fn create(
             "the names of all topics together are too long; ask for several tokens",
         ));
     }
-    Ok((StatusCode::CREATED, Json(json!({"jwt": jwt}))))
+    Ok((StatusCode::CREATED, Json(RealtimeToken { jwt })))
 }
 
 fn check(topics: &[Topic]) -> Result<(), ApiError> {

@@ -4,7 +4,7 @@ use super::access;
 use super::hub::Subscription;
 use super::mailbox::{Cut, Delivery};
 use super::sse::TokenQuery;
-use crate::answer::ApiError;
+use crate::answer::{ApiError, Failure};
 use crate::state::Shared;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message as Frame, Utf8Bytes, WebSocketUpgrade, close_code};
@@ -30,6 +30,12 @@ const WISH_BYTES_MAX: usize = 8 * TOKEN_BYTES_MAX;
 /// What is read from a client at once. Each has such a buffer, and most say nothing.
 const READ_BYTES: usize = 4 * 1024;
 
+/// A subscription over a WebSocket, whose topics the subscriber may change.
+#[utoipa::path(get, path = "/v1/realtime/connect", tag = "Realtime", params(("token" = Option<String>, Query, description = "A token, unless it is a bearer's.")),
+    responses(
+        (status = 101, description = "The WebSocket."),
+        (status = 400, content((Failure = "application/json"), (String = "text/plain"))), (status = 401, body = Failure),
+        (status = 426, description = "The request asks for no WebSocket.", body = String, content_type = "text/plain")))]
 pub(super) async fn connect(
     State(shared): State<Shared>,
     Query(query): Query<TokenQuery>,

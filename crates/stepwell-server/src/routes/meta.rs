@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use stepwell_runtime::Unavailable;
 
 /// What this server is.
 #[utoipa::path(get, path = "/", tag = "Server", responses((status = 200, body = String)))]
@@ -40,6 +41,43 @@ pub(super) async fn health(State(shared): State<Shared>) -> Response {
         .into_response(),
         Some(reason) => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
     }
+}
+
+/// Whether a server wants work.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct ServerReadiness {
+    ready: bool,
+    /// Why not: `stopping`, or `store` when nothing can be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+/// 200 as long as new work should be sent here: the engine is loaded, the last commit succeeded, and the server is not about to
+/// stop. 503 with the reason otherwise.
+#[utoipa::path(get, path = "/ready", tag = "Server",
+    responses((status = 200, body = ServerReadiness), (status = 503, body = ServerReadiness)))]
+pub(super) async fn ready(State(shared): State<Shared>) -> (StatusCode, Json<ServerReadiness>) {
+    let (status, reason, message) = match shared.handle.readiness() {
+        Ok(()) => (StatusCode::OK, None, None),
+        Err(why) => {
+            let reason = match why {
+                Unavailable::Stopping => "stopping",
+                Unavailable::Store(_) => "store",
+            };
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            (status, Some(reason), Some(why.to_string()))
+        }
+    };
+    let ready = reason.is_none();
+    let readiness = ServerReadiness {
+        ready,
+        reason,
+        message,
+    };
+    (status, Json(readiness))
 }
 
 /// What SDKs ask to find out whether a development server is there.

@@ -45,6 +45,14 @@ impl Params {
         )
     }
 
+    /// These parameters, and those of a form.
+    pub(super) fn with(mut self, form: &[u8]) -> Self {
+        let pairs = url::form_urlencoded::parse(form);
+        self.0
+            .extend(pairs.map(|(name, value)| (camel_case(&name), value.into_owned())));
+        self
+    }
+
     /// The values of a parameter that may come several times, without empty ones.
     pub(super) fn many<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let named = self.0.iter().filter(move |(known, _)| known == name);

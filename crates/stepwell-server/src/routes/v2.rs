@@ -9,6 +9,7 @@ mod rerun;
 mod run_list;
 mod run_row;
 mod runs;
+mod scores;
 mod trace;
 mod unavailable;
 
@@ -37,6 +38,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(runs::get))
         .routes(routes!(runs::cancel))
         .routes(routes!(rerun::rerun))
+        .routes(routes!(scores::score))
         .routes(routes!(trace::trace))
         .routes(routes!(apps::list))
         .routes(routes!(apps::get))

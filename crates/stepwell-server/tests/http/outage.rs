@@ -91,6 +91,10 @@ async fn a_full_disk_is_named_to_everyone_who_wants_something_written() {
     let refusal = server.post("/e/test", go.clone()).await.refusal(503);
     assert_eq!(refusal, format!("the store cannot be written: {FULL}"));
     assert_eq!(server.get("/health").await.refusal(503), FULL);
+    assert_eq!(
+        server.get("/ready").await.expect(503),
+        json!({"ready": false, "reason": "store", "message": refusal})
+    );
     // Even a batch with a bad event in it: what came before that is not taken in.
     let mixed = json!([{"name": "go"}, {"data": {}}]).to_string();
     assert_eq!(server.post("/e/test", mixed).await.refusal(503), refusal);
@@ -114,6 +118,10 @@ async fn a_full_disk_is_named_to_everyone_who_wants_something_written() {
         }
     })
     .await;
+    assert_eq!(
+        server.get("/ready").await.expect(200),
+        json!({"ready": true})
+    );
     let answer = server.post("/e/test", go).await.expect(200);
     let event = answer["ids"][0].as_str().unwrap();
     assert_eq!(server.ended(event).await["status"], "Completed");

@@ -1,6 +1,6 @@
 //! When failed attempts are made again, by a clock that only moves when told to.
 
-use crate::app::{App, failed, id, ops, returned, step_run};
+use crate::app::{App, failed, id, ops, page, returned, sleep, step_run};
 use crate::server::{Server, Setup, function, soon};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -157,7 +157,7 @@ async fn a_sleep_ends_when_its_time_has_come() {
         if call.has("month") {
             returned(&json!("awake"))
         } else {
-            ops(&[crate::app::sleep("month", "30d")])
+            ops(&[sleep("month", "30d")])
         }
     })
     .await;
@@ -171,4 +171,39 @@ async fn a_sleep_ends_when_its_time_has_come() {
     .await;
     story.pass(30 * 24 * 60 * 60 * 1_000).await;
     assert_eq!(story.server.ended(&story.event).await["output"], "awake");
+}
+
+#[tokio::test]
+async fn who_hears_of_a_failure_is_told_the_status_that_said_so() {
+    let app = App::start(|call| match &*call.query["fnId"] {
+        "shop-fails" => failed("no luck"),
+        "shop-times-out" => page(504, "<h1>Gateway Timeout</h1>"),
+        "shop-waits-for-nothing" => ops(&[sleep("long", "not a time")]),
+        _ => returned(&json!(null)),
+    })
+    .await;
+    let server = Server::start().await;
+    let fails = ["fails", "times-out", "waits-for-nothing"];
+    let mut functions: Vec<Value> = fails
+        .iter()
+        .map(|name| function(&format!("shop-{name}"), name, &app.url, 0))
+        .collect();
+    let hears = function("shop-hears", "inngest/function.failed", &app.url, 0);
+    functions.push(hears);
+    server.register("shop", &app, &functions).await;
+    for (name, expected) in [
+        ("fails", "invalid status code: 500"),
+        ("times-out", "invalid status code: 504"),
+        ("waits-for-nothing", "InvalidTimeout: "),
+    ] {
+        let before = app.count();
+        server.send(json!({"name": name, "data": {}})).await;
+        app.called(before + 2).await;
+        let heard = app.calls().pop().expect("it was called");
+        assert_eq!(heard.query["fnId"], "shop-hears");
+        let error = &heard.body["event"]["data"]["error"];
+        let text = error["error"].as_str().expect("it is a text");
+        assert!(text.starts_with(expected), "{name}: {error}");
+        assert!(error["message"].is_string() && error["name"].is_string());
+    }
 }

@@ -85,6 +85,13 @@ fn difference(stored: &Snapshot, engine: &Snapshot) -> String {
         .or_else(|| part("throttles", &stored.throttles, &engine.throttles))
         .or_else(|| part("cancels", &stored.cancels, &engine.cancels))
         .or_else(|| part("deliveries", &stored.deliveries, &engine.deliveries))
+        .or_else(|| {
+            part(
+                "bulk cancellations",
+                &stored.bulk_cancels,
+                &engine.bulk_cancels,
+            )
+        })
         .or_else(|| part("debounces", &stored.debounces, &engine.debounces))
         .or_else(|| part("batches", &stored.batches, &engine.batches))
         .or_else(|| part("schedules", &stored.schedules, &engine.schedules))

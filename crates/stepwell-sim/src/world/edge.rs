@@ -82,6 +82,7 @@ impl World<'_> {
             stack_current: 0,
             steps_ended: 0,
             starts: true,
+            due: wall,
             attempt: 0,
             attempts_max: plan.retries + 1,
             request_version: plan.speaks,
@@ -271,6 +272,7 @@ pub(super) fn last_report(answer: &AppAnswer) -> Vec<ReportedOp> {
             race: false,
             kind: None,
             started_at: None,
+            metadata: Vec::new(),
         }],
         ReportedOutcome::Returned(_) | ReportedOutcome::NotMade => Vec::new(),
     };

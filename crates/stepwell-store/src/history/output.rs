@@ -105,6 +105,15 @@ impl Output {
         Some(Self::Error(Box::new(error)))
     }
 
+    /// How large it is, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Data(data) => data.get().len(),
+            Self::Error(error) => error.message.len() + error.stack.as_ref().map_or(0, String::len),
+        }
+    }
+
     /// The output as traces show it: `{"data": …}` or `{"error": …}`.
     #[must_use]
     pub fn wrapped(&self) -> SharedJson {

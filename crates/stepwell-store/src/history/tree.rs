@@ -1,7 +1,8 @@
 //! Rows become a tree.
 
 use super::attempts::{Failures, Series};
-use super::{OutputId, Skip, Span, SpanStatus, StepInfo, StepOp, hash};
+use super::notes;
+use super::{OutputId, Skip, Span, SpanStatus, StepInfo, StepOp, hash, root_id};
 use crate::{AttemptRecord, History, StepOutline};
 use std::collections::HashSet;
 use stepwell_engine::{ItemId, ItemKind, ItemRow, RunStatus, StepDetail, Timestamp, UnderWay};
@@ -19,7 +20,7 @@ pub(super) fn root(history: &History, under_way: &[UnderWay]) -> Span {
     let mut tree = Tree {
         history,
         under_way,
-        id: id(history, "run"),
+        id: root_id(history.run.id),
         failures: Failures::new(&history.attempts),
         told: HashSet::new(),
     };
@@ -39,7 +40,7 @@ pub(super) fn root(history: &History, under_way: &[UnderWay]) -> Span {
     children.sort_by_key(|span| span.started_at.unwrap_or(span.queued_at));
     children.extend(end);
     let name = history.function.as_ref().map(|function| &function.name);
-    Span {
+    let mut root = Span {
         status: status_of(run.status),
         started_at: run.started_at,
         ended_at: run.ended_at,
@@ -53,7 +54,9 @@ pub(super) fn root(history: &History, under_way: &[UnderWay]) -> Span {
             SpanStatus::Queued,
             run.queued_at,
         )
-    }
+    };
+    notes::attach(&mut root, history);
+    root
 }
 
 fn status_of(status: RunStatus) -> SpanStatus {
@@ -112,7 +115,10 @@ impl<'a> Tree<'a> {
             started_at: None,
             ended_at: None,
             output: None,
+            http_status: None,
             skip: None,
+            metadata: Vec::new(),
+            userland: None,
             children: Vec::new(),
         }
     }
@@ -301,6 +307,7 @@ impl<'a> Tree<'a> {
             started_at: Some(began),
             ended_at: Some(ended_at),
             output,
+            http_status: run.last_call.and_then(|call| call.status),
             ..self.span("end", name, status, queued_at.min(began))
         };
         let latest = (status == SpanStatus::Completed).then(|| Latest {

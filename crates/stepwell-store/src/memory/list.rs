@@ -56,8 +56,16 @@ impl Tables {
     }
 
     pub(super) fn count_runs(&self, filter: &RunFilter, rows_max: usize) -> usize {
-        let newest = self.runs.values().rev().take(rows_max);
-        newest.filter(|run| self.is_wanted(run, filter)).count()
+        let order = filter.walked_by();
+        let within = self.runs.values().filter(|run| filter.in_time(&key(run)));
+        let mut places: Vec<(RunPlace, &Run)> = within
+            .filter_map(|run| Some((key(run).place(order)?, run)))
+            .collect();
+        places.sort_by_key(|(place, _)| std::cmp::Reverse(*place));
+        let newest = places.into_iter().take(rows_max);
+        newest
+            .filter(|(_, run)| self.is_wanted(run, filter))
+            .count()
     }
 
     fn is_wanted(&self, run: &Run, filter: &RunFilter) -> bool {

@@ -28,6 +28,8 @@ impl Tables {
                 .filter_map(|event| Some((event, self.first_run(event)?)))
                 .collect(),
             items,
+            metadata: run.metadata.clone(),
+            user_spans: run.user_spans.values().cloned().collect(),
         })
     }
 

@@ -3,12 +3,12 @@
 use super::{Memory, Tables};
 use crate::{
     AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
-    FunctionRecord, History, Reader, RunFilter, RunPage, RunQuery, RunRecord, RunState, StepRecord,
-    StoreError,
+    FunctionRecord, History, MetadataRecord, Reader, RunFilter, RunPage, RunQuery, RunRecord,
+    RunState, StepRecord, StoreError,
 };
 use std::ops::Bound;
 use std::sync::Arc;
-use stepwell_engine::{ItemId, ItemRow, Timestamp, Verdict};
+use stepwell_engine::{BulkCancelRow, ItemId, ItemRow, Timestamp, Verdict};
 use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
 
 impl Reader for Memory {
@@ -99,10 +99,22 @@ impl Reader for Memory {
             .collect())
     }
 
+    fn bulk_cancels(&self) -> Result<Vec<BulkCancelRow>, StoreError> {
+        Ok(self.tables().bulk_cancels.values().cloned().collect())
+    }
+
     fn defers(&self, run: RunId) -> Result<Vec<DeferRecord>, StoreError> {
         let tables = self.tables();
         let run = tables.runs.get(&run);
         Ok(run.map(|run| run.defers.clone()).unwrap_or_default())
+    }
+
+    fn metadata(&self, run: RunId) -> Result<Vec<MetadataRecord>, StoreError> {
+        let tables = self.tables();
+        let run = tables.runs.get(&run);
+        let mut noted = run.map(|run| run.metadata.clone()).unwrap_or_default();
+        noted.sort_by_key(|one| one.updated_at);
+        Ok(noted)
     }
 
     fn items(&self, run: RunId) -> Result<Vec<ItemRow>, StoreError> {

@@ -3,7 +3,7 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use smallvec::SmallVec;
 use stepwell_engine::{RunStatus, Timestamp};
-use stepwell_protocol::{AppId, EventId, FunctionId, RunId, SharedJson, StepId};
+use stepwell_protocol::{AppId, BulkCancelId, EventId, FunctionId, RunId, SharedJson, StepId};
 
 /// What stands for the error of an attempt that has none.
 pub(super) const NO_ERROR: &str = "null";
@@ -28,7 +28,7 @@ macro_rules! id_column {
     )*};
 }
 
-id_column!(AppId, EventId, FunctionId, RunId);
+id_column!(AppId, BulkCancelId, EventId, FunctionId, RunId);
 
 impl ToSql for Column<Timestamp> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

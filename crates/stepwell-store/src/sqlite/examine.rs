@@ -85,7 +85,7 @@ pub fn examine(path: &Path, due_before: Timestamp, whole: bool) -> Result<Examin
     Ok(examination)
 }
 
-fn faults(connection: &Connection, whole: bool) -> Result<Vec<String>, StoreError> {
+pub(super) fn faults(connection: &Connection, whole: bool) -> Result<Vec<String>, StoreError> {
     let pragma = if whole {
         "integrity_check"
     } else {

@@ -6,8 +6,9 @@ use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, Row, Transaction, params};
 use std::collections::HashMap;
 use stepwell_engine::{
-    AppRow, BatchEventRow, BatchRow, CancelRow, DebounceRow, DeferStatus, DeliveryRow, FunctionRow,
-    ItemId, ItemKind, ItemRow, RunProgress, RunRow, ScheduleRow, Snapshot, ThrottleRow, Timestamp,
+    AppRow, BatchEventRow, BatchRow, Bounds, BulkCancelRow, CancelRow, DebounceRow, DeferStatus,
+    DeliveryRow, FunctionRow, ItemId, ItemKind, ItemRow, RunProgress, RunRow, ScheduleRow,
+    Snapshot, ThrottleRow, Timestamp,
 };
 use stepwell_protocol::{RunId, StepId, limits};
 
@@ -31,7 +32,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
         )?,
         functions: rows(
             &transaction,
-            "select id, app_id, slug, name, config, version, archived, paused from functions",
+            "select id, app_id, slug, name, config, version, archived, paused, steps_max, state_bytes_max from functions",
             [],
             function,
         )?,
@@ -73,6 +74,7 @@ pub(super) fn snapshot(connection: &mut Connection, now: Timestamp) -> rusqlite:
             [],
             cancel,
         )?,
+        bulk_cancels: rows(&transaction, SELECT_BULK_CANCELS, [], bulk_cancel)?,
         deliveries: rows(
             &transaction,
             "select id, event_id from deliveries",
@@ -204,6 +206,22 @@ fn cancel(row: &Row<'_>) -> rusqlite::Result<CancelRow> {
     })
 }
 
+pub(super) const SELECT_BULK_CANCELS: &str = "select id, function_id, started_after, started_before, condition, created_at, after, done \
+     from bulk_cancels order by id";
+
+pub(super) fn bulk_cancel(row: &Row<'_>) -> rusqlite::Result<BulkCancelRow> {
+    Ok(BulkCancelRow {
+        id: row.get::<_, Column<_>>(0)?.0,
+        function: row.get::<_, Column<_>>(1)?.0,
+        started_after: row.get::<_, Option<Column<_>>>(2)?.map(|column| column.0),
+        started_before: row.get::<_, Column<_>>(3)?.0,
+        condition: row.get::<_, Option<String>>(4)?.map(Into::into),
+        created_at: row.get::<_, Column<_>>(5)?.0,
+        after: row.get::<_, Option<Column<_>>>(6)?.map(|column| column.0),
+        done: row.get(7)?,
+    })
+}
+
 fn debounce(row: &Row<'_>) -> rusqlite::Result<DebounceRow> {
     Ok(DebounceRow {
         key: row.get::<_, Column<_>>(0)?.0,
@@ -278,6 +296,10 @@ fn function(row: &Row<'_>) -> rusqlite::Result<FunctionRow> {
         version: row.get(5)?,
         archived: row.get(6)?,
         paused: row.get(7)?,
+        bounds: Bounds {
+            steps: row.get(8)?,
+            state_bytes: row.get(9)?,
+        },
     })
 }
 

@@ -122,7 +122,7 @@ impl Walk<'_> {
                         .prepare_cached("insert or ignore into forgotten_keys values (?, ?)")?
                         .execute(params![Column(at), Column(key)])?;
                 }
-                for table in ["defers", "inputs"] {
+                for table in ["defers", "inputs", "metadata", "user_spans"] {
                     let removed = self
                         .transaction
                         .prepare_cached(&format!("delete from {table} where run_id = ?"))?

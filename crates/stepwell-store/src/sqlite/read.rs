@@ -7,18 +7,18 @@ use super::codec::{Column, Json, NO_ERROR};
 use super::{doing, load};
 use crate::{
     AppRecord, AttemptRecord, DeferRecord, EventFilter, EventPage, EventQuery, EventRecord,
-    FunctionRecord, History, Reader, RunFilter, RunPage, RunQuery, RunRecord, RunState, StepRecord,
-    StoreError,
+    FunctionRecord, History, MetadataRecord, Reader, RunFilter, RunPage, RunQuery, RunRecord,
+    RunState, StepRecord, StoreError,
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use smallvec::SmallVec;
 use std::sync::{Condvar, Mutex, PoisonError};
-use stepwell_engine::{ItemRow, LastCall, Timestamp, Verdict};
+use stepwell_engine::{BulkCancelRow, ItemRow, LastCall, Timestamp, Verdict};
 use stepwell_protocol::{EventId, FunctionId, RunId, SharedJson, StepId};
 
 const RUN_COLUMNS: &str = "runs.id, runs.function_id, runs.function_version, runs.event_ids, runs.status, \
      runs.queued_at, runs.started_at, runs.ended_at, runs.output, runs.origin, runs.cause, runs.last_item, runs.last_queued_at, \
-     runs.last_started_at";
+     runs.last_started_at, runs.last_status";
 const SELECT_FUNCTIONS: &str = "select functions.id, app_id, coalesce(apps.name, ''), slug, functions.name, config, \
      functions.version, functions.paused, functions.archived \
      from functions left join apps on apps.id = app_id";
@@ -218,6 +218,15 @@ impl Reader for SqliteReader {
         })
     }
 
+    fn bulk_cancels(&self) -> Result<Vec<BulkCancelRow>, StoreError> {
+        self.with("reading bulk cancellations", |connection| {
+            connection
+                .prepare_cached(load::SELECT_BULK_CANCELS)?
+                .query_map([], load::bulk_cancel)?
+                .collect()
+        })
+    }
+
     fn defers(&self, run: RunId) -> Result<Vec<DeferRecord>, StoreError> {
         self.with("reading a run's deferred runs", |connection| {
             connection
@@ -268,6 +277,12 @@ impl Reader for SqliteReader {
     fn history(&self, run: RunId) -> Result<Option<History>, StoreError> {
         self.with("reading a run's history", |connection| {
             past::history(connection, run)
+        })
+    }
+
+    fn metadata(&self, run: RunId) -> Result<Vec<MetadataRecord>, StoreError> {
+        self.with("reading what is noted of a run", |connection| {
+            past::metadata(connection, run)
         })
     }
 
@@ -450,6 +465,7 @@ fn last_call(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<LastCall>> 
         item,
         queued_at: row.get::<_, Column<_>>(first + 1)?.0,
         started_at: row.get::<_, Column<_>>(first + 2)?.0,
+        status: row.get(first + 3)?,
     }))
 }
 

@@ -5,8 +5,9 @@ use crate::StoreError;
 use rusqlite::Connection;
 use std::path::Path;
 
-/// One step from each version to the next; the file's `user_version` says how many were taken. A step that has
-/// been released is never changed.
+/// One step from each version to the next; the file's `user_version` says how many were taken. A step that is on the main
+/// branch is never changed: a test knows each by its hash, and a file of each version is upgraded by another
+/// (`tests/versions` of this crate).
 const STEPS: &[&str] = &[
     // 1: apps and functions; events, runs and their steps; the queue.
     "
@@ -132,6 +133,31 @@ const STEPS: &[&str] = &[
     create index events_late on events (name, received_at)
         where hex(substr(id, 1, 6)) < printf('%012X', received_at - 3600000);
     ",
+    // 8: bulk cancellations.
+    "
+    create table bulk_cancels (
+        id blob not null primary key, function_id blob not null, started_after integer,
+        started_before integer not null, condition text, created_at integer not null, after blob,
+        done integer not null
+    ) strict, without rowid;
+    ",
+    // 9: what is noted of runs.
+    "
+    create table metadata (
+        run_id blob not null, target text not null, kind text not null, vals text not null,
+        updated_at integer not null, primary key (run_id, target, kind)
+    ) strict, without rowid;
+    create table user_spans (
+        run_id blob not null, id text not null, span text not null, primary key (run_id, id)
+    ) strict, without rowid;
+    ",
+    // 10: bounds of functions.
+    "
+    alter table functions add column steps_max integer;
+    alter table functions add column state_bytes_max integer;
+    ",
+    // 11: by which HTTP status a run's last call failed.
+    "alter table runs add column last_status integer;",
 ];
 
 /// The newest version.
@@ -168,6 +194,34 @@ mod tests {
     use super::STEPS;
     use crate::sqlite::{self, Options};
     use rusqlite::Connection;
+    use sha2::{Digest, Sha256};
+
+    /// The SHA-256 of each step that may be in someone's file.
+    const FROZEN: [&str; 7] = [
+        "46663375ffe5477b6e325ade2e9ec747b7d13ac4a29366aa91b4ac2c4c08a5df",
+        "dca5e4edd92f70ea9191ceb470b781ee1e762740b9b5c579ba709e809952632e",
+        "85ef66ace69ea8b41d17a95ac4d8b8a71c1dcd30336b4cd0650038a017c9616b",
+        "5149595e4b10da61b0631382c1870d167472ee485a113fe96422b6bc669adda8",
+        "ba5da378a93feb44a00a8d9eb6238c792be685d205f8d3c5f8756008f3d7afac",
+        "004e10f5d80011c2590ccbb690ea68a8d924168a078855cf19a415b830b8f054",
+        "c0e1db46df60d478f8e012330519a910c11c193d06c0a699ac3fa422952e095f",
+    ];
+
+    #[test]
+    fn a_step_that_may_have_been_taken_is_never_changed() {
+        let taken: Vec<String> = STEPS
+            .iter()
+            .map(|step| hex::encode(Sha256::digest(step)))
+            .collect();
+        for (index, (step, frozen)) in taken.iter().zip(FROZEN).enumerate() {
+            let version = index + 1;
+            assert_eq!(
+                step, frozen,
+                "the step to version {version} is in people's files: leave it, and add another one"
+            );
+        }
+        assert_eq!(taken.len(), FROZEN.len(), "freeze the new step: {taken:?}");
+    }
 
     #[test]
     fn a_file_of_version_1_is_upgraded_with_what_it_holds() {

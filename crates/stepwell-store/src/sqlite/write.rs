@@ -1,5 +1,7 @@
 //! The writing side: a batch of changes becomes one transaction.
 
+mod notes;
+
 use super::codec::{Column, Json, NO_ERROR};
 use super::lock::Lock;
 use super::upkeep::{self, Upkeep};
@@ -131,7 +133,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             row,
         ),
         Change::FunctionPut(row) => put_function(
-            statement("insert or replace into functions values (?, ?, ?, ?, ?, ?, ?, ?)")?,
+            statement("insert or replace into functions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?,
             row,
         ),
         Change::EventPut(row) => put_event(
@@ -141,7 +143,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::RunPut(row) => {
             put_run(
                 statement(
-                    "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null, ?, null, null, null, null)",
+                    "insert into runs values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, null, null, ?, null, null, null, null, null)",
                 )?,
                 row,
             )?;
@@ -161,7 +163,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::RunEnd(row) => end_run(
             statement(
                 "update runs set status = ?2, ended_at = ?3, output = ?4, cause = ?5, last_item = ?6, \
-                 last_queued_at = ?7, last_started_at = ?8, pending = null where id = ?1",
+                 last_queued_at = ?7, last_started_at = ?8, last_status = ?9, pending = null where id = ?1",
             )?,
             row,
         ),
@@ -211,6 +213,22 @@ fn write_rarer(connection: &Connection, change: &Change) -> rusqlite::Result<()>
             ],
         ),
         Change::CancelDelete(id) => execute("delete from cancels where id = ?", &[&(id.0 as i64)]),
+        Change::BulkCancelPut(row) => execute(
+            "insert or replace into bulk_cancels values (?, ?, ?, ?, ?, ?, ?, ?)",
+            &[
+                &Column(row.id),
+                &Column(row.function),
+                &row.started_after.map(Column),
+                &Column(row.started_before),
+                &row.condition.as_deref(),
+                &Column(row.created_at),
+                &row.after.map(Column),
+                &row.done,
+            ],
+        ),
+        Change::BulkCancelDelete(id) => {
+            execute("delete from bulk_cancels where id = ?", &[&Column(*id)])
+        }
         Change::DeliveryPut(row) => execute(
             "insert or replace into deliveries values (?, ?)",
             &[&(row.id.0 as i64), &Column(row.event)],
@@ -291,6 +309,8 @@ fn write_rarer(connection: &Connection, change: &Change) -> rusqlite::Result<()>
             "insert or replace into inputs values (?, ?, ?)",
             &[&Column(row.run), &Column(&row.step), &Column(&row.input)],
         ),
+        Change::MetadataPut(row) => notes::put_metadata(connection, row),
+        Change::UserSpansPut(row) => notes::put_spans(connection, row),
         Change::VerdictPut(row) => execute(
             "insert or replace into verdicts values (?, ?, ?)",
             &[
@@ -325,7 +345,9 @@ fn put_function(mut statement: CachedStatement<'_>, row: &FunctionRow) -> rusqli
         row.config,
         row.version,
         row.archived,
-        row.paused
+        row.paused,
+        row.bounds.steps,
+        row.bounds.state_bytes
     ];
     statement.execute(values).map(|_| ())
 }
@@ -384,7 +406,8 @@ fn end_run(mut statement: CachedStatement<'_>, row: &RunEnd) -> rusqlite::Result
         row.cause.as_ref().map(Json),
         row.last_call.map(|call| call.item.0 as i64),
         row.last_call.map(|call| Column(call.queued_at)),
-        row.last_call.map(|call| Column(call.started_at))
+        row.last_call.map(|call| Column(call.started_at)),
+        row.last_call.and_then(|call| call.status)
     ];
     one_row(statement.execute(values)?)
 }

@@ -510,6 +510,7 @@ pub(crate) fn op(op: Opcode, step: &str) -> ReportedOp {
         race: false,
         kind: None,
         started_at: None,
+        metadata: Vec::new(),
     }
 }
 

@@ -168,6 +168,32 @@ pub(crate) fn runs_are_listed_by_when_they_started_and_ended(mut store: Opened) 
     assert_eq!(list(&oldest), [5, 9, 2, 6]);
 }
 
+pub(crate) fn runs_are_counted_alike_whatever_the_moment(mut store: Opened) {
+    twelve(&mut store);
+    let count = |time, bounds: Option<(u64, u64)>, rows_max| {
+        let moment = |s: u64| at(s * 1_000);
+        let filter = RunFilter {
+            time,
+            from: bounds.map(|(from, _)| moment(from)),
+            until: bounds.map(|(_, until)| moment(until)),
+            ..RunFilter::default()
+        };
+        let counted = store.reader.count_runs(&filter, rows_max);
+        counted.expect("runs are counted")
+    };
+    use RunTime::{Ended, Queued, Started};
+    // Without bounds those count as well that have not come so far.
+    for time in [Queued, Started, Ended] {
+        assert_eq!(count(time, None, usize::MAX), 12, "{time:?}");
+        assert_eq!(count(time, None, 5), 5, "{time:?}");
+    }
+    assert_eq!(count(Started, Some((93, 96)), usize::MAX), 3);
+    assert_eq!(count(Ended, Some((201, 203)), usize::MAX), 4);
+    // Rows out of the bounds are not walked.
+    assert_eq!(count(Started, Some((93, 96)), 3), 3);
+    assert_eq!(count(Ended, Some((201, 203)), 2), 2);
+}
+
 pub(crate) fn outputs_are_left_out_of_lists_or_bounded(mut store: Opened) {
     twelve(&mut store);
     let mut query = RunQuery::newest(usize::MAX);

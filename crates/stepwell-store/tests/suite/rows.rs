@@ -3,12 +3,12 @@
 use smallvec::smallvec;
 use stepwell_engine::flow::Keys;
 use stepwell_engine::{
-    AppRow, AttemptRow, BatchEventRow, BatchRow, CancelRow, Change, DebounceRow, DeferRow,
-    DeferStatus, DeliveryRow, EventRow, FunctionRow, IdSource, ItemId, ItemKind, ItemRow, KeyRow,
-    Origin, ReplyTo, RunEnd, RunProgress, RunRow, RunStatus, ScheduleRow, Snapshot, StepRow,
-    ThrottleRow, Timestamp, WaitFor,
+    AppRow, AttemptRow, BatchEventRow, BatchRow, Bounds, BulkCancelRow, CancelRow, Change,
+    DebounceRow, DeferRow, DeferStatus, DeliveryRow, EventRow, FunctionRow, IdSource, ItemId,
+    ItemKind, ItemRow, KeyRow, Origin, ReplyTo, RunEnd, RunProgress, RunRow, RunStatus,
+    ScheduleRow, Snapshot, StepRow, ThrottleRow, Timestamp, WaitFor,
 };
-use stepwell_protocol::{AppId, FunctionId, SharedJson, StepId, shared_json};
+use stepwell_protocol::{AppId, BulkCancelId, FunctionId, SharedJson, StepId, shared_json};
 
 /// Some moment of 2026.
 const START: Timestamp = Timestamp::from_ms(1_767_225_600_000);
@@ -59,6 +59,10 @@ impl Rows {
             version: 1,
             archived: false,
             paused: false,
+            bounds: Bounds {
+                steps: Some(7),
+                state_bytes: None,
+            },
         }
     }
 
@@ -116,6 +120,24 @@ impl Rows {
             title: None,
             wait: None,
             failures_of: None,
+        }
+    }
+
+    pub(crate) fn bulk_cancel(
+        number: u8,
+        function: &FunctionRow,
+        condition: Option<&str>,
+        after: Option<&RunRow>,
+    ) -> BulkCancelRow {
+        BulkCancelRow {
+            id: BulkCancelId::from_bytes([number; 16]),
+            function: function.id,
+            started_after: after.map(|_| at(3)),
+            started_before: at(9),
+            condition: condition.map(Into::into),
+            created_at: at(8),
+            after: after.map(|run| run.id),
+            done: false,
         }
     }
 
@@ -266,6 +288,10 @@ impl Rows {
             id: ItemId(2 << 60),
             event: event.id,
         };
+        let bulk_cancels = vec![
+            Self::bulk_cancel(1, &function, Some("event.data.ü == 1"), Some(&running)),
+            Self::bulk_cancel(2, &function, None, None),
+        ];
         let debounce = DebounceRow {
             key: 9 << 100,
             function: function.id,
@@ -328,6 +354,12 @@ impl Rows {
         changes.extend([
             Change::CancelPut(Box::new(cancel.clone())),
             Change::DeliveryPut(delivery),
+            Change::BulkCancelPut(Box::new(bulk_cancels[0].clone())),
+            Change::BulkCancelPut(Box::new(BulkCancelRow {
+                done: true,
+                ..bulk_cancels[1].clone()
+            })),
+            Change::BulkCancelPut(Box::new(bulk_cancels[1].clone())),
             Change::DebouncePut(Box::new(debounce.clone())),
             Change::BatchPut(Box::new(batch.clone())),
             Change::KeyPut(KeyRow {
@@ -361,6 +393,7 @@ impl Rows {
             ended: vec![(ended.id, RunStatus::Completed)],
             throttles,
             cancels: vec![cancel],
+            bulk_cancels,
             deliveries: vec![delivery],
             debounces: vec![debounce],
             batches: vec![(batch, batch_events)],

@@ -1,6 +1,7 @@
 //! The database file and its disk.
 
 use super::{Findings, Status};
+use crate::printing::bytes;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use stepwell_engine::Timestamp;
@@ -114,20 +115,4 @@ fn disk(_: &Path, _: u64, findings: &mut Findings) {
         Status::Skipped,
         "the free room is not known on this system",
     );
-}
-
-fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut size = bytes;
-    let mut rest = 0;
-    let mut unit = 0;
-    while size >= 1_024 && unit + 1 < UNITS.len() {
-        rest = size % 1_024;
-        size /= 1_024;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{size} B"),
-        _ => format!("{size}.{} {}", rest * 10 / 1_024, UNITS[unit]),
-    }
 }

@@ -8,7 +8,9 @@ use crate::answer::value;
 use crate::state::Shared;
 use axum::extract::{Path, State};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use stepwell_protocol::otlp::UserSpan;
+use stepwell_store::MetadataRecord;
 use stepwell_store::history::{self, Outputs, Span, SpanStatus, StepOp};
 use utoipa::ToSchema;
 
@@ -33,7 +35,12 @@ struct SpanRow {
     status: &'static str,
     #[schema(format = DateTime)]
     queued_at: String,
-    metadata: Vec<Value>,
+    /// What is noted of it.
+    metadata: Vec<MetadataRow>,
+    /// What the app says of a span of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    userland: Option<UserSpan>,
     #[schema(no_recursion)]
     children: Vec<SpanRow>,
     /// What a step does.
@@ -52,6 +59,30 @@ struct SpanRow {
     ended_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output: Option<Value>,
+}
+
+/// Something that is noted of a span.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct MetadataRow {
+    /// `run`, `step`, `step_attempt` or `extended_trace`.
+    scope: &'static str,
+    kind: String,
+    #[schema(value_type = Object)]
+    values: Map<String, Value>,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+impl MetadataRow {
+    fn of(record: &MetadataRecord) -> Self {
+        Self {
+            scope: record.target.scope(),
+            kind: record.kind.clone(),
+            values: record.values.clone(),
+            updated_at: moment(record.updated_at),
+        }
+    }
 }
 
 /// A run, its steps and their attempts.
@@ -90,7 +121,8 @@ impl SpanRow {
             name: span.name.clone(),
             status: status(span.status),
             queued_at: moment(span.queued_at),
-            metadata: Vec::new(),
+            metadata: span.metadata.iter().map(MetadataRow::of).collect(),
+            userland: span.userland.as_deref().cloned(),
             children: children.map(|child| Self::of(child, outputs)).collect(),
             step_op: span.op.map(|op| op_name(op, span)),
             step_id: span.step.as_ref().map(ToString::to_string),

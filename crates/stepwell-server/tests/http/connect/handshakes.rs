@@ -232,9 +232,7 @@ async fn with_a_signing_key_a_worker_needs_it_to_start_and_to_flush() {
         assert_eq!(refusal, "missing Authorization header", "{path}");
         for token in ["Bearer signkey-test-ff", "Bearer ", KEY] {
             let headers = [("authorization", token)];
-            let answer = server
-                .request(reqwest::Method::POST, path, &headers, "")
-                .await;
+            let answer = server.request(Method::POST, path, &headers, "").await;
             assert_eq!(
                 answer.refusal(401),
                 "authentication failed",

@@ -29,7 +29,7 @@ fn fill(path: &Path, runs: u16, steps: u32, bytes: usize) {
         let id = id(run);
         rows.execute(
             "insert into runs values (?, x'', 1, x'', null, 0, 1, null, 'Completed', 1, 1, 0, null, 2, '1', null, null, \
-             null, null, null)",
+             null, null, null, null)",
             [id],
         )
         .expect("the run is written");

@@ -65,7 +65,7 @@ pub(super) fn count_runs(
     let view = connection.unchecked_transaction()?;
     let query = RunQuery {
         filter: filter.clone(),
-        order: filter.time,
+        order: filter.walked_by(),
         rows_max,
         ..RunQuery::newest(usize::MAX)
     };

@@ -3,10 +3,11 @@
 use super::{RUN_COLUMNS, SELECT_ATTEMPTS, SELECT_FUNCTIONS, SELECT_ITEMS, attempt, function, run};
 use crate::sqlite::codec::{Column, Json};
 use crate::sqlite::load;
-use crate::{AttemptRecord, History, StepOutline};
+use crate::{AttemptRecord, History, MetadataRecord, StepOutline};
 use rusqlite::{Connection, OptionalExtension, Row};
 use stepwell_engine::ItemRow;
 use stepwell_protocol::RunId;
+use stepwell_protocol::otlp::UserSpan;
 
 pub(super) fn history(connection: &Connection, id: RunId) -> rusqlite::Result<Option<History>> {
     // One transaction, so that all is of one moment.
@@ -54,7 +55,30 @@ pub(super) fn history(connection: &Connection, id: RunId) -> rusqlite::Result<Op
         attempts,
         items,
         invoked,
+        metadata: metadata(&view, id)?,
+        user_spans: user_spans(&view, id)?,
     }))
+}
+
+pub(super) fn metadata(view: &Connection, run: RunId) -> rusqlite::Result<Vec<MetadataRecord>> {
+    view.prepare_cached(
+        "select target, kind, vals, updated_at from metadata where run_id = ? order by updated_at, target, kind",
+    )?
+    .query_map([Column(run)], |row| {
+        Ok(MetadataRecord {
+            target: row.get::<_, Json<_>>(0)?.0,
+            kind: row.get(1)?,
+            values: row.get::<_, Json<_>>(2)?.0,
+            updated_at: row.get::<_, Column<_>>(3)?.0,
+        })
+    })?
+    .collect()
+}
+
+fn user_spans(view: &Connection, run: RunId) -> rusqlite::Result<Vec<UserSpan>> {
+    view.prepare_cached("select span from user_spans where run_id = ? order by id")?
+        .query_map([Column(run)], |row| Ok(row.get::<_, Json<_>>(0)?.0))?
+        .collect()
 }
 
 fn outline(row: &Row<'_>) -> rusqlite::Result<StepOutline> {
