@@ -209,7 +209,7 @@ impl Middleware for Named {
     fn wrap_function<'a>(&'a self, _: &'a RunInfo, next: Outcome<'a>) -> Outcome<'a> {
         Box::pin(async move {
             self.note("wrap_function");
-            let output = self.marked(&*next.await?);
+            let output = self.marked(&next.await?);
             self.note("wrap_function/");
             Ok(output)
         })

@@ -10,7 +10,6 @@ async fn a_variant_is_noted_and_its_steps_are_tagged() {
         let choice = Choice::weighted([("a", 0.0), ("b", 1.0)]);
         let variant = ctx.step().experiment("style", choice).await?;
         let step = variant.step().run("write", || async { Ok(1) });
-        let _ = variant.step().sleep("nap", Duration::from_secs(1));
         Ok::<u32, Error>(step.await?)
     }));
     let picked = run.discover().await;
