@@ -83,7 +83,12 @@ const RULES: &[Rule] = &[
     Rule {
         name: "stepwell",
         may: &["stepwell-protocol", "stepwell-macros"],
-        may_optionally: &["stepwell-engine", "stepwell-runtime", "stepwell-store"],
+        may_optionally: &[
+            "stepwell-expr",
+            "stepwell-engine",
+            "stepwell-runtime",
+            "stepwell-store",
+        ],
         // Itself, to have all its features in its tests.
         tests_may: &["stepwell", "stepwell-server"],
     },

@@ -17,6 +17,9 @@ struct Options {
 }
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
+    if let Data::Enum(data) = &input.data {
+        return crate::family::expand(input, data);
+    }
     let fields = named_fields(input)?;
     if let Some(parameter) = input.generics.params.first() {
         return Err(Error::new(
@@ -84,10 +87,7 @@ fn named_fields(
             Fields::Named(fields) => Ok(&fields.named),
             Fields::Unnamed(_) | Fields::Unit => Err(Error::new(input.ident.span(), HINT)),
         },
-        Data::Enum(data) => Err(Error::new(
-            data.enum_token.span(),
-            format!("{HINT}, and put the enum into a field"),
-        )),
+        Data::Enum(data) => Err(Error::new(data.enum_token.span(), HINT)),
         Data::Union(data) => Err(Error::new(data.union_token.span(), HINT)),
     }
 }

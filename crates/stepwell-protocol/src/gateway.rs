@@ -28,8 +28,8 @@ pub const HEADERS_MAX: usize = 64;
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// A request's body, in bytes: as much as a step's output may have, since it is kept beside it.
 pub const BODY_BYTES_MAX: usize = crate::limits::STEP_OUTPUT_BYTES_MAX;
-/// A channel's or a topic's name, in bytes: longer than any id that makes one.
-pub const PUBLISH_NAME_BYTES_MAX: usize = 1024;
+/// A channel's or a topic's name, in bytes.
+pub const PUBLISH_NAME_BYTES_MAX: usize = crate::realtime::NAME_BYTES_MAX;
 
 /// The version that a request to Anthropic names when it names none: the API refuses requests without.
 const ANTHROPIC_VERSION: &str = "2023-06-01";

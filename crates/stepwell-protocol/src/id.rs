@@ -7,11 +7,15 @@ use std::str::FromStr;
 use ulid::Ulid;
 use uuid::Uuid;
 
+/// A text is not an id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseIdError(String);
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($inner:ty, $to_bytes:ident)) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub $inner);
 
         impl $name {
@@ -41,9 +45,24 @@ macro_rules! id {
         }
 
         impl FromStr for $name {
-            type Err = <$inner as FromStr>::Err;
+            type Err = ParseIdError;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                <$inner>::from_str(text).map(Self)
+                <$inner>::from_str(text)
+                    .map(Self)
+                    .map_err(|error| ParseIdError(error.to_string()))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
             }
         }
     };

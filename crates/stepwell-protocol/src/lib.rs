@@ -12,17 +12,21 @@
 
 pub mod call;
 pub mod config;
+#[cfg(feature = "connect")]
 pub mod connect;
 pub mod decode;
+#[cfg(feature = "server")]
 pub mod endpoint;
 pub mod error;
 pub mod event;
+#[cfg(feature = "server")]
 pub mod gateway;
 pub mod headers;
 pub mod id;
 pub mod limits;
 pub mod metadata;
 pub mod op;
+#[cfg(feature = "server")]
 pub mod otlp;
 pub mod realtime;
 pub mod register;
@@ -34,7 +38,7 @@ pub mod token;
 
 pub use decode::DecodeError;
 pub use error::UserError;
-pub use id::{AppId, BulkCancelId, EventId, FunctionId, RunId, StepId};
+pub use id::{AppId, BulkCancelId, EventId, FunctionId, ParseIdError, RunId, StepId};
 
 /// A JSON text that is carried without being parsed; cloning shares it.
 pub type SharedJson = std::sync::Arc<serde_json::value::RawValue>;

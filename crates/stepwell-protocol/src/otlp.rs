@@ -1,6 +1,7 @@
 //! Spans that an app made, as OpenTelemetry exports them: `ExportTraceServiceRequest` in its JSON or its binary form, of
 //! which what is of use here is read. (opentelemetry.io, OTLP 1.x)
 
+#[cfg(feature = "otlp")]
 mod binary;
 mod text;
 
@@ -114,6 +115,7 @@ pub fn from_json(body: &[u8]) -> Result<Export, ExportError> {
 ///
 /// # Errors
 /// [`ExportError`] with what does not read.
+#[cfg(feature = "otlp")]
 pub fn from_protobuf(body: &[u8]) -> Result<Export, ExportError> {
     binary::read(body).map(export)
 }

@@ -18,8 +18,8 @@ pub const STREAM_TOPIC: &str = "$stream";
 pub const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 /// The text of one chunk of a stream, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 1024;
-/// A channel's or a topic's name, in bytes.
-pub const NAME_BYTES_MAX: usize = crate::gateway::PUBLISH_NAME_BYTES_MAX;
+/// A channel's or a topic's name, in bytes: longer than any id that makes one.
+pub const NAME_BYTES_MAX: usize = 1024;
 /// Topics that one token may open.
 pub const TOPICS_PER_TOKEN_MAX: usize = 100;
 

@@ -1,7 +1,9 @@
 //! What an SDK's answer to a call means.
 
+#[cfg(feature = "server")]
 mod endpoint;
 
+#[cfg(feature = "server")]
 pub use endpoint::interpret_endpoint;
 
 use crate::op::{Op, parse_ops};

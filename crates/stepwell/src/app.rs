@@ -1,11 +1,13 @@
 //! An app: its functions, ready to be called.
 
-use crate::client::Client;
+use crate::client::{Checkpoint, Client};
+use crate::event::{EventFamily, Member};
 use crate::execution::{
-    CallReply, Ended, Execution, Known, Limits, Target, check_output, drive, is_final,
+    CallReply, Checkpointer, Ended, Execution, Known, Limits, Target, check_output, drive, is_final,
 };
-use crate::function::Function;
+use crate::function::{Checkpointing, Function};
 use crate::middleware::{Middleware, RunInfo, Stack, TraceContext};
+use crate::schemas::{SchemaError, Schemas};
 use crate::{BoxFuture, Error};
 use http::StatusCode;
 use std::collections::HashMap;
@@ -14,7 +16,8 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
-use stepwell_protocol::call::{CallRequest, DISCOVERY};
+use stepwell_protocol::call::{CallContext, CallRequest, DISCOVERY};
+use stepwell_protocol::event::RESERVED_PREFIX;
 use stepwell_protocol::register::Registration;
 use stepwell_protocol::reply::RawReply;
 use stepwell_protocol::{SharedJson, StepId};
@@ -35,7 +38,9 @@ pub struct App {
     client: Client,
     version: Option<String>,
     functions: Vec<Function>,
+    events: Vec<Member>,
     middleware: Stack,
+    checkpointing: Checkpointing,
 }
 
 /// An app that no server would take.
@@ -65,7 +70,9 @@ impl App {
             client,
             version: None,
             functions: Vec::new(),
+            events: Vec::new(),
             middleware: Stack::default(),
+            checkpointing: Checkpointing::default(),
         }
     }
 
@@ -90,10 +97,39 @@ impl App {
         self
     }
 
+    /// Says that the app knows of an event, or a family, that starts no function of its own: it is among the app's
+    /// [`schemas`](App::schemas).
+    #[must_use]
+    pub fn event<E: EventFamily>(mut self) -> Self {
+        self.events.extend(E::members());
+        self
+    }
+
+    /// The shapes of the events that the app's functions run for, and of those it was told of: for programs in other
+    /// languages.
+    ///
+    /// # Errors
+    /// Two types of different shapes stand for one event.
+    pub fn schemas(&self) -> Result<Schemas, SchemaError> {
+        let functions = self.functions.iter();
+        let events = functions.flat_map(|function| function.events.iter().cloned());
+        let events = events.chain(self.events.iter().cloned());
+        // What the server itself sends is not the app's to describe.
+        let own = events.filter(|event| !event.name.starts_with(RESERVED_PREFIX));
+        Schemas::of(self.client.app_id(), own)
+    }
+
     /// Adds middleware to all functions, after the client's and before their own.
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware = self.middleware.with(Arc::new(middleware));
+        self
+    }
+
+    /// How the app's functions report their steps, unless they say otherwise.
+    #[must_use]
+    pub fn checkpointing(mut self, checkpointing: Checkpointing) -> Self {
+        self.checkpointing = checkpointing;
         self
     }
 
@@ -142,6 +178,7 @@ impl App {
                 let callable = Callable {
                     handler,
                     middleware: shared.then(&function.middleware),
+                    checkpointing: function.checkpointing.unwrap_or(self.checkpointing),
                     limits: Limits {
                         outside_steps_max: function.outside_steps_max,
                     },
@@ -175,6 +212,7 @@ struct Callable {
     handler: crate::function::ErasedHandler,
     middleware: Stack,
     limits: Limits,
+    checkpointing: Checkpointing,
 }
 
 impl fmt::Debug for Runner {
@@ -318,6 +356,7 @@ impl Runner {
         let is_first_call = request.ctx.attempt == 0
             && request.steps.0.is_empty()
             && matches!(target, Target::Discovery { .. });
+        let mut checkpointer = self.checkpointer(callable, &request.ctx, &target);
         let execution = Execution::new(
             run.clone(),
             middleware.clone(),
@@ -348,7 +387,9 @@ impl Runner {
             Target::Step(id) => Some(id.clone()),
             Target::Discovery { .. } => None,
         };
-        let ended = drive(Arc::clone(&execution), function, target, callable.limits).await;
+        let limits = callable.limits;
+        let reports = checkpointer.as_mut();
+        let ended = drive(Arc::clone(&execution), function, target, limits, reports).await;
         let ended = match ended {
             Ended::Returned(output) => match check_output(output) {
                 Ok(output) => Ended::Returned(output),
@@ -366,7 +407,38 @@ impl Runner {
             }
             Ended::Executed(_) | Ended::Asked(_) | Ended::TargetMissing(_) => {}
         }
-        CallReply::of(&ended, execution.take_riders(), target_id.as_ref(), &run)
+        let mut riders = checkpointer.map_or(Vec::new(), |mut checkpointer| checkpointer.take());
+        riders.append(&mut execution.take_riders());
+        CallReply::of(&ended, riders, target_id.as_ref(), &run)
+    }
+}
+
+impl Runner {
+    /// What reports the steps of a call ahead of its answer, if that may be.
+    fn checkpointer(
+        &self,
+        callable: &Callable,
+        ctx: &CallContext,
+        target: &Target,
+    ) -> Option<Checkpointer> {
+        let discovers = *target == Target::Discovery { plan_only: false };
+        // After a failure, the next step's attempts are counted anew only once this call's answer is there.
+        let may_be = callable.checkpointing.is_on()
+            && discovers
+            && ctx.attempt == 0
+            && !ctx.qi_id.is_empty();
+        may_be.then(|| {
+            let client = self.0.client.clone();
+            let call = Checkpoint {
+                run: ctx.run_id,
+                function: ctx.fn_id,
+                item: ctx.qi_id.clone(),
+                request: ctx.request_id.clone(),
+                generation: ctx.generation_id,
+                started_ms: client.clock().now().unix_ms(),
+            };
+            Checkpointer::new(client, call, callable.checkpointing)
+        })
     }
 }
 

@@ -1,11 +1,13 @@
 //! The client: sends events, and speaks to a server's API for the app.
 
 mod api;
+mod checkpoint;
 mod sink;
 
 pub use api::ApiError;
 pub(crate) use api::LocalApi;
 pub(crate) use api::refused as api_refused;
+pub(crate) use checkpoint::{Checkpoint, CheckpointError};
 pub(crate) use sink::percent_encoded;
 pub use sink::{EventBatch, EventSink, SendError};
 
@@ -223,6 +225,15 @@ impl Client {
         }))
     }
 
+    #[cfg(test)]
+    pub(crate) fn with_local(&self, local: Arc<dyn LocalApi>) -> Self {
+        self.with(
+            Arc::clone(&self.0.sink),
+            Some(local),
+            Arc::clone(&self.0.clock),
+        )
+    }
+
     /// The app's id.
     #[must_use]
     pub fn app_id(&self) -> &str {
@@ -237,6 +248,11 @@ impl Client {
 
     pub(crate) fn middleware(&self) -> &Stack {
         &self.0.middleware
+    }
+
+    /// Whether the engine is in this process.
+    pub(crate) fn is_local(&self) -> bool {
+        self.0.local.is_some()
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
@@ -267,7 +283,7 @@ impl Client {
     {
         let events = events.into_iter().map(Into::into).collect();
         let now_ms = u64::try_from(self.0.clock.now().unix_ms()).unwrap_or_default();
-        let entropy: [u8; 10] = rand::random();
+        let entropy = crate::random::bytes();
         self.send_seeded(&self.0.middleware, events, now_ms, entropy)
             .await
     }

@@ -63,7 +63,7 @@ use stepwell_runtime::{Options, RegisterError, Runtime};
 use stepwell_store::{Store, memory, sqlite};
 use tokio::sync::SetOnce;
 #[cfg(feature = "testing")]
-pub(crate) use {record::Names as FunctionNames, sink::hand_over};
+pub(crate) use {local::report_steps, record::Names as FunctionNames, sink::hand_over};
 
 /// A running engine with its apps. [`Embedded::shutdown`] lets calls in flight finish; dropping it gives them up,
 /// and they are made again at the next start.

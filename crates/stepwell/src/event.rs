@@ -1,13 +1,17 @@
 //! Events as types: what a program sends, and what its functions get.
 
+mod family;
 mod outgoing;
 mod received;
 mod shape;
 #[cfg(feature = "validation")]
 mod validate;
 
+pub use family::{EventFamily, Member};
+#[doc(hidden)]
+pub use family::{Variant, read_family};
 pub use outgoing::{EventError, OutgoingEvent};
-pub use received::{CronTick, FunctionFailed, InvalidEvent, Parent, Payload, Received};
+pub use received::{CronTick, FunctionFailed, InvalidEvent, Json, Parent, Payload, Received};
 #[cfg(feature = "validation")]
 #[doc(hidden)]
 pub use validate::validate_with_garde;

@@ -7,11 +7,13 @@
 //! Recorded steps are released one at a time, in the order in which they once completed, and only when nothing
 //! else can move: so races end as they once ended, and repeated ids are counted alike on each call.
 
+mod checkpoint;
 mod deferrals;
 mod driver;
 mod memo;
 mod reply;
 
+pub(crate) use checkpoint::Checkpointer;
 use deferrals::Deferrals;
 pub(crate) use driver::{Ended, Limits, Target, drive, panic_error};
 pub(crate) use memo::Memo;
@@ -328,6 +330,13 @@ impl State {
         let repeats = self.repeats.entry(spec.id.clone()).or_default();
         let index = *repeats;
         *repeats += 1;
+        let twin = |found: &Found| found.info.id == spec.id && found.phase != Phase::Over;
+        if index > 0 && self.found.iter().any(twin) {
+            tracing::warn!(
+                step = %spec.id,
+                "two steps of one id are under way at once: which of them is which depends on their order; give each its own id"
+            );
+        }
         let id = StepId::of(&spec.id, index);
         let kind = spec.kind();
         let display_name = spec.display_name.unwrap_or_else(|| spec.id.clone());
@@ -623,6 +632,17 @@ pub(crate) fn executed(mut op: Op, result: Result<SharedJson, Error>, run: &RunI
                 failure: Some((error, is_final)),
             }
         }
+    }
+}
+
+impl State {
+    /// Takes a step that executed in this call as recorded: it is released as those are that were recorded before.
+    fn record(&mut self, op: &Op) {
+        let position = self.positions[&op.id];
+        let data = op.data.clone().expect("a step that has run has data");
+        self.memos.insert(op.id.clone(), Memo::Data(data));
+        self.order.push_back(op.id.clone());
+        self.set_phase(position, Phase::Waiting);
     }
 }
 

@@ -1,14 +1,19 @@
 //! Functions: what starts them, how they run, and the code.
 
+mod check;
+mod checkpointing;
+mod cron;
 mod flow;
 mod handler;
 mod reference;
 
+pub use checkpointing::Checkpointing;
+pub use cron::Cron;
 pub use flow::{Batch, CancelOn, Concurrency, Debounce, RateLimit, Singleton, Throttle, Timeouts};
-pub use handler::Handler;
+pub use handler::{Handler, HandlerOutput};
 pub use reference::FunctionRef;
 
-use crate::event::{CronTick, Event, FunctionFailed, Payload};
+use crate::event::{CronTick, EventFamily, FunctionFailed, Member, Payload};
 use crate::middleware::{Middleware, Stack};
 pub(crate) use handler::ErasedHandler;
 use handler::erase;
@@ -19,7 +24,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use stepwell_protocol::config::{self, FunctionConfig, Retries, Runtime, StepConfig, Trigger};
 use stepwell_protocol::event::{DEFERRED_SCHEDULE, FUNCTION_FAILED};
-use stepwell_protocol::limits;
 
 /// How long a function may await something that is not a step, when it says nothing.
 const OUTSIDE_STEPS_MAX: Duration = Duration::from_secs(10);
@@ -55,10 +59,14 @@ const OUTSIDE_STEPS_MAX: Duration = Duration::from_secs(10);
 pub struct Function {
     pub(crate) id: String,
     pub(crate) config: FunctionConfig,
+    /// The types of events that it runs for.
+    pub(crate) events: Vec<Member>,
     pub(crate) handler: ErasedHandler,
     pub(crate) on_failure: Option<ErasedHandler>,
     pub(crate) middleware: Stack,
     pub(crate) outside_steps_max: Duration,
+    /// How it reports its steps, if it says so itself.
+    pub(crate) checkpointing: Option<Checkpointing>,
     /// Whether it runs when runs that deferred it have ended.
     deferred: bool,
 }
@@ -88,9 +96,11 @@ impl Function {
                     ..Default::default()
                 },
                 id,
+                events: Vec::new(),
                 middleware: Stack::default(),
                 outside_steps_max: OUTSIDE_STEPS_MAX,
                 deferred: false,
+                checkpointing: None,
             },
             state: (),
             on_failure: None,
@@ -139,47 +149,10 @@ impl Function {
         configs
     }
 
-    /// What no server would take.
+    /// What no server would take; nothing, if all is well.
     pub(crate) fn problem(&self) -> Option<String> {
-        let usable = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-        let config = &self.config;
-        if self.id.is_empty() || !self.id.chars().all(usable) {
-            return Some("an id has letters, digits and -_./ only".to_owned());
-        }
-        if let Some(retries) = config
-            .retries
-            .filter(|retries| *retries > limits::RETRIES_MAX)
-        {
-            return Some(format!(
-                "{retries} retries; at most {} are made",
-                limits::RETRIES_MAX
-            ));
-        }
-        if config.triggers.len() > limits::TRIGGERS_MAX {
-            return Some(format!("more than {} triggers", limits::TRIGGERS_MAX));
-        }
-        if config.batch_events.is_some() {
-            let clash = [
-                (!config.cancel.is_empty(), "cancel_on"),
-                (config.debounce.is_some(), "debounce"),
-                (config.singleton.is_some(), "singleton"),
-                (config.priority.is_some(), "priority"),
-            ];
-            if let Some((_, name)) = clash.into_iter().find(|(given, _)| *given) {
-                return Some(format!("batch and {name} exclude each other"));
-            }
-        }
-        if config
-            .batch_events
-            .as_ref()
-            .is_some_and(|batch| batch.max_size < 2)
-        {
-            return Some("a batch has at least 2 events".to_owned());
-        }
-        if config.concurrency.steps.len() > 2 {
-            return Some("more than 2 concurrency limits".to_owned());
-        }
-        None
+        let problems = check::problems(&self.id, &self.config);
+        (!problems.is_empty()).then(|| problems.join("; "))
     }
 }
 
@@ -217,9 +190,11 @@ pub struct FunctionBuilder<E, S> {
 struct Parts {
     id: String,
     config: FunctionConfig,
+    events: Vec<Member>,
     middleware: Stack,
     outside_steps_max: Duration,
     deferred: bool,
+    checkpointing: Option<Checkpointing>,
 }
 
 impl<E, S> fmt::Debug for FunctionBuilder<E, S> {
@@ -232,17 +207,17 @@ impl<E, S> fmt::Debug for FunctionBuilder<E, S> {
 }
 
 impl<S> FunctionBuilder<NoTrigger, S> {
-    /// Runs for each event of type `E`.
+    /// Runs for each event of type `E`, or of the family `E`.
     #[must_use]
-    pub fn on<E: Event>(self) -> FunctionBuilder<E, S> {
-        self.trigger(event_trigger(E::NAME, None)).with_payload()
+    pub fn on<E: EventFamily>(self) -> FunctionBuilder<E, S> {
+        self.with_payload::<E>().or_on::<E>()
     }
 
-    /// Runs for each event of type `E` for which an expression is true: `event.data.total > 100`.
+    /// Runs for each event of type `E`, or of the family `E`, for which an expression is true:
+    /// `event.data.total > 100`.
     #[must_use]
-    pub fn on_if<E: Event>(self, expression: impl Into<String>) -> FunctionBuilder<E, S> {
-        self.trigger(event_trigger(E::NAME, Some(expression.into())))
-            .with_payload()
+    pub fn on_if<E: EventFamily>(self, expression: impl Into<String>) -> FunctionBuilder<E, S> {
+        self.with_payload::<E>().or_on_if::<E>(expression)
     }
 
     /// Runs for each event of a name, or of a pattern that ends in `/*` or `.*`, whatever its data.
@@ -264,8 +239,8 @@ impl<S> FunctionBuilder<NoTrigger, S> {
 
     /// Runs on a schedule: five cron fields, optionally with a zone in front (`TZ=Europe/Paris 0 5 * * 1-5`).
     #[must_use]
-    pub fn cron(self, expression: impl Into<String>) -> FunctionBuilder<CronTick, S> {
-        self.trigger(cron_trigger(expression.into())).with_payload()
+    pub fn cron(self, schedule: impl Into<Cron>) -> FunctionBuilder<CronTick, S> {
+        self.trigger(schedule.into().trigger()).with_payload()
     }
 
     /// Runs when a run that [deferred](crate::Step::defer) it has ended.
@@ -275,46 +250,71 @@ impl<S> FunctionBuilder<NoTrigger, S> {
         self.with_payload()
     }
 
-    /// Runs only when another function, or the API, invokes it.
+    /// Runs only when another function, or the API, invokes it, with data of any shape.
     #[must_use]
     pub fn on_invoke(self) -> FunctionBuilder<Value, S> {
         self.with_payload()
     }
+
+    /// Runs only when another function, or the API, invokes it, with data of this type: an [`Event`], or
+    /// [`Json<T>`](crate::Json) of any other.
+    ///
+    /// [`Event`]: trait@crate::Event
+    #[must_use]
+    pub fn on_invoke_with<E: Payload>(self) -> FunctionBuilder<E, S> {
+        self.with_payload()
+    }
 }
 
-impl<S> FunctionBuilder<Value, S> {
-    /// Another event or pattern to run for.
+impl<E: Payload, S> FunctionBuilder<E, S> {
+    /// Another event or family to run for. Its data is read as an `E`, too: take [`serde_json::Value`] for events of
+    /// several shapes, or, better, one family of them.
     #[must_use]
-    pub fn on_event(self, name: &str) -> Self {
+    pub fn or_on<T: EventFamily>(mut self) -> Self {
+        for member in T::members() {
+            self = self.trigger(event_trigger(member.name, None));
+            self.parts.events.push(member);
+        }
+        self
+    }
+
+    /// The same, for events for which an expression is true.
+    #[must_use]
+    pub fn or_on_if<T: EventFamily>(mut self, expression: impl Into<String>) -> Self {
+        let expression: String = expression.into();
+        for member in T::members() {
+            self = self.trigger(event_trigger(member.name, Some(expression.clone())));
+            self.parts.events.push(member);
+        }
+        self
+    }
+
+    /// Another event, or pattern, to run for. Its data is read as an `E`, too.
+    #[must_use]
+    pub fn or_on_event(self, name: &str) -> Self {
         self.trigger(event_trigger(name, None))
     }
 
-    /// Another event or pattern to run for, if an expression is true.
+    /// The same, if an expression is true.
     #[must_use]
-    pub fn on_event_if(self, name: &str, expression: impl Into<String>) -> Self {
+    pub fn or_on_event_if(self, name: &str, expression: impl Into<String>) -> Self {
         self.trigger(event_trigger(name, Some(expression.into())))
     }
+}
 
-    /// A schedule to run on, too.
+impl<S> FunctionBuilder<Value, S> {
+    /// A schedule to run on, too; the data is then that of a [`CronTick`].
     #[must_use]
-    pub fn cron(self, expression: impl Into<String>) -> Self {
-        self.trigger(cron_trigger(expression.into()))
+    pub fn or_cron(self, schedule: impl Into<Cron>) -> Self {
+        self.trigger(schedule.into().trigger())
     }
 }
 
 impl<S> FunctionBuilder<CronTick, S> {
     /// Another schedule to run on.
     #[must_use]
-    pub fn cron(self, expression: impl Into<String>) -> Self {
-        self.trigger(cron_trigger(expression.into()))
-    }
-}
-
-impl<E: Event, S> FunctionBuilder<E, S> {
-    /// Another event to run for, whose data has the same shape.
-    #[must_use]
-    pub fn or_on_event(self, name: &str) -> Self {
-        self.trigger(event_trigger(name, None))
+    pub fn or_cron(self, schedule: impl Into<Cron>) -> Self {
+        self.trigger(schedule.into().trigger())
     }
 }
 
@@ -439,6 +439,14 @@ impl<E, S> FunctionBuilder<E, S> {
         self
     }
 
+    /// How it reports its steps; as the [app](crate::App::checkpointing) says when nothing is given.
+    #[must_use]
+    pub fn checkpointing(mut self, checkpointing: Checkpointing) -> Self {
+        self.parts.checkpointing = Some(checkpointing);
+        self.parts.config.checkpoint = checkpointing.to_wire();
+        self
+    }
+
     /// Adds middleware, after the app's.
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
@@ -478,10 +486,12 @@ impl<E: Payload, S: Send + Sync + 'static> FunctionBuilder<E, S> {
         Function {
             id: self.parts.id,
             config: self.parts.config,
+            events: self.parts.events,
             handler: erase(handler, self.state),
             on_failure: self.on_failure,
             middleware: self.parts.middleware,
             outside_steps_max: self.parts.outside_steps_max,
+            checkpointing: self.parts.checkpointing,
             deferred: self.parts.deferred,
         }
     }
@@ -491,13 +501,6 @@ fn event_trigger(name: &str, expression: Option<String>) -> Trigger {
     Trigger {
         event: Some(name.to_owned()),
         expression,
-        ..Trigger::default()
-    }
-}
-
-fn cron_trigger(expression: String) -> Trigger {
-    Trigger {
-        cron: Some(expression),
         ..Trigger::default()
     }
 }

@@ -6,7 +6,7 @@
 //! ```
 //! use serde::{Deserialize, Serialize};
 //! use std::time::Duration;
-//! use stepwell::{App, Client, Context, Error, Event, Function, schemars::JsonSchema, serve};
+//! use stepwell::{App, Client, Context, Error, Event, function, schemars::JsonSchema, serve};
 //!
 //! #[derive(Serialize, Deserialize, JsonSchema, Event)]
 //! #[event(name = "user/signed.up")]
@@ -14,6 +14,7 @@
 //!     email: String,
 //! }
 //!
+//! #[function(on = SignedUp, retries = 3)]
 //! async fn welcome(ctx: Context<SignedUp>) -> Result<(), Error> {
 //!     let email = &ctx.data().email;
 //!     ctx.step().run("send-welcome", || async { send_mail(email, "Welcome").await }).await?;
@@ -23,14 +24,15 @@
 //! }
 //! # async fn send_mail(_: &str, _: &str) -> Result<(), Error> { Ok(()) }
 //!
-//! let app = App::new(Client::dev("mailer")).function(Function::new("welcome").on::<SignedUp>().handler(welcome));
+//! let app = App::new(Client::dev("mailer")).function(welcome());
 //! let handler = serve::Handler::new(app).expect("ids are unique");
 //! ```
 //!
-//! - [`Client`] sends events, of types that derive [`Event`](trait@Event).
-//! - [`Function`] is a handler with what starts it and how it runs; [`Context`] is what the handler gets, [`Step`]
-//!   what makes steps.
+//! - [`Client`] sends events, of types that derive [`Event`](trait@Event); [`EventFamily`] is several that go together.
+//! - [`Function`] is a handler with what starts it and how it runs, made by [`function`](macro@function) or a builder;
+//!   [`Context`] is what the handler gets, [`Step`] what makes steps, with [`ai`] and [`experiment`].
 //! - [`NonRetriable`], [`RetryAfter`] and [`StepError`] say what an error means for retries.
+//! - [`schemas`] are the events' types for programs in other languages.
 //! - [`middleware`] is code around calls, steps and sends.
 //! - [`serve`] answers a server over HTTP; `embedded` (a feature) runs the engine in this process. [`Runner`] is
 //!   what any transport calls.
@@ -52,6 +54,8 @@ mod function;
 mod http_client;
 pub mod middleware;
 mod moment;
+mod random;
+pub mod schemas;
 pub mod serve;
 mod step;
 #[cfg(feature = "testing")]
@@ -65,12 +69,12 @@ pub use error::{
     BoxError, Error, NonRetriable, ResultExt, Retry, RetryAfter, RetryTime, StepError,
 };
 pub use event::{
-    CronTick, Event, EventError, FunctionFailed, InvalidEvent, OutgoingEvent, Parent, Payload,
-    Received, ValidationIssue,
+    CronTick, Event, EventError, EventFamily, FunctionFailed, InvalidEvent, Json, Member,
+    OutgoingEvent, Parent, Payload, Received, ValidationIssue,
 };
 pub use function::{
-    Batch, CancelOn, Concurrency, Debounce, Function, FunctionBuilder, FunctionRef, Handler,
-    NoTrigger, RateLimit, Singleton, Throttle, Timeouts,
+    Batch, CancelOn, Checkpointing, Concurrency, Cron, Debounce, Function, FunctionBuilder,
+    FunctionRef, Handler, NoTrigger, RateLimit, Singleton, Throttle, Timeouts,
 };
 #[cfg(feature = "client")]
 pub use http_client::Reqwest;
@@ -81,7 +85,7 @@ pub use step::{
     Deferral, Fetch, FetchRequest, Fetched, Invoke, RunStep, Score, ScoreValue, Sent, Sleep, Step,
     Topic, WaitForEvent, WaitForSignal, ai, experiment,
 };
-pub use stepwell_macros::{Event, FromRef};
+pub use stepwell_macros::{Event, FromRef, function};
 pub use stepwell_protocol::{EventId, RunId, UserError};
 
 /// A boxed future.
@@ -96,12 +100,19 @@ const SDK_VERSION: &str = concat!("rust:v", env!("CARGO_PKG_VERSION"));
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::event::schema_of;
     #[cfg(feature = "validation")]
     pub use crate::event::validate_with_garde;
+    pub use crate::event::{Variant, read_family, schema_of};
+    pub use crate::function::HandlerOutput;
+    pub use serde_json::Value;
 }
 
 /// The example that people see first compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So does the guide's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/rust-sdk.md")]
+struct Guide;

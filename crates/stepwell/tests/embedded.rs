@@ -268,6 +268,9 @@ async fn what_cannot_start_says_why() {
         .on_event_if("app/go", "event.data.x ==")
         .throttle(Throttle::new(1, Duration::from_secs(1)).key("event.data."))
         .handler(done);
+    let bad_schedule = Function::new("f")
+        .cron("0 25 * * *")
+        .handler(async |_: Context<stepwell::CronTick>| Ok::<_, Error>(()));
     let cases = [
         (
             Embedded::builder().app(good()),
@@ -289,11 +292,19 @@ async fn what_cannot_start_says_why() {
         ),
         (
             Embedded::builder().memory().app(app(bad_throttle)),
-            "app 'app' cannot be used: function 'app-f': ",
+            "app 'app' cannot be used: function 'f': the condition on 'app/go': a value is missing at the end",
+        ),
+        (
+            // Only the engine knows the calendar.
+            Embedded::builder().memory().app(app(bad_schedule)),
+            "app 'app' cannot be used: function 'app-f': triggers[0].cron: ",
         ),
     ];
     for (builder, expected) in cases {
-        let error = builder.start().await.unwrap_err().to_string();
+        let error = format!(
+            "{:#}",
+            anyhow::Error::from(builder.start().await.unwrap_err())
+        );
         assert!(error.starts_with(expected), "{error}");
     }
 }

@@ -4,11 +4,12 @@
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use stepwell::{
-    App, BoxFuture, CancelOn, Client, Concurrency, Config, Context, Debounce, Error, Function,
-    FunctionFailed, HttpClient, HttpError, Moment, NonRetriable, OutgoingEvent, RateLimit,
-    RetryAfter, Singleton, Throttle, Timeouts, serve::Handler,
+    App, BoxFuture, CancelOn, Checkpointing, Client, Concurrency, Config, Context, Debounce, Error,
+    Function, FunctionFailed, HttpClient, HttpError, Moment, NonRetriable, OutgoingEvent,
+    RateLimit, RetryAfter, Singleton, Throttle, Timeouts, serve::Handler,
 };
 use stepwell_protocol::register::Registration;
 
@@ -16,11 +17,26 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn define<Args, H: stepwell::Handler<Value, (), Args>>(id: &str, handler: H) -> Function {
+    let others = ["step-returns-nothing", "repeated-step-id"];
+    let off = id.ends_with("-no-checkpoint") || others.contains(&id);
+    let checkpointing = match off {
+        true => Checkpointing::off(),
+        false => Checkpointing::on(),
+    };
+    define_with(id, checkpointing, handler)
+}
+
+fn define_with<Args, H: stepwell::Handler<Value, (), Args>>(
+    id: &str,
+    checkpointing: Checkpointing,
+    handler: H,
+) -> Function {
     let event = format!("capture/{id}");
     Function::new(id)
         .on_event(&event)
         .retries(1)
         .outside_steps_max(Duration::ZERO)
+        .checkpointing(checkpointing)
         .handler(handler)
 }
 
@@ -44,8 +60,15 @@ fn functions() -> Vec<Function> {
         define("step-returns-nothing", async |ctx: Context| {
             ctx.step().run("nothing", || async { Ok(()) }).await
         }),
+        define("several-steps", sequence),
         define("several-steps-no-checkpoint", sequence),
+        define_with(
+            "several-steps-buffered",
+            Checkpointing::on().buffered_steps(2),
+            sequence,
+        ),
         define("repeated-step-id", repeated),
+        define("parallel", parallel),
         define("parallel-no-checkpoint", parallel),
         define("parallel-mixed", mixed),
         define("sleep-no-checkpoint", async |ctx: Context| {
@@ -82,6 +105,7 @@ fn functions() -> Vec<Function> {
                 _ => Ok("later it was"),
             }
         }),
+        define("step-error", flaky),
         define("step-error-no-checkpoint", flaky),
         define("step-error-uncaught", async |ctx: Context| {
             ctx.step()
@@ -180,7 +204,7 @@ fn flow_control() -> Function {
     Function::new("flow-control")
         .name("Every flow control option")
         .on_event_if("capture/flow-control", "event.data.size > 1")
-        .cron("TZ=Europe/Paris 0 5 * * 1-5")
+        .or_cron("TZ=Europe/Paris 0 5 * * 1-5")
         .retries(7)
         .concurrency(Concurrency::limit(2).key("event.data.account"))
         .concurrency(Concurrency::limit(10).key("'shared'").across_account())
@@ -211,19 +235,43 @@ fn flow_control() -> Function {
         .handler(async |_: Context| Ok::<_, Error>("done"))
 }
 
-/// The event API, as it answered then.
-struct Api;
+/// The API, as it answered then; notes the steps that were reported.
+#[derive(Clone, Default)]
+struct Api(Arc<Mutex<Vec<Value>>>);
 
 impl HttpClient for Api {
-    fn send(&self, _: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, HttpError>> {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Bytes>, HttpError>> {
+        if request.uri().path().starts_with("/v1/checkpoint/") {
+            self.0.lock().unwrap().push(report(
+                request.uri().path(),
+                &serde_json::from_slice(request.body()).unwrap(),
+            ));
+        }
         let body = r#"{"ids":["01KDW000000000000000000006"],"status":200}"#;
         Box::pin(std::future::ready(Ok(Response::new(Bytes::from(body)))))
     }
 }
 
-fn handler() -> Handler {
+/// What a report says, without what differs between languages and machines.
+fn report(path: &str, body: &Value) -> Value {
+    let steps = body["steps"].as_array().unwrap().iter().map(|step| {
+        json!([
+            step["op"],
+            step["id"],
+            step["name"],
+            step["displayName"],
+            step["userland"]["id"],
+            step["data"]
+        ])
+    });
+    let steps: Vec<Value> = steps.collect();
+    let call = ["run_id", "fn_id", "qi_id", "request_id", "generation_id"].map(|key| &body[key]);
+    json!([path, call, steps])
+}
+
+fn handler(api: Api) -> Handler {
     let client = Client::builder("capture", Config::dev())
-        .http_client(Api)
+        .http_client(api)
         .build();
     Handler::new(App::new(client).functions(functions())).unwrap()
 }
@@ -251,11 +299,22 @@ fn essence(status: u16, header: impl Fn(&str) -> Option<String>, body: &Value) -
     if let Some(ops) = body.as_array_mut().filter(|_| status == 206) {
         for op in ops {
             let fields = op.as_object_mut().unwrap();
-            fields.remove("timing");
+            // What else there is, SDKs note for themselves.
+            const KEPT: [&str; 8] = [
+                "id",
+                "op",
+                "name",
+                "displayName",
+                "opts",
+                "userland",
+                "data",
+                "error",
+            ];
+            fields.retain(|key, value| KEPT.contains(&&**key) && *value != json!(""));
             fields.retain(|key, value| !(key == "opts" && *value == json!({})));
             fields.retain(|key, value| !(key == "data" && value.is_null()));
-            if fields["userland"]["index"] == 0 {
-                fields["userland"].as_object_mut().unwrap().remove("index");
+            if let Some(userland) = fields.get_mut("userland").and_then(Value::as_object_mut) {
+                userland.retain(|key, value| !(key == "index" && *value == 0));
             }
             for key in ["error", "data"] {
                 if let Some(Value::Object(error)) = fields.get_mut(key) {
@@ -284,14 +343,19 @@ fn strip_stacks(value: &mut Value) {
 
 #[tokio::test]
 async fn answers_are_those_of_the_official_sdk() {
-    let handler = handler();
+    let api = Api::default();
+    let handler = handler(api.clone());
     let scenarios = [
         "no-step",
         "returns-null",
+        "step-run",
         "step-run-no-checkpoint",
         "step-returns-nothing",
+        "several-steps",
         "several-steps-no-checkpoint",
+        "several-steps-buffered",
         "repeated-step-id",
+        "parallel",
         "parallel-no-checkpoint",
         "parallel-mixed",
         "sleep-no-checkpoint",
@@ -300,6 +364,7 @@ async fn answers_are_those_of_the_official_sdk() {
         "error-non-retriable",
         "error-retry-after",
         "error-retry-after-date",
+        "step-error",
         "step-error-no-checkpoint",
         "step-error-uncaught",
         "step-error-non-retriable",
@@ -340,6 +405,15 @@ async fn answers_are_those_of_the_official_sdk() {
             );
             compared += 1;
         }
+        let exchanges = recorded["exchanges"].as_array().unwrap().iter();
+        let reported = exchanges.filter_map(|exchange| {
+            let request = &exchange["request"];
+            let url = request["url"].as_str()?;
+            let path = url.find("/v1/checkpoint/").map(|at| &url[at..])?;
+            Some(report(path, &request["body"]))
+        });
+        let ours = std::mem::take(&mut *api.0.lock().unwrap());
+        assert_eq!(ours, reported.collect::<Vec<_>>(), "{scenario}");
     }
     assert!(compared > 45, "{compared}");
 }
@@ -359,7 +433,7 @@ fn functions_are_registered_as_the_official_sdk_registers_them() {
         .unwrap()["request"]["body"]
         .to_string();
     let theirs = Registration::parse(body.as_bytes()).unwrap();
-    let ours = handler()
+    let ours = handler(Api::default())
         .runner()
         .registration("http://127.0.0.1:3000/api/inngest");
     let ours = Registration::parse(&serde_json::to_vec(&ours).unwrap()).unwrap();
@@ -371,7 +445,8 @@ fn functions_are_registered_as_the_official_sdk_registers_them() {
         let mut same = same
             .unwrap_or_else(|| panic!("{} is not recorded", function.id))
             .clone();
-        same.checkpoint = None;
-        assert_eq!(function, &same);
+        let mut ours = function.clone();
+        (ours.checkpoint, same.checkpoint) = (None, None);
+        assert_eq!(ours, same);
     }
 }

@@ -1,6 +1,6 @@
 //! A server's API, as far as an app needs it.
 
-use super::{Client, percent_encoded};
+use super::{Checkpoint, CheckpointError, Client, percent_encoded};
 use crate::BoxFuture;
 use crate::step::Topic;
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use stepwell_protocol::call::MemoizedSteps;
+use stepwell_protocol::op::Op;
 use stepwell_protocol::signing::SigningKey;
 use stepwell_protocol::{RunId, SharedJson, headers};
 
@@ -60,6 +61,12 @@ pub(crate) trait LocalApi: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Option<RunId>, ApiError>>;
 
     fn publish(&self, channel: &str, topic: &str, run: Option<RunId>, data: SharedJson);
+
+    fn checkpoint<'a>(
+        &'a self,
+        call: &'a Checkpoint,
+        steps: Vec<Op>,
+    ) -> BoxFuture<'a, Result<(), CheckpointError>>;
 }
 
 impl Client {

@@ -14,9 +14,9 @@ use stepwell_protocol::event::IdSeed;
 use stepwell_protocol::{EventId, headers};
 
 /// Attempts of one request.
-const ATTEMPTS_MAX: u32 = 5;
+pub(super) const ATTEMPTS_MAX: u32 = 5;
 /// The wait after the first attempt; it doubles with each.
-const BACKOFF_BASE: Duration = Duration::from_millis(100);
+pub(super) const BACKOFF_BASE: Duration = Duration::from_millis(100);
 
 /// Events to hand over together.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ impl HttpSink {
                 Attempt::Again(error) if attempt >= ATTEMPTS_MAX => return Err(error),
                 Attempt::Again(error) => {
                     tracing::debug!(attempt, %error, "events were not taken, trying again");
-                    let jitter = backoff.mul_f64(rand::random_range(0.0..1.0));
+                    let jitter = backoff.mul_f64(crate::random::fraction());
                     self.clock.delay(backoff + jitter).await;
                     backoff *= 2;
                 }

@@ -1,11 +1,13 @@
 //! What steps ask of a server's API, answered by the engine of this process.
 
 use crate::BoxFuture;
-use crate::client::{ApiError, LocalApi};
+use crate::client::{ApiError, Checkpoint, CheckpointError, LocalApi};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
+use stepwell_engine::{CheckpointError as EngineRefusal, ItemId};
+use stepwell_protocol::op::Op;
 use stepwell_protocol::{DecodeError, RunId, SharedJson};
-use stepwell_runtime::Handle;
+use stepwell_runtime::{Handle, report_op};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{SetOnce, broadcast};
 
@@ -47,10 +49,41 @@ impl LocalApi for Local {
         })
     }
 
+    fn checkpoint<'a>(
+        &'a self,
+        call: &'a Checkpoint,
+        steps: Vec<Op>,
+    ) -> BoxFuture<'a, Result<(), CheckpointError>> {
+        Box::pin(async move { report_steps(self.engine.wait().await, call, steps).await })
+    }
+
     fn publish(&self, channel: &str, topic: &str, run: Option<RunId>, data: SharedJson) {
         // That nobody listens is nobody's fault.
         let message = Message::new(channel, topic, run, data);
         let _ = self.messages.send(message);
+    }
+}
+
+/// Reports steps of a call to an engine.
+pub(crate) async fn report_steps(
+    engine: &Handle,
+    call: &Checkpoint,
+    steps: Vec<Op>,
+) -> Result<(), CheckpointError> {
+    let item =
+        call.item.parse().map(ItemId).map_err(|_| {
+            CheckpointError::Failed("the call names no item of this engine".to_owned())
+        })?;
+    let steps = steps
+        .into_iter()
+        .map(|op| report_op(op, false, None))
+        .collect();
+    let generation = Some(call.generation).filter(|generation| *generation > 0);
+    match engine.checkpoint(call.run, item, generation, steps).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(EngineRefusal::Stale)) => Err(CheckpointError::Stale),
+        Ok(Err(refusal)) => Err(CheckpointError::Failed(refusal.to_string())),
+        Err(unavailable) => Err(CheckpointError::Failed(unavailable.to_string())),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use super::{Event, ValidationIssue, list, shape};
 use crate::moment::Moment;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::ops::Deref;
 use stepwell_protocol::event::{
     DEFERRED_SCHEDULE, Event as WireEvent, FUNCTION_FAILED, FUNCTION_INVOKED,
 };
@@ -65,23 +67,30 @@ pub struct InvalidEvent {
     pub issues: Vec<ValidationIssue>,
 }
 
-/// What a handler may take as its event's data: any [`Event`], or [`serde_json::Value`] for data of any shape.
+/// What a handler may take as its event's data: any [`Event`], a family of them (an enum that derives [`Event`]),
+/// [`Json<T>`] for any other type, or [`serde_json::Value`] for data of any shape.
+///
+/// [`Event`]: macro@crate::Event
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what a function takes as its event's data",
+    label = "derive `stepwell::Event` for it, or write `Json<{Self}>`"
+)]
 pub trait Payload: Sized + Send + Sync + 'static {
     /// Decodes and checks an event's data.
     ///
     /// # Errors
     /// Every value that is not as it must be.
-    fn from_data(data: Value) -> Result<Self, Vec<ValidationIssue>>;
+    fn from_event(name: &str, data: Value) -> Result<Self, Vec<ValidationIssue>>;
 }
 
 impl Payload for Value {
-    fn from_data(data: Value) -> Result<Self, Vec<ValidationIssue>> {
+    fn from_event(_: &str, data: Value) -> Result<Self, Vec<ValidationIssue>> {
         Ok(data)
     }
 }
 
 impl<E: Event> Payload for E {
-    fn from_data(data: Value) -> Result<Self, Vec<ValidationIssue>> {
+    fn from_event(_: &str, data: Value) -> Result<Self, Vec<ValidationIssue>> {
         // Decoding stops at its first error; the schema then finds the others.
         match stepwell_protocol::decode::from_value::<E>(data.clone()) {
             Ok(event) => {
@@ -104,6 +113,34 @@ impl<E: Event> Payload for E {
     }
 }
 
+/// Data of any type that serde reads, where no event's name goes with it: what a function takes that is only
+/// [invoked](crate::FunctionBuilder::on_invoke_with) or [deferred](crate::FunctionBuilder::on_deferred).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Json<T>(pub T);
+
+impl<T> Deref for Json<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: DeserializeOwned + Send + Sync + 'static> Payload for Json<T> {
+    fn from_event(_: &str, data: Value) -> Result<Self, Vec<ValidationIssue>> {
+        stepwell_protocol::decode::from_value(data)
+            .map(Self)
+            .map_err(|error| {
+                let path = if error.path == "." { "" } else { &error.path };
+                vec![ValidationIssue {
+                    path: path.to_owned(),
+                    message: error.message,
+                }]
+            })
+    }
+}
+
 impl<E: Payload> Received<E> {
     /// Decodes one event of a call.
     pub(crate) fn decode(raw: &RawValue) -> Result<Self, InvalidEvent> {
@@ -120,7 +157,8 @@ impl<E: Payload> Received<E> {
                 invalid("?", vec![issue])
             })?;
         let parent = Parent::take(&mut wire);
-        let data = E::from_data(wire.data).map_err(|issues| invalid(&wire.name, issues))?;
+        let data =
+            E::from_event(&wire.name, wire.data).map_err(|issues| invalid(&wire.name, issues))?;
         Ok(Self {
             id: wire.id.unwrap_or_default(),
             name: wire.name,

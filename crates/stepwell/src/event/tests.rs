@@ -61,7 +61,7 @@ enum Shape {
 }
 
 fn issues(data: Value) -> String {
-    match WorkflowRequested::from_data(data) {
+    match WorkflowRequested::from_event("", data) {
         Ok(_) => "valid".to_owned(),
         Err(issues) => list(&issues).replace("; ", "\n"),
     }
@@ -73,7 +73,7 @@ fn a_good_payload_is_taken_with_what_it_does_not_know() {
         "runId": "r", "mode": "dryRun", "unknown": 1,
         "nodes": [{"id": "a", "position": {"x": 1, "y": 2.5}, "shape": {"kind": "Circle", "radius": 1}, "icon": "x"}],
     });
-    let event = WorkflowRequested::from_data(data).unwrap();
+    let event = WorkflowRequested::from_event("", data).unwrap();
     assert_eq!(event.nodes[0].rest["icon"], "x");
 }
 
@@ -121,7 +121,7 @@ fn values_that_decode_but_are_not_allowed_are_named_as_the_json_names_them() {
 }
 
 fn valid() -> WorkflowRequested {
-    WorkflowRequested::from_data(json!({"runId": "r"})).unwrap()
+    WorkflowRequested::from_event("", json!({"runId": "r"})).unwrap()
 }
 
 fn render(event: impl Into<OutgoingEvent>) -> Result<Value, EventError> {

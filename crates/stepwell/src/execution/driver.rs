@@ -1,6 +1,6 @@
 //! Drives a function's future until nothing of it can move.
 
-use super::{Executed, Execution, Phase, State};
+use super::{Checkpointer, Executed, Execution, Phase, State};
 use crate::middleware::silently;
 use crate::moment::Delay;
 use crate::{BoxFuture, Error};
@@ -90,38 +90,115 @@ pub(crate) async fn drive(
     function: BoxFuture<'static, Result<SharedJson, Error>>,
     target: Target,
     limits: Limits,
+    mut checkpointer: Option<&mut Checkpointer>,
 ) -> Ended {
-    let mut function = Some(function);
-    let signal = Arc::new(Signal {
-        woken: AtomicBool::new(false),
-        task: Mutex::new(Waker::noop().clone()),
-    });
-    let waker = Waker::from(Arc::clone(&signal));
-    let mut patience: Option<Delay> = None;
-    let ended = poll_fn(|cx| {
+    let mut drive = Drive::new(&execution, function, target, limits);
+    let ended = loop {
+        let Some(checkpointer) = checkpointer.as_deref_mut() else {
+            break drive.run(None).await.expect("nothing interrupts it");
+        };
+        let report = match drive.run(checkpointer.alarm()).await {
+            None => true,
+            Some(Ended::Executed(executed)) if executed.failure.is_none() => {
+                execution.state().record(&executed.op);
+                checkpointer.keep(executed.op)
+            }
+            // What waits goes along with the result.
+            Some(Ended::Returned(output)) => break Ended::Returned(output),
+            Some(ended) => match checkpointer.flush().await {
+                Ok(()) => break ended,
+                Err(instead) => break instead,
+            },
+        };
+        if report && let Err(instead) = checkpointer.flush().await {
+            break instead;
+        }
+        if checkpointer.is_out_of_time() {
+            drive.target = Target::Discovery { plan_only: true };
+        }
+    };
+    drive.finish();
+    ended
+}
+
+/// A function that is driven.
+struct Drive<'e> {
+    execution: &'e Execution,
+    function: Option<BoxFuture<'static, Result<SharedJson, Error>>>,
+    target: Target,
+    limits: Limits,
+    signal: Arc<Signal>,
+    patience: Option<Delay>,
+}
+
+impl<'e> Drive<'e> {
+    fn new(
+        execution: &'e Execution,
+        function: BoxFuture<'static, Result<SharedJson, Error>>,
+        target: Target,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            execution,
+            function: Some(function),
+            target,
+            limits,
+            signal: Arc::new(Signal {
+                woken: AtomicBool::new(false),
+                task: Mutex::new(Waker::noop().clone()),
+            }),
+            patience: None,
+        }
+    }
+
+    /// Drives it until something has ended, or until the alarm: `None` then.
+    async fn run(&mut self, mut alarm: Option<&mut Delay>) -> Option<Ended> {
+        poll_fn(|cx| {
+            if let Poll::Ready(ended) = self.poll(cx) {
+                return Poll::Ready(Some(ended));
+            }
+            match &mut alarm {
+                Some(alarm) => alarm.as_mut().poll(cx).map(|()| None),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let (execution, signal) = (self.execution, &self.signal);
         signal
             .task
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone_from(cx.waker());
+        let waker = Waker::from(Arc::clone(signal));
         for _ in 0..POLLS_MAX {
             signal.woken.store(false, Ordering::Release);
-            let polled = poll_once(&execution, &mut function, &mut Context::from_waker(&waker));
-            if let Some(ended) = execution.ended(polled, &target) {
+            let polled = poll_once(
+                execution,
+                &mut self.function,
+                &mut Context::from_waker(&waker),
+            );
+            if let Some(ended) = execution.ended(polled, &self.target) {
                 return Poll::Ready(ended);
             }
             let woken = signal.woken.load(Ordering::Acquire);
-            match execution.advance(&target, woken) {
-                Move::Moved => patience = None,
+            match execution.advance(&self.target, woken) {
+                Move::Moved => self.patience = None,
                 Move::Ended(ended) => return Poll::Ready(ended),
                 Move::Executing if woken => break,
                 Move::Executing => return Poll::Pending,
                 Move::Stuck if woken => {}
                 Move::Stuck => {
-                    let delay = patience
-                        .get_or_insert_with(|| execution.clock.delay(limits.outside_steps_max));
-                    return match delay.as_mut().poll(cx) {
-                        Poll::Ready(()) => Poll::Ready(execution.gave_up(&target, limits)),
+                    let limit = self.limits.outside_steps_max;
+                    let patience = self
+                        .patience
+                        .get_or_insert_with(|| execution.clock.delay(limit));
+                    return match patience.as_mut().poll(cx) {
+                        Poll::Ready(()) => {
+                            Poll::Ready(execution.gave_up(&self.target, self.limits))
+                        }
                         Poll::Pending => Poll::Pending,
                     };
                 }
@@ -129,13 +206,14 @@ pub(crate) async fn drive(
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    })
-    .await;
-    // What the function still holds goes before the answer does; a destructor of its may panic.
-    if catch_unwind(AssertUnwindSafe(|| drop(function.take()))).is_err() {
-        tracing::error!("a destructor panicked while the function was dropped");
     }
-    ended
+
+    /// Drops what the function still holds, before the answer goes out; a destructor of its may panic.
+    fn finish(&mut self) {
+        if catch_unwind(AssertUnwindSafe(|| drop(self.function.take()))).is_err() {
+            tracing::error!("a destructor panicked while the function was dropped");
+        }
+    }
 }
 
 /// Polls the function, quietly while recorded steps are replayed.

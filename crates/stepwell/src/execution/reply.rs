@@ -52,7 +52,7 @@ impl CallReply {
         Self::plain(if is_final { 400 } else { 500 }, body).retried(error, is_final)
     }
 
-    /// `riders` go along with whatever is answered.
+    /// `riders` go along with whatever is answered; among them are steps only if the function has returned.
     pub(crate) fn of(
         ended: &Ended,
         riders: Vec<Op>,

@@ -1,5 +1,6 @@
 //! Calls in, answers out. A small server stands at the other end: it records what is reported, and calls again.
 
+mod checkpoints;
 mod failures;
 mod misuse;
 mod ops;

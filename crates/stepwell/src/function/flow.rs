@@ -7,7 +7,7 @@ use stepwell_protocol::config;
 use stepwell_protocol::span::format_ms;
 
 /// A duration as servers take it everywhere: milliseconds, rounded up, in units up to hours.
-fn time_string(duration: Duration) -> String {
+pub(super) fn time_string(duration: Duration) -> String {
     let ms = u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     let (hours, rest) = (ms / 3_600_000, ms % 3_600_000);
     match (hours, rest) {

@@ -59,6 +59,16 @@ handlers! {
     (A, B, C, D, G, H)
 }
 
+/// What a handler's result holds when all is well.
+#[doc(hidden)]
+pub trait HandlerOutput {
+    type Output;
+}
+
+impl<T, E> HandlerOutput for Result<T, E> {
+    type Output = T;
+}
+
 /// A handler with its state, of any type.
 pub(crate) type ErasedHandler = Arc<
     dyn Fn(

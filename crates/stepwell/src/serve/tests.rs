@@ -498,11 +498,11 @@ fn an_app_with_two_functions_of_one_id_is_refused() {
         app(vec![
             Function::new("a").on_invoke().retries(21).handler(add)
         ]),
-        "function 'a': 21 retries; at most 20 are made"
+        "function 'a': retries: 21; at most 20 are made"
     );
     assert_eq!(
         app(vec![function("a b")]),
-        "function 'a b': an id has letters, digits and -_./ only"
+        "function 'a b': id: an id has letters, digits and -_./ only"
     );
 }
 

@@ -3,7 +3,6 @@
 use super::{RunStep, Step, json_of};
 use crate::execution::StepSpec;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -104,9 +103,9 @@ impl Step {
         })
     }
 
-    /// The topic `name` of this run's own channel, to which its id is the name.
+    /// The topic `name` of this run's own channel: the channel's name is the run's id.
     #[must_use]
-    pub fn topic<T: Serialize + DeserializeOwned>(&self, name: impl Into<String>) -> Topic<T> {
+    pub fn topic<T: ?Sized>(&self, name: impl Into<String>) -> Topic<T> {
         Topic::new(self.execution.run.run_id.to_string(), name)
     }
 }

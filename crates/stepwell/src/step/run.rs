@@ -220,16 +220,18 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// Polls the code. Its result goes into the record, not to the function: that gets it on its next call.
-    fn poll(&mut self, slot: &Slot, cx: &mut Context<'_>) {
+    /// Polls the code; says whether it has ended. Its result goes into the record, not to the function: that gets it out
+    /// of the record, on this call or the next.
+    fn poll(&mut self, slot: &Slot, cx: &mut Context<'_>) -> bool {
         let future = self.future.as_mut();
         let polled = slot.enter(|| catch_unwind(AssertUnwindSafe(|| future.poll(cx))));
         let result = match polled {
-            Ok(Poll::Pending) => return,
+            Ok(Poll::Pending) => return false,
             Ok(Poll::Ready(result)) => result,
             Err(payload) => Err(panic_error(&*payload)),
         };
         slot.complete(result, timing(self.started_ms, self.started.elapsed()));
+        true
     }
 }
 
@@ -281,8 +283,9 @@ impl<'a, T: Serialize + DeserializeOwned + 'a> Future for RunStep<'a, T> {
                         }
                     }
                 }
-                if let Some(running) = &mut this.running {
-                    running.poll(&this.slot, cx);
+                let running = this.running.as_mut();
+                if running.is_some_and(|running| running.poll(&this.slot, cx)) {
+                    this.running = None;
                 }
                 Poll::Pending
             }

@@ -4,10 +4,13 @@ use super::disk::Disk;
 use super::error::TestError;
 use super::lives::Lives;
 use crate::BoxFuture;
-use crate::client::{ApiError, EventBatch, EventSink, LocalApi, SendError};
-use crate::embedded::{Message, hand_over};
+use crate::client::{
+    ApiError, Checkpoint, CheckpointError, EventBatch, EventSink, LocalApi, SendError,
+};
+use crate::embedded::{Message, hand_over, report_steps};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use stepwell_protocol::op::Op;
 use stepwell_protocol::{EventId, RunId, SharedJson};
 use tokio::sync::SetOnce;
 
@@ -105,6 +108,19 @@ impl LocalApi for TestApi {
                 url: "the engine of this test".to_owned(),
                 reason: error.to_string(),
             })
+        })
+    }
+
+    fn checkpoint<'a>(
+        &'a self,
+        call: &'a Checkpoint,
+        steps: Vec<Op>,
+    ) -> BoxFuture<'a, Result<(), CheckpointError>> {
+        Box::pin(async move {
+            // A call belongs to one engine: what it cannot report there, no other takes.
+            let life = self.lives.wait().await.alive().await;
+            let life = life.map_err(|error| CheckpointError::Failed(error.to_string()))?;
+            report_steps(&life.handle, call, steps).await
         })
     }
 

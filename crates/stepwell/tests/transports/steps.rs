@@ -5,11 +5,14 @@ use axum::Json;
 use axum::http::HeaderMap;
 use axum::routing::post;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use stepwell::ai::openai::{Message, OpenAi};
 use stepwell::ai::{Custom, anthropic, gemini};
 use stepwell::experiment::Choice;
-use stepwell::{App, Client, Context, Error, Function, FunctionRef, Score, Topic};
+use stepwell::middleware::{FunctionInput, Middleware, RunInfo};
+use stepwell::{App, Checkpointing, Client, Context, Error, Function, FunctionRef, Score, Topic};
 
 const DOUBLE: FunctionRef<Value, u64> = FunctionRef::new("double");
 const ELSEWHERE: FunctionRef<Value, u64> = FunctionRef::new("double").of_app("other");
@@ -338,6 +341,70 @@ async fn what_a_failed_run_deferred_runs() {
     s/defers-and-fails {} → "s-defers-and-fails" "Failed" {"name":"Broken","message":"beyond repair","noRetry":true}
     s/defers-and-fails {} → "s-afterwards" "Completed" [{"number":4},"s-defers-and-fails"]
     "#);
+}
+
+/// Counts the calls of functions.
+#[derive(Clone, Default)]
+struct Calls(Arc<AtomicUsize>);
+
+impl Middleware for Calls {
+    fn transform_function_input(&self, _: &RunInfo, _: &mut FunctionInput) -> Result<(), Error> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_in_a_row_take_one_call_and_are_recorded_like_any() {
+    async fn row(ctx: Context) -> Result<u64, Error> {
+        let mut sum = 0;
+        for n in 1..=5 {
+            sum += ctx.step().run("add", move || async move { Ok(n) }).await?;
+        }
+        ctx.step().sleep("nap", Duration::from_millis(1)).await;
+        Ok(ctx.step().run("sum", || async { Ok(sum) }).await?)
+    }
+    let calls = [Calls::default(), Calls::default()];
+    let app = |side: usize| {
+        let calls = calls[side].clone();
+        move |client: Client| {
+            let on = |id: &str, how: Checkpointing| {
+                let function = Function::new(id).on_event(&format!("s/{id}"));
+                function.checkpointing(how).handler(row)
+            };
+            App::new(client).middleware(calls.clone()).functions([
+                on("each", Checkpointing::on()),
+                on("buffered", Checkpointing::on().buffered_steps(3)),
+                on("off", Checkpointing::off()),
+            ])
+        }
+    };
+    let sides = [
+        embedded(&["s"], app(0)).await,
+        over_http(&["s"], app(1)).await,
+    ];
+    // One call to the sleep and one to the end; without, one for each step, the sleep and the end.
+    for (name, expected) in [("s/each", 2), ("s/buffered", 2), ("s/off", 8)] {
+        let told = compare(&sides, [(name, json!({}), None)]).await;
+        let recorded: Vec<&str> = told.lines().skip(1).map(str::trim).collect();
+        assert_eq!(
+            recorded,
+            [
+                r#"["StepRun","add",false,0,{"data":1}]"#,
+                r#"["StepRun","add",false,0,{"data":2}]"#,
+                r#"["StepRun","add",false,0,{"data":3}]"#,
+                r#"["StepRun","add",false,0,{"data":4}]"#,
+                r#"["StepRun","add",false,0,{"data":5}]"#,
+                r#"["Sleep","nap",false,0,null]"#,
+                r#"["StepRun","sum",false,0,{"data":15}]"#,
+            ],
+            "{told}"
+        );
+        for (side, calls) in sides.iter().zip(&calls) {
+            let count = calls.0.swap(0, Ordering::SeqCst);
+            assert_eq!(count, expected, "{name} {}", side.name);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

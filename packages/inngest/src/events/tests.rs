@@ -9,7 +9,7 @@ use stepwell::{Event, OutgoingEvent, Payload};
 
 /// Takes a payload as a function would, and gives it back as a producer would send it.
 fn through<E: Event>(data: &Value) -> Result<Value, Vec<String>> {
-    let event = E::from_data(data.clone())
+    let event = E::from_event("", data.clone())
         .map_err(|issues| issues.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     Ok(OutgoingEvent::new(&event).data().clone())
 }
@@ -218,7 +218,7 @@ fn a_workflow_keeps_the_keys_that_the_editor_adds() {
 
 #[test]
 fn a_workflow_runs_unless_it_says_otherwise() {
-    let mode = |data: Value| WorkflowRequested::from_data(data).unwrap().mode;
+    let mode = |data: Value| WorkflowRequested::from_event("", data).unwrap().mode;
     assert_eq!(mode(workflow()), Mode::Run);
     assert_eq!(
         mode(with(workflow(), "mode", json!("dryRun"))),

@@ -1,0 +1,10 @@
+use stepwell::Event;
+
+struct Placed;
+
+#[derive(Event)]
+enum Order {
+    Placed(Placed),
+}
+
+fn main() {}

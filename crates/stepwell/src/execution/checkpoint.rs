@@ -1,0 +1,105 @@
+//! Checkpoints: steps that a running function reports ahead of its answer, so that it goes on at once.
+
+use super::Ended;
+use crate::client::{Checkpoint, CheckpointError, Client};
+use crate::moment::Delay;
+use crate::{Checkpointing, Error};
+use std::time::{Duration, Instant};
+use stepwell_protocol::op::Op;
+
+/// Results that wait to be reported, in bytes: more are reported at once.
+const BUFFER_BYTES_MAX: usize = 1024 * 1024;
+
+/// Reports the steps of one call.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    client: Client,
+    /// Which call it is.
+    call: Checkpoint,
+    config: Checkpointing,
+    started: Instant,
+    runtime_max: Duration,
+    buffer: Vec<Op>,
+    bytes: usize,
+    alarm: Option<AlarmClock>,
+}
+
+/// Rings when steps have waited for long enough.
+struct AlarmClock(Delay);
+
+impl std::fmt::Debug for AlarmClock {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("AlarmClock")
+    }
+}
+
+impl Checkpointer {
+    pub(crate) fn new(client: Client, call: Checkpoint, config: Checkpointing) -> Self {
+        let runtime_max = config.runtime_max(client.is_local());
+        Self {
+            client,
+            call,
+            config,
+            started: Instant::now(),
+            runtime_max,
+            buffer: Vec::new(),
+            bytes: 0,
+            alarm: None,
+        }
+    }
+
+    /// Whether the function has run for so long that the server is to call it anew for what comes next.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        self.started.elapsed() >= self.runtime_max
+    }
+
+    /// When steps that wait have waited for long enough.
+    pub(super) fn alarm(&mut self) -> Option<&mut Delay> {
+        self.alarm.as_mut().map(|alarm| &mut alarm.0)
+    }
+
+    /// Keeps a step that has executed; says whether it is time to report.
+    pub(super) fn keep(&mut self, op: Op) -> bool {
+        self.bytes += op.data.as_ref().map_or(0, |data| data.get().len());
+        self.buffer.push(op);
+        if self.buffer.len() >= self.config.steps_max() || self.bytes >= BUFFER_BYTES_MAX {
+            return true;
+        }
+        if self.alarm.is_none()
+            && let Some(interval) = self.config.interval()
+        {
+            self.alarm = Some(AlarmClock(self.client.clock().delay(interval)));
+        }
+        self.is_out_of_time()
+    }
+
+    /// Reports what waits. When that fails, the call ends with what is returned.
+    pub(super) async fn flush(&mut self) -> Result<(), Ended> {
+        self.alarm = None;
+        self.bytes = 0;
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let steps = std::mem::take(&mut self.buffer);
+        match self.client.checkpoint(&self.call, &steps).await {
+            Ok(()) => Ok(()),
+            Err(CheckpointError::Stale) => {
+                // Whatever is answered does not count any more.
+                let message = "another call of this run has taken this one's place";
+                Err(Ended::Failed(Error::new("StaleCallError", message)))
+            }
+            Err(CheckpointError::Failed(reason)) => {
+                tracing::warn!(
+                    run = %self.call.run, reason, steps = steps.len(),
+                    "steps could not be reported ahead of the answer; they go along with it"
+                );
+                Err(Ended::Asked(steps))
+            }
+        }
+    }
+
+    /// What waits, to go along with the answer.
+    pub(crate) fn take(&mut self) -> Vec<Op> {
+        std::mem::take(&mut self.buffer)
+    }
+}

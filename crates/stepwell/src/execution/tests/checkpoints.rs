@@ -1,0 +1,239 @@
+//! Steps that are reported ahead of the answer.
+
+use super::*;
+use crate::client::{Checkpoint, CheckpointError, LocalApi};
+use crate::{ApiError, Checkpointing};
+use std::collections::VecDeque;
+use stepwell_protocol::op::Op;
+use stepwell_protocol::{RunId, SharedJson};
+
+/// Takes reports, or refuses them.
+#[derive(Clone, Default)]
+struct Reports {
+    taken: Arc<Mutex<Vec<String>>>,
+    refusals: Arc<Mutex<VecDeque<CheckpointError>>>,
+}
+
+impl LocalApi for Reports {
+    fn signal(&self, _: String, _: SharedJson) -> BoxFuture<'_, Result<Option<RunId>, ApiError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn publish(&self, _: &str, _: &str, _: Option<RunId>, _: SharedJson) {}
+
+    fn checkpoint<'a>(
+        &'a self,
+        call: &'a Checkpoint,
+        steps: Vec<Op>,
+    ) -> BoxFuture<'a, Result<(), CheckpointError>> {
+        assert_eq!((&*call.item, call.generation), ("item-1", 7));
+        let steps = steps.iter().map(|op| {
+            let data = op.data.as_ref().map_or("", |data| data.get());
+            format!("{} {} {data}", op.op, op.title())
+        });
+        let answer = match self.refusals.lock().unwrap().pop_front() {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
+        };
+        if answer.is_ok() {
+            let report = steps.collect::<Vec<_>>().join(", ");
+            self.taken.lock().unwrap().push(report);
+        }
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+impl Reports {
+    fn taken(&self) -> Vec<String> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    fn refuse(&self, with: CheckpointError) {
+        self.refusals.lock().unwrap().push_back(with);
+    }
+
+    /// One call; the answer in a line.
+    async fn call(&self, function: Function, ctx: Value) -> String {
+        self.call_at(StillClock { delays_end: false }, function, ctx)
+            .await
+    }
+
+    async fn call_at(&self, clock: StillClock, function: Function, ctx: Value) -> String {
+        let client = Client::builder("app", Config::dev())
+            .clock(clock)
+            .build()
+            .with_local(Arc::new(self.clone()));
+        let runner = App::new(client).function(function).runner().unwrap();
+        let event = json!({"id": "e", "name": "app/test", "data": {}, "ts": 1});
+        let mut body = json!({
+            "ctx": {
+                "fn_id": "6b48a4f5-033b-57e4-accc-a328f4cbcf92", "run_id": "01KDW000000000000000000002",
+                "step_id": "step", "attempt": 0, "max_attempts": 3, "qi_id": "item-1", "generation_id": 7,
+                "stack": {"stack": [], "current": 0}, "disable_immediate_execution": false,
+            },
+            "event": event, "events": [event], "steps": {}, "version": 2,
+        });
+        for (key, value) in ctx.as_object().unwrap() {
+            body["ctx"][key] = value.clone();
+        }
+        let request = CallRequest::parse(body.to_string().as_bytes()).unwrap();
+        let raw = runner.call("app-f", request).await;
+        let answer = Answer {
+            status: raw.status,
+            no_retry: raw.headers.no_retry,
+            retry_after: raw.headers.retry_after,
+            body: serde_json::from_slice(&raw.body).unwrap(),
+        };
+        answer.line()
+    }
+}
+
+async fn three(ctx: Context) -> Result<u32, Error> {
+    let step = ctx.step();
+    let a: u32 = step.run("a", || async { Ok(1) }).await?;
+    let b: u32 = step.run("b", || async { Ok(a + 1) }).await?;
+    let c: u32 = step.run("a", || async { Ok(b + 1) }).await?;
+    Ok(c)
+}
+
+#[tokio::test]
+async fn steps_run_on_in_one_call_each_reported_before_the_next() {
+    let reports = Reports::default();
+    assert_eq!(reports.call(function(three), json!({})).await, "200 3");
+    assert_eq!(
+        reports.taken(),
+        ["StepRun a 1", "StepRun b 2", "StepRun a 3"]
+    );
+}
+
+#[tokio::test]
+async fn buffered_steps_are_reported_together_and_the_rest_with_the_result() {
+    let reports = Reports::default();
+    let buffered = Function::new("f")
+        .on_event("app/test")
+        .checkpointing(Checkpointing::on().buffered_steps(2))
+        .handler(three);
+    assert_eq!(
+        reports.call(buffered, json!({})).await,
+        "206 StepRun a#1 3, RunComplete null#null"
+    );
+    assert_eq!(reports.taken(), ["StepRun a 1, StepRun b 2"]);
+}
+
+#[tokio::test]
+async fn steps_that_have_waited_for_the_interval_are_reported_while_another_runs() {
+    let reports = Reports::default();
+    let seen = reports.clone();
+    let handler = move |ctx: Context| {
+        let seen = seen.clone();
+        async move {
+            let step = ctx.step();
+            step.run("a", || async { Ok(1) }).await?;
+            let reported = step.run("b", || async {
+                tokio::task::yield_now().await;
+                Ok(seen.taken().len())
+            });
+            Ok::<_, Error>(reported.await?)
+        }
+    };
+    let interval = Duration::from_secs(1);
+    let function = Function::new("f")
+        .on_event("app/test")
+        .checkpointing(
+            Checkpointing::on()
+                .buffered_steps(10)
+                .max_interval(interval),
+        )
+        .handler(handler);
+    let clock = StillClock { delays_end: true };
+    assert_eq!(
+        reports.call_at(clock, function, json!({})).await,
+        "206 StepRun b#0 1, RunComplete null#null"
+    );
+    assert_eq!(reports.taken(), ["StepRun a 1"]);
+}
+
+#[tokio::test]
+async fn what_the_server_sees_to_ends_the_call() {
+    let reports = Reports::default();
+    let sleeps = function(async |ctx: Context| {
+        ctx.step().run("a", || async { Ok(()) }).await?;
+        ctx.step().sleep("nap", Duration::from_secs(5)).await;
+        Ok::<_, Error>(())
+    });
+    assert_eq!(reports.call(sleeps, json!({})).await, "206 Sleep nap#0 5s");
+    let forks = function(async |ctx: Context| {
+        let step = ctx.step();
+        step.run("a", || async { Ok(()) }).await?;
+        let one = step.run("b", || async { Ok(1) });
+        let other = step.run("c", || async { Ok(2) });
+        let (one, other) = futures::try_join!(one, other)?;
+        Ok::<_, Error>(one + other)
+    });
+    assert_eq!(
+        reports.call(forks, json!({})).await,
+        "206 StepPlanned b#0, StepPlanned c#0"
+    );
+    let fails = function(async |ctx: Context| {
+        ctx.step().run("a", || async { Ok(()) }).await?;
+        let broken = ctx.step().run("b", || async { Err::<(), _>("no".into()) });
+        Ok::<_, Error>(broken.await?)
+    });
+    assert_eq!(reports.call(fails, json!({})).await, "206 StepError b#0 no");
+    assert_eq!(reports.taken(), ["StepRun a null"; 3]);
+}
+
+#[tokio::test]
+async fn steps_that_cannot_be_reported_go_along_with_the_answer() {
+    let reports = Reports::default();
+    reports.refuse(CheckpointError::Failed("out of reach".to_owned()));
+    assert_eq!(
+        reports.call(function(three), json!({})).await,
+        "206 StepRun a#0 1"
+    );
+    reports.refuse(CheckpointError::Stale);
+    let answer = reports.call(function(three), json!({})).await;
+    assert!(answer.starts_with("500 "), "{answer}");
+    assert!(answer.contains("another call of this run"), "{answer}");
+    assert!(reports.taken().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_that_took_its_time_plans_what_comes_next() {
+    let reports = Reports::default();
+    let brief = Function::new("f")
+        .on_event("app/test")
+        .checkpointing(Checkpointing::on().max_runtime(Duration::ZERO))
+        .handler(three);
+    assert_eq!(reports.call(brief, json!({})).await, "206 StepPlanned b#0");
+    assert_eq!(reports.taken(), ["StepRun a 1"]);
+}
+
+#[tokio::test]
+async fn calls_that_must_not_run_on_do_not() {
+    let reports = Reports::default();
+    let off = Function::new("f")
+        .on_event("app/test")
+        .checkpointing(Checkpointing::off())
+        .handler(three);
+    let cases = [
+        (off, json!({}), "206 StepRun a#0 1"),
+        // After a failed attempt, the server has yet to count anew.
+        (function(three), json!({"attempt": 1}), "206 StepRun a#0 1"),
+        (function(three), json!({"qi_id": ""}), "206 StepRun a#0 1"),
+        (
+            function(three),
+            json!({"disable_immediate_execution": true}),
+            "206 StepPlanned a#0",
+        ),
+        (
+            function(three),
+            json!({"step_id": hash("a")}),
+            "206 StepRun a#0 1",
+        ),
+    ];
+    for (function, ctx, expected) in cases {
+        assert_eq!(reports.call(function, ctx).await, expected);
+    }
+    assert!(reports.taken().is_empty());
+}
