@@ -1,18 +1,21 @@
 //! An app: its functions, ready to be called.
 
-use crate::Error;
 use crate::client::{Checkpoint, Client};
 use crate::event::{EventFamily, Member};
 use crate::execution::{
     CallReply, Checkpointer, Ended, Execution, Known, Limits, Target, check_output, drive, is_final,
 };
 use crate::function::{Checkpointing, Function};
-use crate::middleware::{Middleware, RunInfo, Stack};
+use crate::middleware::{Middleware, RunInfo, Stack, TraceContext};
 use crate::schemas::{SchemaError, Schemas};
+use crate::{BoxFuture, Error};
+use http::StatusCode;
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use stepwell_protocol::call::{CallContext, CallRequest, DISCOVERY};
 use stepwell_protocol::event::RESERVED_PREFIX;
 use stepwell_protocol::register::Registration;
@@ -277,6 +280,7 @@ impl Runner {
         function: &str,
         target: Option<String>,
         body: &[u8],
+        trace: TraceContext,
     ) -> CallReply {
         let failed = |message: String| {
             let body =
@@ -296,10 +300,21 @@ impl Runner {
             tracing::warn!(%error, run = %call.ctx.run_id, "a call's events and steps could not be fetched");
             return failed(error.to_string());
         }
-        self.answer(function, call).await
+        self.answer_in(function, call, trace).await
     }
 
     pub(crate) async fn answer(&self, function: &str, request: CallRequest) -> CallReply {
+        self.answer_in(function, request, TraceContext::default())
+            .await
+    }
+
+    /// Runs a call that belongs to a trace.
+    pub(crate) async fn answer_in(
+        &self,
+        function: &str,
+        request: CallRequest,
+        trace: TraceContext,
+    ) -> CallReply {
         let Some(callable) = self.0.callables.get(function) else {
             return unknown_function(function);
         };
@@ -311,15 +326,35 @@ impl Runner {
             attempt: ctx.attempt,
             max_attempts: ctx.max_attempts,
             request_id: ctx.request_id.as_str().into(),
+            trace,
         };
         let span = tracing::info_span!("run", id = %run.run_id, function = %function);
         let reply = self
-            .run(callable, run, request)
+            .wrapped(callable, run, request)
             .instrument(span.clone())
             .await;
         let clock = &**self.0.client.clock();
         callable.middleware.flush(clock).instrument(span).await;
         reply
+    }
+
+    /// The call within what middleware puts around it.
+    async fn wrapped(&self, callable: &Callable, run: RunInfo, request: CallRequest) -> CallReply {
+        if callable.middleware.is_empty() {
+            return self.run(callable, run, request).await;
+        }
+        let call = self.run(callable, run.clone(), request);
+        let call = Box::pin(async { call.await.into_raw() });
+        let wrapped = callable.middleware.wrap_request(&run, call);
+        match caught(wrapped).await {
+            Ok(raw) if StatusCode::from_u16(raw.status).is_ok() => CallReply::from_raw(raw),
+            Ok(raw) => {
+                let message = format!("a middleware answers with the status {}", raw.status);
+                let error = Error::new("MiddlewareError", message);
+                CallReply::failed(&error, is_final(&error, &run))
+            }
+            Err(error) => CallReply::failed(&error, is_final(&error, &run)),
+        }
     }
 
     async fn run(&self, callable: &Callable, run: RunInfo, request: CallRequest) -> CallReply {
@@ -333,10 +368,10 @@ impl Runner {
             middleware.notify(|hooks| hooks.on_run_error(&run, &error, is_final));
             CallReply::failed(&error, is_final)
         };
-        let events = match catch_unwind(AssertUnwindSafe(|| {
+        let (events, provided) = match catch_unwind(AssertUnwindSafe(|| {
             middleware.transform_input(&run, events)
         })) {
-            Ok(Ok(events)) => events,
+            Ok(Ok(input)) => input,
             Ok(Err(error)) => return fail(error),
             Err(payload) => return fail(crate::execution::panic_error(&*payload)),
         };
@@ -360,8 +395,12 @@ impl Runner {
                 steps: request.steps,
                 completed: request.ctx.stack,
                 defers: request.defers,
+                provided,
             },
         );
+        if !execution.is_replaying() {
+            middleware.notify(|hooks| hooks.on_memoization_end(&run));
+        }
         if is_first_call {
             middleware.notify(|hooks| hooks.on_run_start(&run));
         }
@@ -369,7 +408,7 @@ impl Runner {
             (callable.handler)(Arc::clone(&execution), &events)
         }));
         let function = match called {
-            Ok(Ok(function)) => function,
+            Ok(Ok(function)) => middleware.wrap_function(&run, function),
             Ok(Err(error)) => return fail(error),
             Err(payload) => return fail(crate::execution::panic_error(&*payload)),
         };
@@ -430,6 +469,17 @@ impl Runner {
             Checkpointer::new(client, call, callable.checkpointing)
         })
     }
+}
+
+/// Awaits a future; a panic of it is an error.
+async fn caught<T>(mut future: BoxFuture<'_, T>) -> Result<T, Error> {
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(polled) => polled.map(Ok),
+            Err(payload) => Poll::Ready(Err(crate::execution::panic_error(&*payload))),
+        },
+    )
+    .await
 }
 
 fn event_name(event: &SharedJson) -> String {

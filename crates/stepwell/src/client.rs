@@ -324,6 +324,19 @@ impl Client {
         middleware
             .transform_send(&mut events)
             .map_err(|error| SendError::Middleware(error.into_boxed()))?;
+        if middleware.is_empty() {
+            return self.send_rendered(events, millis, entropy).await;
+        }
+        let sent = self.send_rendered(events.clone(), millis, entropy);
+        middleware.wrap_send(&events, Box::pin(sent)).await
+    }
+
+    async fn send_rendered(
+        &self,
+        events: Vec<OutgoingEvent>,
+        millis: u64,
+        entropy: [u8; 10],
+    ) -> Result<Vec<EventId>, SendError> {
         let now = self.0.clock.now();
         let mut rendered = Vec::with_capacity(events.len());
         for event in events {

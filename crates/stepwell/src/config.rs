@@ -342,6 +342,91 @@ mod tests {
     }
 
     #[test]
+    fn every_variable_has_its_effect() {
+        type Effect = fn(&Config) -> String;
+        fn keys(config: &Config) -> String {
+            config.signing_keys().count().to_string()
+        }
+        let environment: Effect = |config| config.environment.clone().unwrap_or_default();
+        let key: Effect = |config| config.event_key_for_path().unwrap_or("none").to_owned();
+        let served: Effect = |config| {
+            let origin = config.serve_origin.clone().unwrap_or_default();
+            origin + config.serve_path.as_deref().unwrap_or_default()
+        };
+        let in_band: Effect = |config| config.allow_in_band_sync.to_string();
+        let unsigned: Effect = |config| config.allow_unsigned_sync.to_string();
+        type Case = (
+            &'static [(&'static str, &'static str)],
+            Effect,
+            &'static str,
+        );
+        let cases: [Case; 25] = [
+            (&[("INNGEST_EVENT_KEY", " k ")], key, "k"),
+            (
+                &[("INNGEST_EVENT_KEY", "k"), ("INNGEST_DEV", "1")],
+                key,
+                "k",
+            ),
+            (&[("INNGEST_DEV", "1")], key, DEV_EVENT_KEY),
+            (&[], key, "none"),
+            (&[("INNGEST_EVENT_KEY", "")], key, "none"),
+            (&[("INNGEST_SIGNING_KEY", "a")], keys, "1"),
+            (
+                &[
+                    ("INNGEST_SIGNING_KEY", "a"),
+                    ("INNGEST_SIGNING_KEY_FALLBACK", "b"),
+                ],
+                keys,
+                "2",
+            ),
+            (
+                &[("INNGEST_ENV", "staging"), ("BRANCH", "b")],
+                environment,
+                "staging",
+            ),
+            (
+                &[("VERCEL_GIT_COMMIT_REF", "v"), ("BRANCH", "b")],
+                environment,
+                "v",
+            ),
+            (&[("BRANCH", "b")], environment, "b"),
+            (&[("CF_PAGES_BRANCH", "c")], environment, "c"),
+            (&[("RENDER_GIT_BRANCH", "r")], environment, "r"),
+            (&[("RAILWAY_GIT_BRANCH", "w")], environment, "w"),
+            (&[("BRANCH_NAME", "n")], environment, "n"),
+            (&[], environment, ""),
+            (
+                &[("INNGEST_SERVE_ORIGIN", "https://a/")],
+                served,
+                "https://a",
+            ),
+            (&[("INNGEST_SERVE_HOST", "https://h")], served, "https://h"),
+            (
+                &[
+                    ("INNGEST_SERVE_HOST", "https://h"),
+                    ("INNGEST_SERVE_ORIGIN", "https://o"),
+                ],
+                served,
+                "https://o",
+            ),
+            (&[("INNGEST_SERVE_PATH", "/p")], served, "/p"),
+            (&[], in_band, "true"),
+            (&[("INNGEST_ALLOW_IN_BAND_SYNC", "0")], in_band, "false"),
+            (&[("INNGEST_ALLOW_IN_BAND_SYNC", "TRUE")], in_band, "true"),
+            (&[], unsigned, "true"),
+            (
+                &[("INNGEST_ENABLE_UNAUTHED_SYNC", "false")],
+                unsigned,
+                "false",
+            ),
+            (&[("INNGEST_ENABLE_UNAUTHED_SYNC", "1")], unsigned, "true"),
+        ];
+        for (pairs, effect, expected) in cases {
+            assert_eq!(effect(&read(pairs).unwrap()), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
     fn unusable_values_are_named() {
         let error = |pairs: &[(&'static str, &str)]| read(pairs).unwrap_err().to_string();
         assert_eq!(

@@ -68,6 +68,13 @@ impl<E> Context<E> {
         self.step.execution().run.attempt
     }
 
+    /// A value of this type that a middleware has
+    /// [provided](crate::middleware::FunctionInput::provide); `None` when none has.
+    #[must_use]
+    pub fn provided<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.step.execution().provided.get()
+    }
+
     /// How many attempts there are.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {

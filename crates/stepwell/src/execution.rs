@@ -24,7 +24,7 @@ pub(crate) use reply::{CallReply, REQUEST_VERSION, check_output, is_final};
 
 use crate::Error;
 use crate::error::{StepError, serialized};
-use crate::middleware::{RunInfo, Stack, StandIn, StepInfo};
+use crate::middleware::{RunInfo, Stack, StandIn, StepInfo, StepInput, StepKind};
 use crate::moment::Clock;
 use serde_json::{Map, Value};
 use std::cell::Cell;
@@ -48,6 +48,8 @@ pub(crate) struct Execution {
     pub(crate) middleware: Stack,
     pub(crate) client: crate::Client,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What middleware gives the handler.
+    pub(crate) provided: http::Extensions,
     state: Mutex<State>,
 }
 
@@ -82,6 +84,7 @@ pub(crate) struct Known {
     pub(crate) steps: MemoizedSteps,
     pub(crate) completed: CompletionOrder,
     pub(crate) defers: Map<String, Value>,
+    pub(crate) provided: http::Extensions,
 }
 
 /// A step that the function asked for.
@@ -89,6 +92,7 @@ struct Found {
     id: StepId,
     info: StepInfo,
     op: Op,
+    has_other_input: bool,
     phase: Phase,
     waker: Option<Waker>,
 }
@@ -126,6 +130,8 @@ pub(crate) struct StepSpec {
     pub(crate) opts: Map<String, Value>,
     /// Why it cannot be asked for.
     pub(crate) problem: Option<Error>,
+    /// Whether a middleware may have given it another input.
+    pub(crate) has_other_input: bool,
 }
 
 impl StepSpec {
@@ -137,7 +143,33 @@ impl StepSpec {
             opcode,
             opts: Map::new(),
             problem: None,
+            has_other_input: false,
         }
+    }
+
+    fn kind(&self) -> StepKind {
+        StepKind::of(self.opcode, self.opts.get("type").and_then(Value::as_str))
+    }
+
+    /// Lets middleware change it.
+    fn transform(&mut self, execution: &Execution) -> Result<(), Error> {
+        if execution.middleware.is_empty() {
+            return Ok(());
+        }
+        let mut input = StepInput::new(
+            self.id.clone(),
+            self.display_name.take(),
+            self.kind(),
+            std::mem::take(&mut self.opts),
+        );
+        let transformed = execution
+            .middleware
+            .transform_step_input(&execution.run, &mut input);
+        self.id = std::mem::take(&mut input.id);
+        self.display_name = input.display_name.take();
+        self.has_other_input = input.is_changed() && input.options().contains_key("input");
+        self.opts = input.into_options();
+        transformed
     }
 }
 
@@ -172,6 +204,7 @@ impl Execution {
             steps,
             completed,
             defers,
+            provided,
         } = known;
         let mut memos = HashMap::with_capacity(steps.0.len());
         let mut order = VecDeque::with_capacity(steps.0.len());
@@ -200,6 +233,7 @@ impl Execution {
             middleware,
             client,
             clock,
+            provided,
             state: Mutex::new(State {
                 memos,
                 inputs,
@@ -304,6 +338,7 @@ impl State {
             );
         }
         let id = StepId::of(&spec.id, index);
+        let kind = spec.kind();
         let display_name = spec.display_name.unwrap_or_else(|| spec.id.clone());
         let mut op = Op::new(
             spec.opcode,
@@ -322,8 +357,10 @@ impl State {
                 id: spec.id,
                 index,
                 display_name,
+                kind,
             },
             op,
+            has_other_input: spec.has_other_input,
             phase: Phase::Waiting,
             waker: Some(cx.waker().clone()),
         });
@@ -354,8 +391,16 @@ impl Slot {
     /// Asks for the step, the first time; says what to do.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Turn {
         let execution = &*self.execution;
+        let mut spec = self.spec.take();
+        if let Some(spec) = &mut spec
+            && spec.problem.is_none()
+            && INSIDE_STEP.get() != execution.address()
+        {
+            // Code of the user's, before the lock.
+            spec.problem = spec.transform(execution).err();
+        }
         let mut state = execution.state();
-        let position = match (self.position, self.spec.take()) {
+        let position = match (self.position, spec) {
             (Some(position), _) => position,
             (None, Some(spec)) if INSIDE_STEP.get() == execution.address() => {
                 let outer = state
@@ -407,12 +452,38 @@ impl Slot {
             Phase::Executing => Turn::Execute,
             Phase::Released => {
                 state.found[position].phase = Phase::Over;
-                let id = state.found[position].id.clone();
+                let found = &state.found[position];
                 let memo = state
                     .memos
-                    .get(&id)
-                    .expect("only recorded steps are released");
-                Turn::Resolve(memo.clone())
+                    .get(&found.id)
+                    .expect("only recorded steps are released")
+                    .clone();
+                if execution.middleware.is_empty() {
+                    return Turn::Resolve(memo);
+                }
+                let info = found.info.clone();
+                drop(state);
+                self.resolve(&info, memo)
+            }
+        }
+    }
+
+    /// Lets middleware change what the function gets.
+    fn resolve(&self, info: &StepInfo, memo: Memo) -> Turn {
+        let execution = &*self.execution;
+        let mut result = memo.into_result().map_err(|error| *error);
+        let transformed =
+            execution
+                .middleware
+                .transform_step_result(&execution.run, info, &mut result);
+        match transformed {
+            Ok(()) => Turn::Resolve(match result {
+                Ok(data) => Memo::Data(data),
+                Err(error) => Memo::Failed(Box::new(error)),
+            }),
+            Err(error) => {
+                self.fail(error);
+                Turn::Wait
             }
         }
     }
@@ -435,7 +506,13 @@ impl Slot {
     pub(crate) fn input(&self) -> Option<SharedJson> {
         let position = self.position.expect("the step was asked for");
         let state = self.execution.state();
-        state.inputs.get(&state.found[position].id).cloned()
+        let found = &state.found[position];
+        let recorded = state.inputs.get(&found.id).cloned();
+        recorded.or_else(|| {
+            let opts = found.op.opts.as_ref().filter(|_| found.has_other_input);
+            let input = opts?.get("input")?.to_string();
+            Some(stepwell_protocol::shared_json(input).expect("a JSON value's text is JSON"))
+        })
     }
 
     /// The step's info, once it was asked for.

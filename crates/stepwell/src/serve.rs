@@ -1,19 +1,29 @@
 //! Serving an app to a server over HTTP: a request in, a response out.
 //!
-//! [`Handler`] knows no web framework. [`axum()`] mounts one on a router.
+//! [`Handler`] knows no web framework. [`axum()`] mounts one on a router, `actix` (a feature) on an actix-web app, and
+//! `tower` (a feature) makes it a service for anything that is built on hyper.
 
+#[cfg(feature = "actix")]
+mod actix_adapter;
 #[cfg(feature = "axum")]
 mod axum_adapter;
 mod introspect;
 mod sync;
+#[cfg(feature = "tower")]
+mod tower_adapter;
 
+#[cfg(feature = "actix")]
+pub use actix_adapter::actix;
 #[cfg(feature = "axum")]
 pub use axum_adapter::axum;
 pub(crate) use introspect::capabilities;
+#[cfg(feature = "tower")]
+pub use tower_adapter::{TowerService, tower};
 
 use crate::app::{App, AppError, Runner};
 use crate::config::Mode;
 use crate::execution::{CallReply, REQUEST_VERSION};
+use crate::middleware::TraceContext;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::json;
@@ -160,7 +170,10 @@ impl Handler {
             return self.json(StatusCode::BAD_REQUEST, &json!({"message": message}));
         };
         let target = query(&request.uri, "stepId");
-        let answer = self.runner.answer_body(&function, target, &request.body);
+        let trace = trace_of(&request.headers);
+        let answer = self
+            .runner
+            .answer_body(&function, target, &request.body, trace);
         self.reply(answer.await)
     }
 
@@ -213,6 +226,14 @@ impl Handler {
             headers.insert(headers::ENVIRONMENT, value);
         }
         response
+    }
+}
+
+fn trace_of(headers: &HeaderMap) -> TraceContext {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    TraceContext {
+        traceparent: text("traceparent").map(Into::into),
+        tracestate: text("tracestate").map(Into::into),
     }
 }
 

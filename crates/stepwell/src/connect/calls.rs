@@ -2,6 +2,7 @@
 
 use crate::app::Runner;
 use crate::execution::{CallReply, REQUEST_VERSION};
+use crate::middleware::TraceContext;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,10 +72,11 @@ impl Calls {
         let payload = std::mem::take(&mut request.request_payload);
         let slug = request.function_slug.clone();
         let target = request.step_id.clone();
+        let trace = trace_of(&request.user_trace_ctx);
         let turns = Arc::clone(&self.turns);
         let answer = async move {
             let _turn = turns.acquire().await;
-            runner.answer_body(&slug, target, &payload).await
+            runner.answer_body(&slug, target, &payload, trace).await
         };
         let task = self.tasks.spawn_on(answer, &self.runtime);
         let id = request.request_id.clone();
@@ -269,4 +271,14 @@ pub(super) fn response(request: ExecutorRequest, reply: CallReply) -> SdkRespons
 fn too_large() -> CallReply {
     let failure = stepwell_protocol::reply::output_too_large();
     CallReply::plain(500, failure.output.get().as_bytes().to_vec())
+}
+
+/// The trace of a call, a JSON object of what would be headers. What is none says nothing.
+fn trace_of(headers: &[u8]) -> TraceContext {
+    let headers: HashMap<String, String> = serde_json::from_slice(headers).unwrap_or_default();
+    let text = |name: &str| headers.get(name).map(|value| value.as_str().into());
+    TraceContext {
+        traceparent: text("traceparent"),
+        tracestate: text("tracestate"),
+    }
 }

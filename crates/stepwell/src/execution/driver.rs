@@ -92,11 +92,6 @@ pub(crate) async fn drive(
     limits: Limits,
     mut checkpointer: Option<&mut Checkpointer>,
 ) -> Ended {
-    if !execution.is_replaying() {
-        execution
-            .middleware
-            .notify(|hooks| hooks.on_memoization_end(&execution.run));
-    }
     let mut drive = Drive::new(&execution, function, target, limits);
     let ended = loop {
         let Some(checkpointer) = checkpointer.as_deref_mut() else {

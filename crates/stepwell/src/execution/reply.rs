@@ -130,6 +130,16 @@ impl CallReply {
         }
     }
 
+    /// An answer that passed through middleware; its other headers are the SDK's.
+    pub(crate) fn from_raw(raw: RawReply) -> Self {
+        Self {
+            status: raw.status,
+            no_retry: raw.headers.no_retry,
+            retry_after: raw.headers.retry_after,
+            body: raw.body,
+        }
+    }
+
     pub(crate) fn into_raw(self) -> RawReply {
         RawReply {
             status: self.status,

@@ -117,8 +117,8 @@ async fn hooks_come_in_their_order_and_cannot_fail_the_call() {
         record.take(),
         [
             "transform_function_input",
-            "on_run_start app-greet app/greet",
             "on_memoization_end",
+            "on_run_start app-greet app/greet",
             "on_step_start greet",
             "on_step_complete greet \"hello changed\"",
             "flush",
@@ -158,6 +158,226 @@ async fn hooks_come_in_their_order_and_cannot_fail_the_call() {
     )
     .await;
     assert_eq!(record.take()[2..], ["on_run_complete \"hi\"", "flush"]);
+}
+
+/// Notes every hook under a name, and changes what passes by adding the name.
+struct Named(&'static str, Record);
+
+impl Named {
+    fn note(&self, hook: &str) {
+        self.1.note(format!("{}.{hook}", self.0));
+    }
+
+    fn marked(&self, output: &RawValue) -> SharedJson {
+        let text: String = serde_json::from_str(output.get()).unwrap();
+        stepwell_protocol::shared_json(format!("\"{text} {}\"", self.0)).unwrap()
+    }
+}
+
+impl Middleware for Named {
+    fn wrap_request<'a>(
+        &'a self,
+        _: &'a RunInfo,
+        next: BoxFuture<'a, RawReply>,
+    ) -> BoxFuture<'a, RawReply> {
+        Box::pin(async move {
+            self.note("wrap_request");
+            let reply = next.await;
+            self.note("wrap_request/");
+            reply
+        })
+    }
+
+    fn transform_function_input(
+        &self,
+        _: &RunInfo,
+        input: &mut FunctionInput,
+    ) -> Result<(), Error> {
+        self.note("transform_function_input");
+        input.provide(self.0);
+        Ok(())
+    }
+
+    fn on_memoization_end(&self, _: &RunInfo) {
+        self.note("on_memoization_end");
+    }
+
+    fn on_run_start(&self, _: &RunInfo) {
+        self.note("on_run_start");
+    }
+
+    fn wrap_function<'a>(&'a self, _: &'a RunInfo, next: Outcome<'a>) -> Outcome<'a> {
+        Box::pin(async move {
+            self.note("wrap_function");
+            let output = self.marked(&next.await?);
+            self.note("wrap_function/");
+            Ok(output)
+        })
+    }
+
+    fn transform_step_input(&self, _: &RunInfo, step: &mut StepInput) -> Result<(), Error> {
+        self.note(&format!(
+            "transform_step_input {} {}",
+            step.id,
+            step.kind().as_str()
+        ));
+        if let Some(Value::Array(input)) = step.options_mut().get_mut("input") {
+            input[0] = format!("{} {}", input[0].as_str().unwrap(), self.0).into();
+        }
+        Ok(())
+    }
+
+    fn transform_step_result(
+        &self,
+        _: &RunInfo,
+        step: &StepInfo,
+        result: &mut Result<SharedJson, UserError>,
+    ) -> Result<(), Error> {
+        self.note(&format!("transform_step_result {}", step.id));
+        if step.kind == StepKind::Run
+            && let Ok(output) = result
+        {
+            *output = self.marked(output);
+        }
+        Ok(())
+    }
+
+    fn on_step_start(&self, _: &RunInfo, _: &StepInfo) {
+        self.note("on_step_start");
+    }
+
+    fn wrap_step<'a>(
+        &'a self,
+        _: &'a RunInfo,
+        step: &'a StepInfo,
+        next: Outcome<'a>,
+    ) -> Outcome<'a> {
+        Box::pin(async move {
+            self.note("wrap_step");
+            let output = next.await?;
+            self.note("wrap_step/");
+            match step.kind {
+                StepKind::Run => Ok(self.marked(&output)),
+                _ => Ok(output),
+            }
+        })
+    }
+
+    fn on_step_complete(&self, _: &RunInfo, _: &StepInfo, output: &RawValue) {
+        self.note(&format!("on_step_complete {output}"));
+    }
+
+    fn on_run_complete(&self, _: &RunInfo, output: &RawValue) {
+        self.note(&format!("on_run_complete {output}"));
+    }
+
+    fn transform_send_event(&self, _: &mut Vec<OutgoingEvent>) -> Result<(), Error> {
+        self.note("transform_send_event");
+        Ok(())
+    }
+
+    fn wrap_send<'a>(
+        &'a self,
+        events: &'a [OutgoingEvent],
+        next: BoxFuture<'a, Result<Vec<EventId>, SendError>>,
+    ) -> BoxFuture<'a, Result<Vec<EventId>, SendError>> {
+        Box::pin(async move {
+            self.note(&format!("wrap_send {}", events.len()));
+            let ids = next.await;
+            self.note("wrap_send/");
+            ids
+        })
+    }
+
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        self.note("flush");
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Takes every event.
+struct Outbox;
+
+impl crate::EventSink for Outbox {
+    fn send(&self, batch: crate::EventBatch) -> BoxFuture<'_, Result<Vec<EventId>, SendError>> {
+        let ids = (0..batch.events.len()).map(|index| batch.seed.event_id(index));
+        Box::pin(std::future::ready(Ok(ids.collect())))
+    }
+}
+
+#[tokio::test]
+async fn transforms_run_in_order_and_wraps_nest() {
+    let record = Record::default();
+    let client = Client::dev("app").with_event_sink(Outbox);
+    let function = Function::new("f").on_event("app/f");
+    let function = function.middleware(Named("b", record.clone()));
+    let function = function.handler(|ctx: Context| async move {
+        let step = ctx.step();
+        let greet = |name: String| async move { Ok(format!("hello {name}")) };
+        let greeting = step.run_with("greet", "you".to_owned(), greet).await?;
+        step.send_event("tell", OutgoingEvent::untyped("app/told", json!({})))
+            .await?;
+        let provided = ctx.provided::<&str>().copied().unwrap_or_default();
+        Ok::<_, Error>(format!("{greeting}, {provided}"))
+    });
+    let runner = App::new(client)
+        .middleware(Named("a", record.clone()))
+        .function(function)
+        .runner()
+        .unwrap();
+    let mut steps = serde_json::Map::new();
+    let mut calls = Vec::new();
+    loop {
+        let stack: Vec<&String> = steps.keys().collect();
+        let body = json!({
+            "ctx": {
+                "fn_id": "6b48a4f5-033b-57e4-accc-a328f4cbcf92", "run_id": "01KDW000000000000000000002",
+                "max_attempts": 2, "stack": {"stack": stack, "current": 0},
+            },
+            "event": {"name": "app/f", "data": {}}, "steps": steps,
+        });
+        let call = CallRequest::parse(body.to_string().as_bytes()).unwrap();
+        let reply = runner.call("app-f", call).await;
+        let body: Value = serde_json::from_slice(&reply.body).unwrap();
+        calls.push(record.take().join("\n"));
+        if reply.status != 206 {
+            assert_eq!(body, "hello you a b b a a b, b b a");
+            break;
+        }
+        let id = body[0]["id"].as_str().unwrap().to_owned();
+        steps.insert(id, json!({"data": body[0]["data"]}));
+    }
+    insta::assert_snapshot!(calls.join("\n\n"));
+}
+
+#[tokio::test]
+async fn a_wrap_that_panics_fails_the_attempt() {
+    struct Panics;
+    impl Middleware for Panics {
+        fn wrap_request<'a>(
+            &'a self,
+            _: &'a RunInfo,
+            _: BoxFuture<'a, RawReply>,
+        ) -> BoxFuture<'a, RawReply> {
+            Box::pin(async { panic!("not today") })
+        }
+    }
+    let function = Function::new("f").on_event("app/f");
+    let function = function.middleware(Panics);
+    let function = function.handler(|_: Context| async { Ok::<_, Error>(()) });
+    let app = App::new(Client::dev("app")).function(function);
+    let body = json!({
+        "ctx": {
+            "fn_id": "6b48a4f5-033b-57e4-accc-a328f4cbcf92", "run_id": "01KDW000000000000000000002",
+            "max_attempts": 2, "stack": {"stack": [], "current": 0},
+        },
+        "event": {"name": "app/f", "data": {}}, "steps": {},
+    });
+    let call = CallRequest::parse(body.to_string().as_bytes()).unwrap();
+    let reply = app.runner().unwrap().call("app-f", call).await;
+    let body = String::from_utf8(reply.body).unwrap();
+    assert_eq!(reply.status, 500);
+    assert!(body.contains("not today"), "{body}");
 }
 
 #[tokio::test]
@@ -239,4 +459,41 @@ async fn nothing_is_logged_twice_because_of_a_replay() {
     INFO step completed step=greet output_bytes=9
     INFO run completed output_bytes=4
     ");
+}
+
+#[tokio::test]
+async fn calls_and_steps_have_spans_that_are_joined_by_the_run() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .without_time()
+        .with_ansi(false)
+        .with_target(false)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::NEW)
+        .with_writer(move || writer.clone());
+    let joined = Record::default();
+    let join = joined.clone();
+    let spans = move || {
+        let join = join.clone();
+        Tracing::new().joined_by(move |_, run| join.note(format!("{:x}", run.trace_id())))
+    };
+    let guard = tracing::subscriber::set_default(subscriber.finish());
+    call(spans(), 0, &[]).await;
+    call(spans(), 1, &[("greet", json!("hi"))]).await;
+    drop(guard);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let spans: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(": new"))
+        .filter(|line| line.contains("stepwell."))
+        .collect();
+    insta::assert_snapshot!(spans.join("\n"), @r#"
+    INFO stepwell.call{otel.name=app-greet otel.kind="server" run_id=01KDW000000000000000000002 function_id=app-greet event=app/greet attempt=0 request_id=}
+    INFO stepwell.call{otel.name=app-greet otel.kind="server" run_id=01KDW000000000000000000002 function_id=app-greet event=app/greet attempt=0 request_id=}:stepwell.step{otel.name=greet run_id=01KDW000000000000000000002 function_id=app-greet step_id=greet step_index=0 step_kind="run" attempt=0}
+    INFO stepwell.call{otel.name=app-greet otel.kind="server" run_id=01KDW000000000000000000002 function_id=app-greet event=app/greet attempt=1 request_id=}
+    INFO stepwell.call{otel.name=app-greet otel.kind="server" run_id=01KDW000000000000000000002 function_id=app-greet event=app/greet attempt=1 request_id=}:stepwell.step{otel.name=fail run_id=01KDW000000000000000000002 function_id=app-greet step_id=fail step_index=0 step_kind="run" attempt=1}
+    "#);
+    let ids = joined.take();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(ids[0], ids[1]);
 }

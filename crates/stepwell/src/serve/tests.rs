@@ -158,6 +158,37 @@ async fn a_call_is_run_and_answered() {
 }
 
 #[tokio::test]
+async fn middleware_is_told_of_the_trace_that_a_call_is_in() {
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<TraceContext>>>);
+    impl crate::middleware::Middleware for Seen {
+        fn on_run_start(&self, run: &crate::middleware::RunInfo) {
+            self.0.lock().unwrap().push(run.trace.clone());
+        }
+    }
+    let seen = Seen::default();
+    let function = Function::new("add").on_event("app/add").handler(add);
+    let app = App::new(Client::dev("app")).function(function);
+    let handler = Handler::new(app.middleware(seen.clone())).unwrap();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for headers in [&[("traceparent", parent), ("tracestate", "a=b")][..], &[]] {
+        let body = call_body().to_string();
+        let call = request(
+            "POST",
+            "/api/inngest?fnId=app-add&stepId=step",
+            &body,
+            headers,
+        );
+        assert_eq!(ask(&handler, call).await.0, 206);
+    }
+    let expected = TraceContext {
+        traceparent: Some(parent.into()),
+        tracestate: Some("a=b".into()),
+    };
+    assert_eq!(*seen.0.lock().unwrap(), [expected, TraceContext::default()]);
+}
+
+#[tokio::test]
 async fn a_call_that_came_without_its_steps_fetches_them() {
     let api = Api::answering(200, json!([call_body()["event"]]));
     let handler = handler(&api, Config::dev());

@@ -4,6 +4,7 @@ use super::{Slot, Step};
 use crate::error::StepError;
 use crate::event::OutgoingEvent;
 use crate::execution::{StepSpec, Turn, panic_error, timing};
+use crate::middleware::Outcome;
 use crate::{BoxFuture, Error};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -189,7 +190,7 @@ type Code<'a, T> = Box<dyn FnOnce(&Slot) -> BoxFuture<'a, Result<T, Error>> + Se
 pub struct RunStep<'a, T> {
     slot: Slot,
     code: Option<Code<'a, T>>,
-    running: Option<Running<'a, T>>,
+    running: Option<Running<'a>>,
 }
 
 impl<T> fmt::Debug for RunStep<'_, T> {
@@ -211,14 +212,14 @@ impl<T> RunStep<'_, T> {
     }
 }
 
-/// A step's code at work.
-struct Running<'a, T> {
-    future: BoxFuture<'a, Result<T, Error>>,
+/// A step's code at work, within what middleware puts around it.
+struct Running<'a> {
+    future: Outcome<'a>,
     started_ms: i64,
     started: Instant,
 }
 
-impl<T: Serialize> Running<'_, T> {
+impl Running<'_> {
     /// Polls the code; says whether it has ended. Its result goes into the record, not to the function: that gets it out
     /// of the record, on this call or the next.
     fn poll(&mut self, slot: &Slot, cx: &mut Context<'_>) -> bool {
@@ -226,7 +227,7 @@ impl<T: Serialize> Running<'_, T> {
         let polled = slot.enter(|| catch_unwind(AssertUnwindSafe(|| future.poll(cx))));
         let result = match polled {
             Ok(Poll::Pending) => return false,
-            Ok(Poll::Ready(result)) => result.and_then(|output| to_json(&output)),
+            Ok(Poll::Ready(result)) => result,
             Err(payload) => Err(panic_error(&*payload)),
         };
         slot.complete(result, timing(self.started_ms, self.started.elapsed()));
@@ -243,7 +244,7 @@ pub(crate) fn to_json<T: Serialize>(output: &T) -> Result<SharedJson, Error> {
         })
 }
 
-impl<T: Serialize + DeserializeOwned> Future for RunStep<'_, T> {
+impl<'a, T: Serialize + DeserializeOwned + 'a> Future for RunStep<'a, T> {
     type Output = Result<T, StepError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -271,7 +272,7 @@ impl<T: Serialize + DeserializeOwned> Future for RunStep<'_, T> {
                     {
                         Ok(future) => {
                             this.running = Some(Running {
-                                future,
+                                future: wrapped(&this.slot, future),
                                 started_ms,
                                 started,
                             });
@@ -307,6 +308,19 @@ fn stand_in<'a, T: DeserializeOwned>(slot: &Slot) -> Option<Code<'a, T>> {
             })
         })
     }))
+}
+
+/// The code with its output as JSON, within what middleware puts around it.
+fn wrapped<'a, T: Serialize + 'a>(
+    slot: &Slot,
+    code: BoxFuture<'a, Result<T, Error>>,
+) -> Outcome<'a> {
+    let execution = slot.execution();
+    let outcome = Box::pin(async move { to_json(&code.await?) });
+    let info = slot.info();
+    execution
+        .middleware
+        .wrap_step(&execution.run, &info, outcome)
 }
 
 fn announce(slot: &Slot) {

@@ -7,7 +7,7 @@ use super::stand_ins::{StandIns, TakenOver};
 use crate::BoxFuture;
 use crate::embedded::Direct;
 use crate::execution::{CallReply, Ended, executed};
-use crate::middleware::RunInfo;
+use crate::middleware::{RunInfo, TraceContext};
 use std::sync::Arc;
 use stepwell_protocol::StepId;
 use stepwell_protocol::call::CallRequest;
@@ -55,6 +55,7 @@ fn run_of(slug: &Arc<str>, request: &CallRequest) -> RunInfo {
         attempt: ctx.attempt,
         max_attempts: ctx.max_attempts,
         request_id: ctx.request_id.as_str().into(),
+        trace: TraceContext::default(),
     }
 }
 
