@@ -120,7 +120,6 @@ pub(crate) struct Executed {
 }
 
 /// What a step is, before it is asked for.
-#[derive(Debug)]
 pub(crate) struct StepSpec {
     pub(crate) id: String,
     pub(crate) display_name: Option<String>,
@@ -132,6 +131,17 @@ pub(crate) struct StepSpec {
     pub(crate) problem: Option<Error>,
     /// Whether a middleware may have given it another input.
     pub(crate) has_other_input: bool,
+}
+
+impl fmt::Debug for StepSpec {
+    /// Without its options: they may hold keys, and what is to be encrypted.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("StepSpec")
+            .field("id", &self.id)
+            .field("opcode", &self.opcode)
+            .finish_non_exhaustive()
+    }
 }
 
 impl StepSpec {

@@ -136,6 +136,7 @@ impl Calls {
             Some(lease) => {
                 call.request.lease_id = lease;
                 call.held_on = link;
+                call.orphan_until = None;
             }
             // It is about a lease that another has replaced since.
             None if call.asked.as_ref() != Some(&call.request.lease_id) => {}

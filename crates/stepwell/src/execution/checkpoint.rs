@@ -1,6 +1,5 @@
 //! Checkpoints: steps that a running function reports ahead of its answer, so that it goes on at once.
 
-use super::Ended;
 use crate::Checkpointing;
 use crate::client::{Checkpoint, CheckpointError, Client};
 use crate::moment::Delay;
@@ -73,27 +72,27 @@ impl Checkpointer {
         self.is_out_of_time()
     }
 
-    /// Reports what waits. When that fails, the call ends with what is returned.
-    pub(super) async fn flush(&mut self) -> Result<(), Ended> {
+    /// Reports what waits. What cannot be reported goes along with the answer. If that is as another call has taken this
+    /// one's place, the answer does not count, unless it is brought to a server that was restarted meanwhile and waits
+    /// for an answer to the same request.
+    pub(super) async fn flush(&mut self) -> Result<(), CheckpointError> {
         self.alarm = None;
-        self.bytes = 0;
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let steps = std::mem::take(&mut self.buffer);
-        match self.client.checkpoint(&self.call, &steps).await {
-            Ok(()) => Ok(()),
-            // The answer of a call whose place another has taken does not count, unless it is brought to a server that was
-            // restarted meanwhile and waits for an answer to the same request.
-            Err(CheckpointError::Stale) => Err(Ended::Asked(steps)),
-            Err(CheckpointError::Failed(reason)) => {
-                tracing::warn!(
-                    run = %self.call.run, reason, steps = steps.len(),
-                    "steps could not be reported ahead of the answer; they go along with it"
-                );
-                Err(Ended::Asked(steps))
+        let reported = self.client.checkpoint(&self.call, &self.buffer).await;
+        match &reported {
+            Ok(()) => {
+                self.buffer.clear();
+                self.bytes = 0;
             }
+            Err(CheckpointError::Stale) => {}
+            Err(CheckpointError::Failed(reason)) => tracing::warn!(
+                run = %self.call.run, reason, steps = self.buffer.len(),
+                "steps could not be reported ahead of the answer; they go along with it"
+            ),
         }
+        reported
     }
 
     /// What waits, to go along with the answer.

@@ -98,20 +98,28 @@ pub(crate) async fn drive(
             break drive.run(None).await.expect("nothing interrupts it");
         };
         let report = match drive.run(checkpointer.alarm()).await {
-            None => true,
-            Some(Ended::Executed(executed)) if executed.failure.is_none() => {
+            // A step may be in the midst of its work: should the report fail, what waits goes along with what comes next.
+            None => {
+                drop(checkpointer.flush().await);
+                continue;
+            }
+            // A function that has ended in the same moment is called anew for what it gave.
+            Some(Ended::Executed(executed))
+                if executed.failure.is_none() && drive.function.is_some() =>
+            {
                 execution.state().record(&executed.op);
                 checkpointer.keep(executed.op)
             }
             // What waits goes along with the result.
             Some(Ended::Returned(output)) => break Ended::Returned(output),
-            Some(ended) => match checkpointer.flush().await {
-                Ok(()) => break ended,
-                Err(instead) => break instead,
-            },
+            // And so it does here, if it cannot be reported.
+            Some(ended) => {
+                drop(checkpointer.flush().await);
+                break ended;
+            }
         };
-        if report && let Err(instead) = checkpointer.flush().await {
-            break instead;
+        if report && checkpointer.flush().await.is_err() {
+            break Ended::Asked(Vec::new());
         }
         if checkpointer.is_out_of_time() {
             drive.target = Target::Discovery { plan_only: true };
@@ -421,6 +429,8 @@ impl State {
 
     fn permit(&mut self, position: usize) {
         self.replaying = false;
+        // One that was dropped while it ran may have left some.
+        self.notes.clear();
         self.set_phase(position, Phase::Permitted);
     }
 }

@@ -52,14 +52,19 @@ impl CallReply {
         Self::plain(if is_final { 400 } else { 500 }, body).retried(error, is_final)
     }
 
-    /// `riders` go along with whatever is answered; among them are steps only if the function has returned.
+    /// `riders` go along with whatever is answered; steps among them have run and could not be reported before.
     pub(crate) fn of(
         ended: &Ended,
         riders: Vec<Op>,
         target: Option<&StepId>,
         run: &RunInfo,
     ) -> Self {
-        let with = |ops: &[Op]| render(&[ops, &riders].concat());
+        // Steps among the riders ran before what is reported.
+        let with = |ops: &[Op]| {
+            let (ran, others): (Vec<Op>, Vec<Op>) =
+                (riders.iter().cloned()).partition(|op| op.op == Opcode::StepRun);
+            render(&[&ran, ops, &others].concat())
+        };
         match ended {
             Ended::Returned(output) if riders.is_empty() => Self::returned(output),
             Ended::Returned(output) => {

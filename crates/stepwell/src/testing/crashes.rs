@@ -85,7 +85,14 @@ async fn survive<E: Debug>(
         for side in [Side::Before, Side::After] {
             let played = play(app(), scenario, Some(CrashPoint { nth, side })).await?;
             let Some(crash) = &played.crash else {
-                return Ok(2 * (nth - 1));
+                // All commits were had, unless it broke off before.
+                let outcome = played.without_crash()?;
+                return match first_difference(&expected, &outcome, &unstable) {
+                    Some(Difference { what, .. }) => Err(format!(
+                        "the scenario does not do the same each time it is played: {what}"
+                    )),
+                    None => Ok(2 * (nth - 1)),
+                };
             };
             let outcome = played.outcome.map_err(|error| {
                 format!(

@@ -91,7 +91,11 @@ impl Outcome {
     pub(super) fn unlike(&self, other: &Self) -> UnlikePlaces {
         let places = self.found.keys().chain(other.found.keys());
         let unlike = places.filter(|place| self.found.get(*place) != other.found.get(*place));
-        UnlikePlaces(unlike.cloned().collect())
+        let unlike = unlike.map(|place| {
+            let (one, other) = (self.found.get(place), other.found.get(place));
+            (place.clone(), status(one) == status(other))
+        });
+        UnlikePlaces(unlike.collect())
     }
 
     fn history_at(&self, place: &Place) -> String {
@@ -113,8 +117,17 @@ impl Outcome {
     }
 }
 
-/// Where outcomes differ by themselves.
-pub(super) struct UnlikePlaces(BTreeSet<Place>);
+/// Where outcomes differ by themselves; whether only in the value, with the status the same.
+pub(super) struct UnlikePlaces(BTreeMap<Place, bool>);
+
+/// How a step or a run ended, of the text for it; that there is one, of anything else.
+fn status(found: Option<&String>) -> Option<&str> {
+    found.map(|text| {
+        let word = text.split(' ').next().unwrap_or_default();
+        let is_status = word.chars().all(|letter| letter.is_ascii_lowercase());
+        if is_status { word } else { "" }
+    })
+}
 
 /// The first difference between what should be and what is: of runs first, of steps in the order of their runs, of events
 /// last.
@@ -126,7 +139,11 @@ pub(super) fn first_difference(
     let places: BTreeSet<&Place> = expected.found.keys().chain(found.found.keys()).collect();
     let differs = |place: &&Place| {
         let (should, is) = (expected.found.get(*place), found.found.get(*place));
-        should != is && !unstable.0.contains(*place)
+        match unstable.0.get(*place) {
+            None => should != is,
+            Some(true) => status(should) != status(is),
+            Some(false) => false,
+        }
     };
     // What a run has recorded tells more than how it ended.
     let mut places: Vec<&Place> = places.into_iter().filter(differs).collect();

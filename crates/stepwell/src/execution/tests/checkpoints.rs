@@ -238,3 +238,39 @@ async fn calls_that_must_not_run_on_do_not() {
     }
     assert!(reports.taken().is_empty());
 }
+
+#[tokio::test]
+async fn a_failure_is_told_though_the_steps_before_it_could_not_be_reported() {
+    let reports = Reports::default();
+    reports.refuse(CheckpointError::Failed("out of reach".to_owned()));
+    let failing = Function::new("f")
+        .on_event("app/test")
+        .checkpointing(Checkpointing::on().buffered_steps(3))
+        .handler(|ctx: Context| async move {
+            let step = ctx.step();
+            let a: u32 = step.run("a", || async { Ok(1) }).await?;
+            let failed = step.run("b", || async { Err::<u32, _>(Error::new("No", "never")) });
+            Ok::<_, Error>(a + failed.await?)
+        });
+    let answer = reports.call(failing, json!({})).await;
+    assert_eq!(answer, "206 StepRun a#0 1, StepError b#0 never");
+}
+
+#[tokio::test]
+async fn a_function_that_ends_while_its_step_does_is_called_anew_for_its_result() {
+    let reports = Reports::default();
+    let quick = function(|ctx: Context| async move {
+        let (tell, told) = futures::channel::oneshot::channel();
+        let step = ctx.step().run("a", || async move {
+            tell.send(()).expect("someone listens");
+            Ok(1)
+        });
+        match futures::future::select(Box::pin(step), told).await {
+            futures::future::Either::Left((a, _)) => Ok::<u32, Error>(a?),
+            futures::future::Either::Right(_) => Ok(7),
+        }
+    });
+    let answer = reports.call(quick, json!({})).await;
+    assert_eq!(answer, "206 StepRun a#0 1");
+    assert!(reports.taken().is_empty());
+}
