@@ -106,6 +106,8 @@ pub struct Engine {
     pub(crate) throttles: Buckets,
     pub(crate) item_last: ItemId,
     pub(crate) generation_last: u64,
+    /// Whether the numbers of dispatches go on from those of an earlier engine of this process.
+    pub(crate) follows: bool,
 }
 
 /// How far apart the numbers of two lives' dispatches may be: far more than a life makes, and small enough that numbers
@@ -147,12 +149,14 @@ impl Engine {
             throttles: Buckets::default(),
             item_last: ItemId(0),
             generation_last: now.ms().saturating_mul(1_000),
+            follows: false,
         }
     }
 
     /// Numbers dispatches on from those of an engine that this one replaces, so that their answers are told apart.
     pub fn follow(&mut self, earlier: &Self) {
         self.generation_last = self.generation_last.max(earlier.generation_last);
+        self.follows = true;
         self.item_last = self.item_last.max(earlier.item_last);
     }
 
@@ -258,10 +262,11 @@ impl Engine {
 
     /// Asks again for everything that was asked for and is not done: to be called once after a load.
     pub fn resume(&mut self, now: Timestamp, ids: &mut IdSource, out: &mut Decision) {
-        // By the clock alone, which may have gone back, two lives could number their dispatches alike.
-        self.generation_last = self
-            .generation_last
-            .wrapping_add(ids.below(GENERATIONS_APART));
+        if !self.follows {
+            // By the clock alone, which may have gone back, two lives could number their dispatches alike.
+            let apart = ids.below(GENERATIONS_APART);
+            self.generation_last = self.generation_last.wrapping_add(apart);
+        }
         let announcements = self.announcements.values().copied();
         out.effects.extend(announcements.map(Effect::Announce));
         let deliveries = self.deliveries.values();

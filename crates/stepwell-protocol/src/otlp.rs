@@ -30,6 +30,14 @@ const CONSUMED: [&str; 11] = [
     "sys.app.id",
     "sys.function.id",
 ];
+/// Spans of one export that are read.
+const SPANS_MAX: usize = 10_000;
+/// Their bytes, as they are kept, after which no more are read.
+const EXPORT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of what an app says of itself, each of whose spans carries it.
+const RESOURCE_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of a name that spans share.
+const NAME_BYTES_MAX: usize = 1_024;
 /// The span that SDKs make around a call: it says nothing that the run's own spans do not.
 const EXECUTION: &str = "inngest.execution";
 
@@ -94,8 +102,9 @@ impl UserSpan {
 pub struct Export {
     /// Spans, and the runs that they are of.
     pub spans: Vec<(RunId, UserSpan)>,
-    /// How many say of no run that they are of it.
+    /// How many say of no run that they are of it, are too large, or are beyond what one export may hold.
     pub rejected: usize,
+    bytes: usize,
 }
 
 /// An export that does not read.
@@ -108,7 +117,7 @@ pub struct ExportError(String);
 /// # Errors
 /// [`ExportError`] with what does not read.
 pub fn from_json(body: &[u8]) -> Result<Export, ExportError> {
-    text::read(body).map(export)
+    text::read(body)
 }
 
 /// Reads an export in its binary form (protobuf).
@@ -117,7 +126,7 @@ pub fn from_json(body: &[u8]) -> Result<Export, ExportError> {
 /// [`ExportError`] with what does not read.
 #[cfg(feature = "otlp")]
 pub fn from_protobuf(body: &[u8]) -> Result<Export, ExportError> {
-    binary::read(body).map(export)
+    binary::read(body)
 }
 
 /// The reference to a run and the step that is called, which an SDK writes on the spans of the call.
@@ -145,18 +154,44 @@ struct Raw {
     resource: Map<String, Value>,
 }
 
-fn export(raw: Vec<Raw>) -> Export {
-    let mut export = Export::default();
-    for raw in raw {
+impl Export {
+    /// Adds a span, unless there are too many; then it is not even made.
+    fn add(&mut self, raw: impl FnOnce() -> Raw) {
+        if self.spans.len() >= SPANS_MAX || self.bytes >= EXPORT_BYTES_MAX {
+            self.rejected += 1;
+            return;
+        }
+        let raw = raw();
         if raw.name == EXECUTION {
-            continue;
+            return;
         }
         match span(raw) {
-            Some(span) => export.spans.push(span),
-            None => export.rejected += 1,
+            Some((run, span)) => {
+                self.bytes += span.bytes();
+                self.spans.push((run, span));
+            }
+            None => self.rejected += 1,
         }
     }
-    export
+}
+
+/// What an app says of itself, which goes with each of its spans: if it is much, its name alone.
+fn bounded(mut resource: Map<String, Value>) -> Map<String, Value> {
+    let text = serde_json::to_string(&resource);
+    if text.map_or(usize::MAX, |text| text.len()) > RESOURCE_BYTES_MAX {
+        resource.retain(|name, value| {
+            let is_short = value
+                .as_str()
+                .is_some_and(|text| text.len() <= NAME_BYTES_MAX);
+            name == "service.name" && is_short
+        });
+    }
+    resource
+}
+
+/// The name of what made spans, unless it is too long for one.
+fn short(name: Option<String>) -> Option<String> {
+    name.filter(|name| name.len() <= NAME_BYTES_MAX)
 }
 
 fn span(mut raw: Raw) -> Option<(RunId, UserSpan)> {

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 use stepwell_engine::{Answer, Change, Effect};
+use stepwell_protocol::metadata::bytes_of;
+use stepwell_protocol::otlp::UserSpan;
 use stepwell_store::{StoreError, Writer};
 use tokio::sync::{broadcast, oneshot};
 
@@ -189,6 +191,8 @@ fn weight(changes: &[Change]) -> usize {
         Change::RunEnd(row) => row.output.as_ref().map_or(0, |output| output.get().len()),
         Change::AttemptPut(row) => row.error.as_ref().map_or(0, String::len),
         Change::FunctionPut(row) => row.config.len(),
+        Change::MetadataPut(row) => bytes_of(&row.update.values),
+        Change::UserSpansPut(row) => row.spans.iter().map(UserSpan::bytes).sum(),
         _ => 0,
     };
     changes

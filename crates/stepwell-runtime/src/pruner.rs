@@ -150,7 +150,7 @@ impl Pruner {
                 Stage::ByAge(after) => match self.oldest_kept(now) {
                     None => self.stage = Stage::BySize,
                     Some(before) => {
-                        let pruned = self.prune(writer, before, after, SLICE_BYTES_MAX, now)?;
+                        let pruned = self.prune(writer, before, after, now)?;
                         self.stage = match pruned.next {
                             Some(mark) => Stage::ByAge(Some(mark)),
                             None => Stage::BySize,
@@ -158,17 +158,15 @@ impl Pruner {
                         return Ok(());
                     }
                 },
-                Stage::BySize => {
-                    let excess = match self.retention.bytes_max {
-                        Some(bytes_max) => writer.bytes_used()?.saturating_sub(bytes_max),
-                        None => 0,
-                    };
-                    if excess > 0 {
-                        return self.prune_for_size(writer, excess, now);
+                Stage::BySize => match self.retention.bytes_max {
+                    Some(bytes_max) if writer.bytes_used()? > bytes_max => {
+                        return self.prune_for_size(writer, bytes_max, now);
                     }
-                    self.look_at = now.after_ms(LOOK_EVERY_MS);
-                    self.stage = Stage::GiveBack;
-                }
+                    _ => {
+                        self.look_at = now.after_ms(LOOK_EVERY_MS);
+                        self.stage = Stage::GiveBack;
+                    }
+                },
                 Stage::GiveBack => {
                     if !writer.give_back()? {
                         self.finish();
@@ -197,28 +195,25 @@ impl Pruner {
         Some(Timestamp::from_ms(now.ms().saturating_sub(age_ms)))
     }
 
-    /// Removes what is oldest, and no more of it than is too much.
     fn prune_for_size(
         &mut self,
         writer: &mut dyn Writer,
-        excess: u64,
+        bytes_max: u64,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let any_age = Timestamp::from_ms(u64::MAX);
-        let bytes_max = usize::try_from(excess).unwrap_or(usize::MAX);
-        let pruned = self.prune(writer, any_age, self.by_size, bytes_max, now)?;
+        let pruned = self.prune(writer, any_age, self.by_size, now)?;
         self.removed.early += pruned.runs + pruned.events;
         self.by_size = pruned.next;
         if self.by_size.is_none() {
             self.look_at = now.after_ms(LOOK_AGAIN_MS);
             self.stage = Stage::GiveBack;
             let bytes = writer.bytes_used()?;
-            let limit = self.retention.bytes_max.unwrap_or(u64::MAX);
-            if bytes > limit && !self.complained {
+            if bytes > bytes_max && !self.complained {
                 self.complained = true;
                 tracing::warn!(
                     bytes,
-                    limit,
+                    bytes_max,
                     "the store is larger than it may be, but what is left belongs to unfinished runs"
                 );
             }
@@ -231,7 +226,6 @@ impl Pruner {
         writer: &mut dyn Writer,
         before: Timestamp,
         after: Option<Mark>,
-        bytes_max: usize,
         now: Timestamp,
     ) -> Result<Pruned, StoreError> {
         let pruned = writer.prune(&Slice {
@@ -239,7 +233,7 @@ impl Pruner {
             now,
             after,
             rows_max: SLICE_ROWS_MAX,
-            bytes_max: bytes_max.min(SLICE_BYTES_MAX),
+            bytes_max: SLICE_BYTES_MAX,
         })?;
         self.removed.runs += pruned.runs;
         self.removed.events += pruned.events;

@@ -46,6 +46,7 @@ impl Unanswered {
                 | Input::Fetched { .. }
                 | Input::LookedBack { .. }
                 | Input::Delivered { .. }
+                | Input::Swept { .. }
         ) {
             self.effects = self.effects.saturating_sub(1);
         }

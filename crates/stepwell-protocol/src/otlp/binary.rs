@@ -1,6 +1,6 @@
 //! The binary form. Fields that are of no use here are left out; the reader skips them.
 
-use super::{ExportError, Raw};
+use super::{Export, ExportError, Raw, bounded, short};
 use prost::{Message, Oneof};
 use serde_json::{Map, Value};
 
@@ -113,33 +113,34 @@ pub(super) struct Pairs {
     pub(super) values: Vec<KeyValue>,
 }
 
-pub(super) fn read(body: &[u8]) -> Result<Vec<Raw>, ExportError> {
+pub(super) fn read(body: &[u8]) -> Result<Export, ExportError> {
     let request = Request::decode(body).map_err(|error| ExportError(error.to_string()))?;
-    let mut raw = Vec::new();
+    let mut export = Export::default();
     for of_resource in request.resource_spans {
         let resource = of_resource.resource.unwrap_or_default();
-        let resource = map(resource.attributes, DEPTH_MAX);
+        let resource = bounded(map(resource.attributes, DEPTH_MAX));
         for of_scope in of_resource.scope_spans {
             let scope = of_scope.scope.unwrap_or_default();
+            let (scope, version) = (short(Some(scope.name)), short(Some(scope.version)));
             for span in of_scope.spans {
-                let parent = Some(hex::encode(&span.parent_span_id));
-                raw.push(Raw {
+                export.add(|| Raw {
                     id: hex::encode(&span.span_id),
-                    parent: parent.filter(|parent| !parent.is_empty()),
+                    parent: Some(hex::encode(&span.parent_span_id))
+                        .filter(|parent| !parent.is_empty()),
                     name: span.name,
                     kind: i64::from(span.kind),
                     started_ns: span.start_time_unix_nano,
                     ended_ns: span.end_time_unix_nano,
                     failed: span.status.is_some_and(|status| status.code == 2),
-                    scope: Some(scope.name.clone()),
-                    scope_version: Some(scope.version.clone()),
+                    scope: scope.clone(),
+                    scope_version: version.clone(),
                     attributes: map(span.attributes, DEPTH_MAX),
                     resource: resource.clone(),
                 });
             }
         }
     }
-    Ok(raw)
+    Ok(export)
 }
 
 fn map(attributes: Vec<KeyValue>, depth: usize) -> Map<String, Value> {

@@ -147,3 +147,32 @@ fn both_forms_read_the_same() {
     let error = from_json(b"{\"resourceSpans\": 5}").expect_err("it does not read");
     assert!(error.to_string().contains("resourceSpans"), "{error}");
 }
+
+#[test]
+fn what_spans_share_does_not_multiply() {
+    let spans = |count: usize| {
+        let span = json!({"spanId": "0102030405060708", "name": "s", "attributes": [
+            {"key": "sdk.run.id", "value": {"stringValue": "01KDVDNKRGYMGBY20HKW2WTNPP"}},
+        ]});
+        vec![span; count]
+    };
+    let export = |resource: &str, scope: &str, count: usize| {
+        let body = json!({"resourceSpans": [{
+            "resource": {"attributes": [
+                {"key": "service.name", "value": {"stringValue": "shop"}},
+                {"key": "much", "value": {"stringValue": resource}},
+            ]},
+            "scopeSpans": [{"scope": {"name": scope}, "spans": spans(count)}],
+        }]});
+        from_json(body.to_string().as_bytes()).expect("it reads")
+    };
+    let large = export(&"x".repeat(100_000), &"y".repeat(100_000), 3);
+    assert_eq!((large.spans.len(), large.rejected), (3, 0));
+    let (_, span) = &large.spans[0];
+    assert_eq!((span.service(), &span.scope), (Some("shop"), &None));
+    assert!(span.bytes() < 1_000);
+    let many = export("", "", 10_050);
+    assert_eq!((many.spans.len(), many.rejected), (10_000, 50));
+    let fat = export(&"x".repeat(8_000), "", 4_000);
+    assert!(fat.rejected > 1_000, "16 MiB are enough: {}", fat.rejected);
+}

@@ -1,6 +1,6 @@
 //! The JSON form: ids in hex, 64-bit numbers as texts or numbers, enums as numbers or names.
 
-use super::{ExportError, Raw};
+use super::{Export, ExportError, Raw, bounded, short};
 use crate::decode::null_as_default;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -76,15 +76,16 @@ struct Status {
     code: Value,
 }
 
-pub(super) fn read(body: &[u8]) -> Result<Vec<Raw>, ExportError> {
+pub(super) fn read(body: &[u8]) -> Result<Export, ExportError> {
     let request: Request =
         crate::decode::from_slice(body).map_err(|error| ExportError(error.to_string()))?;
-    let mut raw = Vec::new();
+    let mut export = Export::default();
     for of_resource in request.resource_spans {
-        let resource = map(of_resource.resource.attributes);
+        let resource = bounded(map(of_resource.resource.attributes));
         for of_scope in of_resource.scope_spans {
+            let (scope, version) = (short(of_scope.scope.name), short(of_scope.scope.version));
             for span in of_scope.spans {
-                raw.push(Raw {
+                export.add(|| Raw {
                     id: span.span_id,
                     parent: span.parent_span_id.filter(|parent| !parent.is_empty()),
                     name: span.name,
@@ -92,15 +93,15 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Raw>, ExportError> {
                     started_ns: number(&span.start_time_unix_nano),
                     ended_ns: number(&span.end_time_unix_nano),
                     failed: is_error(&span.status.code),
-                    scope: of_scope.scope.name.clone(),
-                    scope_version: of_scope.scope.version.clone(),
+                    scope: scope.clone(),
+                    scope_version: version.clone(),
                     attributes: map(span.attributes),
                     resource: resource.clone(),
                 });
             }
         }
     }
-    Ok(raw)
+    Ok(export)
 }
 
 fn kind(value: &Value) -> i64 {

@@ -130,10 +130,15 @@ impl Extension for Weigh {
         let refused = |message| ServerError::new(message, Some(position));
         // Once nothing fits any more, nothing is read or written out for it either.
         asked.answer.take(0).map_err(refused)?;
+        let is_map = info.return_type.trim_end_matches('!') == "Map";
         let value = next.run(context, info).await?;
-        if let Some(Value::String(text)) = &value {
-            asked.answer.take(text.len()).map_err(refused)?;
-        }
+        let bytes = match &value {
+            Some(Value::String(text)) => text.len(),
+            // Other objects are of fields, each of which was weighed.
+            Some(map @ Value::Object(_)) if is_map => map.to_string().len(),
+            _ => 0,
+        };
+        asked.answer.take(bytes).map_err(refused)?;
         Ok(value)
     }
 }
