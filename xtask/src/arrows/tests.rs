@@ -117,7 +117,7 @@ fn tests_may_look_further_but_not_everywhere() {
     ];
     assert_debug_snapshot!(check(&members, RULES), @r#"
     [
-        "stepwell -> stepwell-cli (its tests) is not allowed: it may depend on stepwell-protocol, stepwell-macros, stepwell-engine, stepwell-runtime, stepwell-store, stepwell, stepwell-server; the table is in xtask/src/arrows.rs",
+        "stepwell -> stepwell-cli (its tests) is not allowed: it may depend on stepwell-protocol, stepwell-macros, stepwell-expr, stepwell-engine, stepwell-runtime, stepwell-store, stepwell, stepwell-server; the table is in xtask/src/arrows.rs",
     ]
     "#);
 }
