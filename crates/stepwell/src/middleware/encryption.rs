@@ -23,7 +23,7 @@ const FIELD: &str = "encrypted";
 /// choose a long random one.
 ///
 /// Not encrypted: the other fields of events (conditions and flow-control keys need them), ids of steps, options of steps
-/// but for the field in an invocation's data, errors.
+/// but for the field in an invocation's data, what is deferred, signalled or published, errors.
 ///
 /// Add it as the first middleware: others then see what is decrypted.
 ///
