@@ -155,16 +155,21 @@ pub(super) async fn note(
                 return Ok(None);
             }
             let known = reader.metadata(run)?;
-            let mut kept: BTreeMap<(Target, String), usize> = known
+            let mut kept: BTreeMap<_, _> = known
                 .into_iter()
-                .map(|one| ((one.target, one.kind), bytes_of(&one.values)))
+                .map(|one| ((one.target, one.kind), one.values))
                 .collect();
+            let mut fits = true;
             for (target, update) in wanted {
-                // As if all of it were new: what it replaces may be as large.
-                *kept.entry((target, update.kind)).or_default() += bytes_of(&update.values);
+                let place = (target, update.kind.clone());
+                let old = kept.remove(&place);
+                if let Some(noted) = update.apply(old) {
+                    fits &= bytes_of(&noted) <= limits::METADATA_BYTES_MAX;
+                    kept.insert(place, noted);
+                }
             }
-            let bytes: usize = kept.values().sum();
-            let fits = kept.len() <= limits::METADATA_PER_RUN_MAX
+            let bytes: usize = kept.values().map(bytes_of).sum();
+            fits &= kept.len() <= limits::METADATA_PER_RUN_MAX
                 && bytes <= limits::METADATA_PER_RUN_BYTES_MAX;
             Ok(Some(fits))
         })
@@ -173,8 +178,9 @@ pub(super) async fn note(
         None => return Err(unknown_run(run)),
         Some(false) => {
             let message = format!(
-                "Metadata of the run exceeds maximum size of {}KB or {} entries",
+                "Metadata of the run exceeds maximum size of {}KB, {}KB in one entry, or {} entries",
                 limits::METADATA_PER_RUN_BYTES_MAX / 1024,
+                limits::METADATA_BYTES_MAX / 1024,
                 limits::METADATA_PER_RUN_MAX
             );
             return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));

@@ -179,8 +179,23 @@ async fn metadata_that_cannot_be_noted_is_refused() {
             refused = Some((number, answer.refusal(413)));
         }
     }
-    let text = "Metadata of the run exceeds maximum size of 1024KB or 1000 entries";
+    let text =
+        "Metadata of the run exceeds maximum size of 1024KB, 64KB in one entry, or 1000 entries";
     assert_eq!(refused, Some((17, text.to_owned())));
+
+    // What is there counts, not what was sent: an entry that is full takes no more, and one that is removed makes room.
+    let post = async |kind: &str, op: &str, values: Value| {
+        let body = json!({"metadata": [{"kind": kind, "op": op, "values": values}]});
+        server.post(&path, body.to_string()).await
+    };
+    let more = json!({"b": "x".repeat(10_000)});
+    let refused = post("k0", "merge", more.clone()).await;
+    assert_eq!(refused.refusal(413), text);
+    post("k0", "delete", json!({"a": null})).await.expect(200);
+    post("k1", "set", json!({"a": "x".repeat(60_000)}))
+        .await
+        .expect(200);
+    post("k0", "merge", more).await.expect(200);
 }
 
 #[tokio::test]
