@@ -208,7 +208,9 @@ impl Teller {
             while spans.len() < BATCH_SPANS_MAX
                 && let Some(run) = runs.pop_front()
             {
-                spans_of(reader, run, &mut spans)?;
+                if let Err(error) = spans_of(reader, run, &mut spans) {
+                    tracing::warn!(%run, %error, "cannot read a run to trace");
+                }
             }
             Ok((spans, runs))
         });

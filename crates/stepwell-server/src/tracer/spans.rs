@@ -29,9 +29,12 @@ pub(super) fn spans_of(
     };
     let function = reader.function(trace.function)?;
     let slug = function.map_or_else(String::new, |function| function.slug);
-    trace
-        .root
-        .each(&mut |span| spans.push(span_data(&trace, span, &slug)));
+    trace.root.each(&mut |span| {
+        // An app's own spans are exported by the app.
+        if span.userland.is_none() {
+            spans.push(span_data(&trace, span, &slug));
+        }
+    });
     Ok(())
 }
 
