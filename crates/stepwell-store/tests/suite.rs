@@ -17,8 +17,8 @@ use lists::{
 };
 use notes::{
     deep_spans_are_put_beside, notes_find_their_place_in_the_tree, notes_go_with_their_run,
-    what_is_noted_is_merged_by_kind_and_target, what_is_noted_of_a_run_is_bounded,
-    what_is_noted_of_a_run_that_is_not_there_is_dropped,
+    notes_of_one_batch_are_bounded_as_those_of_many, what_is_noted_is_merged_by_kind_and_target,
+    what_is_noted_of_a_run_is_bounded, what_is_noted_of_a_run_that_is_not_there_is_dropped,
 };
 use prune::{
     a_key_is_remembered_for_a_day_though_its_run_is_gone,
@@ -137,6 +137,7 @@ suite! {
     what_is_noted_is_merged_by_kind_and_target
     what_is_noted_of_a_run_that_is_not_there_is_dropped
     what_is_noted_of_a_run_is_bounded
+    notes_of_one_batch_are_bounded_as_those_of_many
     notes_find_their_place_in_the_tree
     deep_spans_are_put_beside
     notes_go_with_their_run
