@@ -23,7 +23,7 @@ use notes::{
 use prune::{
     a_key_is_remembered_for_a_day_though_its_run_is_gone,
     a_run_larger_than_a_slice_goes_all_the_same, a_walk_does_not_look_back,
-    a_walk_in_small_slices_gets_everywhere_once,
+    a_walk_ends_where_it_is_told_to, a_walk_in_small_slices_gets_everywhere_once,
     an_ended_run_with_work_left_stays_until_that_is_done,
     an_event_that_started_nothing_goes_by_its_own_age, an_old_run_goes_with_all_that_is_of_it,
     events_that_wait_to_start_a_run_stay, pruning_changes_nothing_that_is_loaded,
@@ -125,6 +125,7 @@ suite! {
     pruning_changes_nothing_that_is_loaded
     a_walk_in_small_slices_gets_everywhere_once
     a_walk_does_not_look_back
+    a_walk_ends_where_it_is_told_to
     events_that_wait_to_start_a_run_stay
     a_run_larger_than_a_slice_goes_all_the_same
     runs_are_listed_by_function_status_and_time
