@@ -72,7 +72,7 @@ fn end(run: &RunRow, ended_at: Timestamp) -> Change {
         id: run.id,
         status: RunStatus::Completed,
         ended_at,
-        output: Some(super::json("1")),
+        output: Some(super::rows::json("1")),
         cause: None,
         last_call: None,
     })
