@@ -141,12 +141,9 @@ impl Engine {
         };
         let failure = match result {
             Ok(value) => {
-                let run = item.row.run;
                 self.end_waiting(id, value, false, None, now, out);
-                // One that is too large ends the run, which may be a step of the run that invoked it.
-                let recorded =
-                    |change: &Change| matches!(change, Change::StepPut(row) if row.run == run);
-                return out.changes.iter().any(recorded);
+                let mut changes = out.changes.iter();
+                return changes.any(|change| matches!(change, Change::StepPut(_)));
             }
             Err(failure) => failure,
         };
