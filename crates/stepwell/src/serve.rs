@@ -5,6 +5,7 @@
 
 #[cfg(feature = "actix")]
 mod actix_adapter;
+pub(crate) mod answer;
 #[cfg(feature = "axum")]
 mod axum_adapter;
 mod introspect;
@@ -17,15 +18,17 @@ pub use actix_adapter::actix;
 #[cfg(feature = "axum")]
 pub use axum_adapter::axum;
 pub(crate) use introspect::capabilities;
+pub(crate) use sync::origin_of;
 #[cfg(feature = "tower")]
 pub use tower_adapter::{TowerService, tower};
 
-use crate::app::{App, AppError, Runner};
+use crate::app::{App, AppError, Runner, Way};
 use crate::config::Mode;
-use crate::execution::{CallReply, REQUEST_VERSION};
+use crate::execution::CallReply;
+use crate::function::Transport;
 use crate::middleware::TraceContext;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
 use stepwell_protocol::signing::{SigningKey, verify};
 use stepwell_protocol::{headers, limits};
@@ -170,26 +173,18 @@ impl Handler {
             return self.json(StatusCode::BAD_REQUEST, &json!({"message": message}));
         };
         let target = query(&request.uri, "stepId");
-        let trace = trace_of(&request.headers);
+        let way = Way {
+            transport: Transport::Http,
+            trace: trace_of(&request.headers),
+        };
         let answer = self
             .runner
-            .answer_body(&function, target, &request.body, trace);
+            .answer_body(&function, target, &request.body, way);
         self.reply(answer.await)
     }
 
     fn reply(&self, reply: CallReply) -> Response<Bytes> {
-        let status = StatusCode::from_u16(reply.status).expect("answers have valid statuses");
-        let mut response = self.response(status, reply.body.into());
-        let headers = response.headers_mut();
-        if let Some(no_retry) = reply.no_retry {
-            let value = if no_retry { "true" } else { "false" };
-            headers.insert(headers::NO_RETRY, HeaderValue::from_static(value));
-        }
-        if let Some(retry_after) = reply.retry_after {
-            let value = HeaderValue::try_from(retry_after).expect("seconds and dates are ASCII");
-            headers.insert(header::RETRY_AFTER, value);
-        }
-        response
+        answer::of_call(self.runner.client().config(), self.framework, reply)
     }
 
     fn json(&self, status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
@@ -203,33 +198,11 @@ impl Handler {
     }
 
     fn response(&self, status: StatusCode, body: Bytes) -> Response<Bytes> {
-        let config = self.runner.client().config();
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        let fixed = [
-            (headers::SDK, crate::SDK),
-            (headers::FRAMEWORK, self.framework),
-            (headers::EXPECTED_SERVER_KIND, config.mode.as_str()),
-            ("user-agent", crate::SDK),
-            ("content-type", "application/json"),
-        ];
-        let headers = response.headers_mut();
-        for (name, value) in fixed {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        headers.insert(headers::REQUEST_VERSION, REQUEST_VERSION.into());
-        if let Some(value) = config
-            .environment
-            .as_deref()
-            .and_then(|name| HeaderValue::try_from(name).ok())
-        {
-            headers.insert(headers::ENVIRONMENT, value);
-        }
-        response
+        answer::of(self.runner.client().config(), self.framework, status, body)
     }
 }
 
-fn trace_of(headers: &HeaderMap) -> TraceContext {
+pub(crate) fn trace_of(headers: &HeaderMap) -> TraceContext {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     TraceContext {
         traceparent: text("traceparent").map(Into::into),
@@ -238,7 +211,7 @@ fn trace_of(headers: &HeaderMap) -> TraceContext {
 }
 
 /// A parameter of a query, percent-decoded.
-fn query(uri: &http::Uri, name: &str) -> Option<String> {
+pub(crate) fn query(uri: &http::Uri, name: &str) -> Option<String> {
     let pairs = uri
         .query()?
         .split('&')

@@ -56,6 +56,7 @@ struct Run {
     stack: Vec<String>,
     steps: serde_json::Map<String, Value>,
     attempt: u32,
+    defers: serde_json::Map<String, Value>,
     /// What was answered, a line each.
     answers: Vec<String>,
 }
@@ -83,6 +84,7 @@ fn run_with(function: Function, delays_end: bool, outbox: Outbox) -> Run {
         stack: Vec::new(),
         steps: serde_json::Map::new(),
         attempt: 0,
+        defers: serde_json::Map::new(),
         answers: Vec::new(),
     }
 }
@@ -95,6 +97,12 @@ impl Run {
     fn recorded(mut self, id: &str, value: Value) -> Self {
         self.stack.push(hash(id));
         self.steps.insert(hash(id), value);
+        self
+    }
+
+    /// A deferred run that can still be taken back.
+    fn knowing_of(mut self, id: &str) -> Self {
+        self.defers.insert(hash(id), json!({"abortable": true}));
         self
     }
 
@@ -117,7 +125,8 @@ impl Run {
                 "stack": {"stack": self.stack, "current": self.stack.len()},
                 "disable_immediate_execution": plan_only,
             },
-            "event": event, "events": [event], "steps": self.steps, "version": 2,
+            "event": event, "events": [event], "steps": self.steps, "defers": self.defers,
+            "version": 2,
         });
         let request = CallRequest::parse(body.to_string().as_bytes()).unwrap();
         let raw = self.runner.call("app-f", request).await;

@@ -2,7 +2,7 @@
 
 use super::Handler;
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
+use axum::extract::{OriginalUri, Request};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 
@@ -27,7 +27,11 @@ pub fn axum<S: Clone + Send + Sync + 'static>(handler: Handler) -> MethodRouter<
 }
 
 async fn answer(handler: &Handler, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    // Routers take off what they are nested under; servers call the app under the whole path.
+    if let Some(OriginalUri(uri)) = parts.extensions.get::<OriginalUri>().cloned() {
+        parts.uri = uri;
+    }
     let response = match to_bytes(body, handler.body_bytes_max).await {
         Ok(body) => handler.handle(Request::from_parts(parts, body)).await,
         // Either the body is too large or the connection broke; then nobody reads the answer.

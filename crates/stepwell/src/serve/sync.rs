@@ -3,7 +3,7 @@
 use super::{Handler, Verified, query};
 use crate::client::api_refused;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 use stepwell_protocol::headers;
@@ -121,22 +121,8 @@ impl Handler {
 
     /// The URL that this request came to, unless the configuration says otherwise.
     fn requested_url(&self, request: &Verified<'_>) -> String {
-        let text = |name: &str| {
-            request
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
-        let scheme = text("x-forwarded-proto")
-            .map(|schemes| schemes.split(',').next().unwrap_or(schemes).trim())
-            .filter(|scheme| matches!(*scheme, "http" | "https"))
-            .or(request.uri.scheme_str())
-            .unwrap_or("http");
-        let host = text("x-forwarded-host")
-            .or_else(|| text(header::HOST.as_str()))
-            .or_else(|| request.uri.authority().map(http::uri::Authority::as_str))
-            .unwrap_or("localhost");
-        self.configured_url(&format!("{scheme}://{host}{}", request.uri.path()))
+        let origin = origin_of(&request.headers, &request.uri);
+        self.configured_url(&format!("{origin}{}", request.uri.path()))
     }
 
     /// `url`, with the configured origin and path in place of its own.
@@ -153,4 +139,19 @@ impl Handler {
             None => format!("{origin}{path}"),
         }
     }
+}
+
+/// Scheme, host and port under which a request has come.
+pub(crate) fn origin_of(headers: &HeaderMap, uri: &http::Uri) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text("x-forwarded-proto")
+        .map(|schemes| schemes.split(',').next().unwrap_or(schemes).trim())
+        .filter(|scheme| matches!(*scheme, "http" | "https"))
+        .or(uri.scheme_str())
+        .unwrap_or("http");
+    let host = text("x-forwarded-host")
+        .or_else(|| text(header::HOST.as_str()))
+        .or_else(|| uri.authority().map(http::uri::Authority::as_str))
+        .unwrap_or("localhost");
+    format!("{scheme}://{host}")
 }
