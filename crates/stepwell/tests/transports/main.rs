@@ -1,6 +1,7 @@
 //! One suite, all transports: the same functions in the process of the engine, and of a server over HTTP and over a
 //! worker's connection. What is recorded of every run must be the same.
 
+mod endpoints;
 mod gateway;
 mod side;
 mod steps;
