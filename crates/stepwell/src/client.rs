@@ -17,6 +17,7 @@ use crate::http_client::HttpClient;
 use crate::middleware::{Middleware, RunInfo, Stack};
 use crate::moment::{Clock, SystemClock};
 use sink::HttpSink;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use stepwell_protocol::event::IdSeed;
@@ -294,8 +295,14 @@ impl Client {
         run: &RunInfo,
         step: &StepId,
         middleware: &Stack,
-        events: Vec<OutgoingEvent>,
+        mut events: Vec<OutgoingEvent>,
+        sessions: &BTreeMap<String, String>,
     ) -> Result<Vec<EventId>, crate::Error> {
+        if self.config().session_propagation && !sessions.is_empty() {
+            for event in &mut events {
+                event.inherit(sessions);
+            }
+        }
         let StepId::Hash(hash) = StepId::of(&format!("{}/{step}", run.run_id), 0) else {
             unreachable!("a hash is made");
         };

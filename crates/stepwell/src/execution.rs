@@ -34,7 +34,7 @@ use crate::middleware::{RunInfo, Stack, StandIn, StepInfo};
 use crate::moment::Clock;
 use serde_json::{Map, Value};
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -56,6 +56,8 @@ pub(crate) struct Execution {
     pub(crate) clock: Arc<dyn Clock>,
     /// What middleware gives the handler.
     pub(crate) provided: http::Extensions,
+    /// What the run's events say that they belong to.
+    pub(crate) sessions: BTreeMap<String, String>,
     state: Mutex<State>,
 }
 
@@ -91,6 +93,7 @@ pub(crate) struct Known {
     pub(crate) completed: CompletionOrder,
     pub(crate) defers: Map<String, Value>,
     pub(crate) provided: http::Extensions,
+    pub(crate) sessions: BTreeMap<String, String>,
 }
 
 /// A step that the function asked for.
@@ -157,6 +160,7 @@ impl Execution {
             completed,
             defers,
             provided,
+            sessions,
         } = known;
         let mut memos = HashMap::with_capacity(steps.0.len());
         let mut order = VecDeque::with_capacity(steps.0.len());
@@ -186,6 +190,7 @@ impl Execution {
             client,
             clock,
             provided,
+            sessions,
             state: Mutex::new(State {
                 memos,
                 inputs,

@@ -46,6 +46,7 @@ impl Call<'_> {
                 riders: Vec::new(),
             }
         };
+        let sessions = crate::event::sessions::of_events(&self.events);
         let input = || middleware.transform_input(run, self.events);
         let (events, provided) = match catch_unwind(AssertUnwindSafe(input)) {
             Ok(Ok(input)) => input,
@@ -66,6 +67,7 @@ impl Call<'_> {
                 completed: self.completed,
                 defers: self.defers,
                 provided,
+                sessions,
             },
         );
         if !execution.is_replaying() {

@@ -57,6 +57,8 @@ struct Run {
     steps: serde_json::Map<String, Value>,
     attempt: u32,
     defers: serde_json::Map<String, Value>,
+    /// Of the event.
+    meta: Value,
     /// What was answered, a line each.
     answers: Vec<String>,
 }
@@ -85,6 +87,7 @@ fn run_with(function: Function, delays_end: bool, outbox: Outbox) -> Run {
         steps: serde_json::Map::new(),
         attempt: 0,
         defers: serde_json::Map::new(),
+        meta: json!({}),
         answers: Vec::new(),
     }
 }
@@ -117,7 +120,8 @@ impl Run {
     }
 
     async fn call(&self, target: &str, plan_only: bool) -> Answer {
-        let event = json!({"id": "e", "name": "app/test", "data": self.data, "ts": 1});
+        let event =
+            json!({"id": "e", "name": "app/test", "data": self.data, "ts": 1, "meta": self.meta});
         let body = json!({
             "ctx": {
                 "fn_id": "6b48a4f5-033b-57e4-accc-a328f4cbcf92", "run_id": "01KDW000000000000000000002",

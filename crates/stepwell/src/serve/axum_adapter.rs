@@ -1,6 +1,6 @@
 //! Mounts a handler on an axum router.
 
-use super::Handler;
+use super::{Body as Answer, Handler};
 use axum::body::{Body, to_bytes};
 use axum::extract::{OriginalUri, Request};
 use axum::response::Response;
@@ -33,9 +33,9 @@ async fn answer(handler: &Handler, request: Request) -> Response {
         parts.uri = uri;
     }
     let response = match to_bytes(body, handler.body_bytes_max).await {
-        Ok(body) => handler.handle(Request::from_parts(parts, body)).await,
+        Ok(body) => handler.respond(Request::from_parts(parts, body)).await,
         // Either the body is too large or the connection broke; then nobody reads the answer.
-        Err(_) => handler.too_large(),
+        Err(_) => handler.too_large().map(Answer::whole),
     };
-    response.map(Body::from)
+    response.map(Body::new)
 }

@@ -12,7 +12,7 @@ const IN_BAND: &str = "in_band";
 const OUT_OF_BAND: &str = "out_of_band";
 
 impl Handler {
-    pub(super) async fn sync(&self, request: &Verified<'_>) -> Response<Bytes> {
+    pub(super) async fn sync(&self, request: &Verified) -> Response<Bytes> {
         let asked = request
             .headers
             .get(headers::SYNC_KIND)
@@ -29,7 +29,7 @@ impl Handler {
     }
 
     /// The functions are the answer. Only for the holder of the key.
-    fn sync_in_band(&self, request: &Verified<'_>) -> Response<Bytes> {
+    fn sync_in_band(&self, request: &Verified) -> Response<Bytes> {
         #[derive(Deserialize)]
         struct Asked {
             url: String,
@@ -67,7 +67,7 @@ impl Handler {
     }
 
     /// The functions are sent to the server's API.
-    async fn sync_out_of_band(&self, request: &Verified<'_>) -> Response<Bytes> {
+    async fn sync_out_of_band(&self, request: &Verified) -> Response<Bytes> {
         match self.register(request).await {
             Ok(modified) => {
                 let body = json!({"message": "Successfully registered", "modified": modified});
@@ -83,7 +83,7 @@ impl Handler {
         }
     }
 
-    async fn register(&self, request: &Verified<'_>) -> Result<bool, String> {
+    async fn register(&self, request: &Verified) -> Result<bool, String> {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(default)]
@@ -120,7 +120,7 @@ impl Handler {
     }
 
     /// The URL that this request came to, unless the configuration says otherwise.
-    fn requested_url(&self, request: &Verified<'_>) -> String {
+    fn requested_url(&self, request: &Verified) -> String {
         let origin = origin_of(&request.headers, &request.uri);
         self.configured_url(&format!("{origin}{}", request.uri.path()))
     }

@@ -293,3 +293,27 @@ async fn runs_are_recorded_alike_whatever_the_transport() {
       ["StepRun","tell",false,0,{"data":{"ids":"1 ids"}}]
     "#);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streamed_answers_are_recorded_as_others_are() {
+    let (plain, streamed) = (Tally::default(), Tally::default());
+    let sides = [
+        embedded(&["t"], |client| app(client, &plain)).await,
+        over_http(&["t"], |client| {
+            let config = stepwell::Config {
+                streaming: true,
+                ..client.config().clone()
+            };
+            app(Client::builder("t", config).build(), &streamed)
+        })
+        .await,
+    ];
+    for name in ["t/sequence", "t/parallel", "t/retried", "t/fails"] {
+        let mut stories = Vec::new();
+        for side in &sides {
+            let event = OutgoingEvent::untyped(name, json!({"number": 40}));
+            stories.push(side.story(event, None).await);
+        }
+        assert_eq!(stories[0], stories[1], "{name}");
+    }
+}
