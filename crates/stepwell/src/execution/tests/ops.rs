@@ -183,3 +183,27 @@ async fn a_deferred_run_that_the_server_knows_of_is_taken_back() {
         .collect();
     assert_eq!(kinds, ["DeferAbort", "RunComplete"]);
 }
+
+#[tokio::test]
+async fn what_a_dropped_step_has_noted_is_of_no_other() {
+    let run = run(function(async |ctx: Context| {
+        let step = ctx.step();
+        let (tell, told) = futures::channel::oneshot::channel();
+        let dropped = step.run("dropped", || async move {
+            step.note("mine", &json!({"of": "dropped"}));
+            tell.send(()).expect("someone listens");
+            std::future::pending::<Result<(), Error>>().await
+        });
+        drop(futures::future::select(Box::pin(dropped), told).await);
+        let kept = step.run("kept", || async {
+            step.note("mine", &json!({"of": "kept"}));
+            Ok(())
+        });
+        Ok::<_, Error>(kept.await?)
+    }));
+    let answer = run.discover().await;
+    assert_eq!(answer.body[0]["userland"]["id"], "kept");
+    let notes = answer.body[0]["metadata"].as_array().unwrap();
+    assert_eq!(notes.len(), 1, "{notes:#?}");
+    assert_eq!(notes[0]["values"], json!({"of": "kept"}));
+}

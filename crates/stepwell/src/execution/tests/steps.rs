@@ -260,7 +260,7 @@ async fn sleeps_are_asked_for_and_replayed() {
 #[tokio::test]
 async fn a_sent_event_keeps_its_id_on_every_attempt() {
     async fn handler(ctx: Context) -> Result<Vec<String>, Error> {
-        let event = |n| crate::OutgoingEvent::untyped("app/told", json!({"n": n}));
+        let event = |n| OutgoingEvent::untyped("app/told", json!({"n": n}));
         let sent = ctx.step().send_events("tell", [event(1), event(2)]).await?;
         ctx.step().send_event("tell more", event(3)).await?;
         Ok(sent.ids.iter().map(ToString::to_string).collect())
@@ -299,7 +299,7 @@ async fn a_sent_event_keeps_its_id_on_every_attempt() {
 async fn an_event_that_is_not_valid_fails_its_step_for_good() {
     async fn handler(ctx: Context) -> Result<(), Error> {
         ctx.step()
-            .send_event("tell", crate::OutgoingEvent::untyped("", json!({})))
+            .send_event("tell", OutgoingEvent::untyped("", json!({})))
             .await?;
         Ok(())
     }
