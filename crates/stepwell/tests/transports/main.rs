@@ -5,6 +5,7 @@ mod endpoints;
 mod gateway;
 mod side;
 mod steps;
+mod tls;
 mod workers;
 
 use serde_json::{Value, json};
