@@ -70,6 +70,9 @@ struct State {
     order: VecDeque<StepId>,
     found: Vec<Found>,
     positions: HashMap<StepId, usize>,
+    /// The step that was last allowed to execute: no other executes, or may. A look at all that were found would cost a
+    /// replay the square of their number.
+    permitted: Option<usize>,
     repeats: HashMap<String, usize>,
     replaying: bool,
     executed: Option<Executed>,
@@ -250,6 +253,7 @@ impl Execution {
                 order,
                 found: Vec::new(),
                 positions: HashMap::new(),
+                permitted: None,
                 repeats: HashMap::new(),
                 replaying,
                 executed: None,
