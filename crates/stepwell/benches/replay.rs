@@ -34,6 +34,15 @@ async fn in_a_row(ctx: Context) -> Result<u64, Error> {
     Ok(sum)
 }
 
+/// The same with one id for all of them, as in a loop.
+async fn in_a_loop(ctx: Context) -> Result<u64, Error> {
+    let mut sum = 0;
+    for n in 0..ctx.data()["steps"].as_u64().unwrap_or_default() {
+        sum = ctx.step().run("add", || async { Ok(sum + n) }).await?;
+    }
+    Ok(sum)
+}
+
 /// As many steps side by side.
 async fn side_by_side(ctx: Context) -> Result<u64, Error> {
     let steps = 0..ctx.data()["steps"].as_u64().unwrap_or_default();
@@ -49,17 +58,19 @@ fn handler() -> Handler {
         .http_client(NoHttp)
         .build();
     let row = Function::new("row").on_event("app/row").handler(in_a_row);
+    let again = Function::new("loop")
+        .on_event("app/loop")
+        .handler(in_a_loop);
     let sides = Function::new("sides")
         .on_event("app/sides")
         .handler(side_by_side);
-    Handler::new(App::new(client).functions([row, sides])).expect("the app is sound")
+    Handler::new(App::new(client).functions([row, again, sides])).expect("the app is sound")
 }
 
-/// A call of a function of `steps` steps, of which so many are recorded.
-fn call(steps: usize, recorded: usize) -> Value {
+/// A call of a function of `steps` steps, with those recorded.
+fn call(steps: usize, recorded: impl Iterator<Item = StepId>) -> Value {
     let event = json!({"id": "e", "name": "app/row", "data": {"steps": steps}, "ts": 1});
-    let ids = (0..recorded).map(|n| StepId::of(&format!("step {n}"), 0).to_string());
-    let stack: Vec<String> = ids.collect();
+    let stack: Vec<String> = recorded.map(|id| id.to_string()).collect();
     let steps = stack.iter().enumerate();
     let steps: Map<String, Value> = steps
         .map(|(n, id)| (id.clone(), json!({"data": n})))
@@ -74,6 +85,11 @@ fn call(steps: usize, recorded: usize) -> Value {
     })
 }
 
+/// The ids of steps that each have their own.
+fn own_ids(steps: usize) -> impl Iterator<Item = StepId> {
+    (0..steps).map(|n| StepId::of(&format!("step {n}"), 0))
+}
+
 fn parsed(body: &Value) -> CallRequest {
     CallRequest::parse(body.to_string().as_bytes()).expect("it is a call")
 }
@@ -82,7 +98,7 @@ fn parsed(body: &Value) -> CallRequest {
 #[divan::bench(args = [10, 100, 1_000])]
 fn replay(bencher: Bencher<'_, '_>, steps: usize) {
     let runner = handler().runner().clone();
-    let request = parsed(&call(steps, steps));
+    let request = parsed(&call(steps, own_ids(steps)));
     bencher
         .with_inputs(|| request.clone())
         .bench_values(|request| {
@@ -96,7 +112,7 @@ fn replay(bencher: Bencher<'_, '_>, steps: usize) {
 #[divan::bench(args = [10, 100, 1_000])]
 fn replay_over_http(bencher: Bencher<'_, '_>, steps: usize) {
     let handler = handler();
-    let body = Bytes::from(call(steps, steps).to_string());
+    let body = Bytes::from(call(steps, own_ids(steps)).to_string());
     let request = || {
         let request = Request::post("/api/inngest?fnId=app-row&stepId=step");
         request.body(body.clone()).expect("it is complete")
@@ -108,11 +124,26 @@ fn replay_over_http(bencher: Bencher<'_, '_>, steps: usize) {
     });
 }
 
+/// Steps of one id.
+#[divan::bench(args = [10, 100, 1_000])]
+fn replay_of_a_loop(bencher: Bencher<'_, '_>, steps: usize) {
+    let runner = handler().runner().clone();
+    let ids = (0..steps).map(|index| StepId::of("add", index));
+    let request = parsed(&call(steps, ids));
+    bencher
+        .with_inputs(|| request.clone())
+        .bench_values(|request| {
+            let reply = block_on(runner.call("app-loop", request));
+            assert_eq!(reply.status, 200);
+            reply
+        });
+}
+
 /// Finds parallel steps, none of which is recorded.
 #[divan::bench(args = [10, 100])]
 fn discovery(bencher: Bencher<'_, '_>, steps: usize) {
     let runner = handler().runner().clone();
-    let request = parsed(&call(steps, 0));
+    let request = parsed(&call(steps, own_ids(0)));
     bencher
         .with_inputs(|| request.clone())
         .bench_values(|request| {
@@ -126,7 +157,7 @@ fn discovery(bencher: Bencher<'_, '_>, steps: usize) {
 #[divan::bench(args = [10, 100, 1_000])]
 fn replay_of_parallel_steps(bencher: Bencher<'_, '_>, steps: usize) {
     let runner = handler().runner().clone();
-    let request = parsed(&call(steps, steps));
+    let request = parsed(&call(steps, own_ids(steps)));
     bencher
         .with_inputs(|| request.clone())
         .bench_values(|request| {
