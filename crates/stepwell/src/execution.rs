@@ -78,6 +78,11 @@ struct State {
     order: VecDeque<StepId>,
     found: Vec<Found>,
     positions: HashMap<StepId, usize>,
+    /// The step that was last allowed to execute: no other executes, or may. A look at all that were found would cost a
+    /// replay the square of their number.
+    permitted: Option<usize>,
+    /// How many of those found are not over.
+    under_way: usize,
     repeats: HashMap<String, usize>,
     replaying: bool,
     executed: Option<Executed>,
@@ -197,6 +202,8 @@ impl Execution {
                 order,
                 found: Vec::new(),
                 positions: HashMap::new(),
+                permitted: None,
+                under_way: 0,
                 repeats: HashMap::new(),
                 replaying,
                 executed: None,
@@ -289,12 +296,21 @@ impl State {
         }
     }
 
+    fn end(&mut self, position: usize) {
+        let phase = &mut self.found[position].phase;
+        if *phase != Phase::Over {
+            *phase = Phase::Over;
+            self.under_way -= 1;
+        }
+    }
+
     fn register(&mut self, spec: StepSpec, cx: &Context<'_>) -> usize {
         let repeats = self.repeats.entry(spec.id.clone()).or_default();
         let index = *repeats;
         *repeats += 1;
         let twin = |found: &Found| found.info.id == spec.id && found.phase != Phase::Over;
-        if index > 0 && self.found.iter().any(twin) {
+        // Steps of a loop come one after another: none is looked for among those that are over.
+        if index > 0 && self.under_way > 0 && self.found.iter().any(twin) {
             tracing::warn!(
                 step = %spec.id,
                 "two steps of one id are under way at once: which of them is which depends on their order; give each its own id"
@@ -327,6 +343,7 @@ impl State {
             phase: Phase::Waiting,
             waker: Some(cx.waker().clone()),
         });
+        self.under_way += 1;
         let position = self.found.len() - 1;
         self.positions.insert(id, position);
         position
@@ -414,7 +431,7 @@ impl Slot {
             }
             Phase::Executing => Turn::Execute,
             Phase::Released => {
-                state.found[position].phase = Phase::Over;
+                state.end(position);
                 let found = &state.found[position];
                 let memo = state
                     .memos
@@ -549,7 +566,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(position) = self.position {
             let mut state = self.execution.state();
-            state.found[position].phase = Phase::Over;
+            state.end(position);
             let waker = state.found[position].waker.take();
             drop(state);
             drop(waker);

@@ -299,20 +299,11 @@ impl Execution {
     /// Moves what may move once the function has come to rest; `woken` means that it has not yet.
     fn advance(&self, target: &Target, woken: bool) -> Move {
         let mut state = self.state();
-        if state
-            .found
-            .iter()
-            .any(|found| found.phase == Phase::Executing)
-        {
-            return Move::Executing;
-        }
-        if state
-            .found
-            .iter()
-            .any(|found| found.phase == Phase::Permitted)
-            || woken
-        {
-            return Move::Stuck;
+        match state.permitted.map(|position| state.found[position].phase) {
+            Some(Phase::Executing) => return Move::Executing,
+            Some(Phase::Permitted) => return Move::Stuck,
+            _ if woken => return Move::Stuck,
+            _ => {}
         }
         let was_replaying = state.replaying;
         let moved = match target {
@@ -425,5 +416,6 @@ impl State {
         // One that was dropped while it ran may have left some.
         self.notes.clear();
         self.set_phase(position, Phase::Permitted);
+        self.permitted = Some(position);
     }
 }
