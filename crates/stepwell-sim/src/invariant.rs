@@ -4,6 +4,7 @@ mod announcements;
 mod answers;
 mod arrivals;
 mod audit;
+mod bulk;
 mod concurrency;
 mod counts;
 mod cutoffs;
@@ -125,6 +126,7 @@ impl Watch {
         ledger.apply(decided);
         waits::check_after(ledger, &self.arrivals).map_err(broken("waits"))?;
         defers::check_after(ledger, decided).map_err(broken("defers"))?;
+        bulk::check(ledger, decided).map_err(broken("bulk"))?;
         repetitions::check(ledger, decided).map_err(broken("repetitions"))?;
         times::check_calls(ledger, decided).map_err(broken("times"))?;
         answers::check_after(ledger, decided).map_err(broken("answers"))?;
@@ -236,6 +238,7 @@ impl Watch {
         reader: &dyn Reader,
     ) -> Result<(), Violation> {
         fates::check(ledger, engine, reader).map_err(broken("fates"))?;
+        bulk::check_done(ledger).map_err(broken("bulk"))?;
         steps::check_kept(ledger, reader).map_err(broken("steps"))?;
         memory::check(ledger, engine).map_err(broken("memory"))
     }

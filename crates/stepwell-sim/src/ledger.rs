@@ -4,18 +4,18 @@ mod run;
 
 use crate::plan::cron::Cron;
 use crate::plan::flow::{Data, Flow};
-use crate::plan::{App, Body, Function, Variant};
+use crate::plan::{App, Body, Condition, Function, Variant};
 use indexmap::IndexMap;
 pub(crate) use run::{Gate, Recorded, Run};
 use std::collections::{BTreeMap, HashMap};
 use stepwell_engine::{
-    Announcement, Answer, Call, CancelRow, Change, Effect, ItemId, ItemKind, ItemRow, StepRow,
-    Timestamp,
+    Announcement, Answer, BulkCancelRow, Call, CancelRow, Change, Effect, ItemId, ItemKind,
+    ItemRow, StepRow, Timestamp,
 };
 use stepwell_protocol::event::{
     FUNCTION_CANCELLED, FUNCTION_FAILED, FUNCTION_FINISHED, FUNCTION_INVOKED, SCHEDULED_TIMER,
 };
-use stepwell_protocol::{EventId, FunctionId, RunId, StepId};
+use stepwell_protocol::{BulkCancelId, EventId, FunctionId, RunId, StepId};
 
 /// A decision together with what led to it.
 #[derive(Debug)]
@@ -60,6 +60,15 @@ pub(crate) enum Cause {
         events: Vec<Sent>,
     },
     Cancel(RunId),
+    /// Someone wants the runs of a function cancelled in bulk.
+    BulkAsked {
+        id: BulkCancelId,
+        condition: Option<Condition>,
+    },
+    /// Someone wants that no more.
+    BulkDropped,
+    /// The next runs that a bulk cancellation ends were found.
+    Swept,
     /// Someone wants a function paused, or no longer.
     Paused {
         function: FunctionId,
@@ -164,6 +173,8 @@ pub(crate) struct Ledger<'s> {
     pub(crate) cancels: BTreeMap<ItemId, CancelRow>,
     /// Ends of runs that are to be announced.
     pub(crate) announcements: BTreeMap<ItemId, RunId>,
+    /// The bulk cancellations, each as it stands and with its condition.
+    pub(crate) bulks: BTreeMap<BulkCancelId, (BulkCancelRow, Option<Condition>)>,
 }
 
 impl<'s> Ledger<'s> {
@@ -178,6 +189,7 @@ impl<'s> Ledger<'s> {
             items: BTreeMap::new(),
             cancels: BTreeMap::new(),
             announcements: BTreeMap::new(),
+            bulks: BTreeMap::new(),
         }
     }
 
@@ -326,6 +338,9 @@ impl<'s> Ledger<'s> {
             Cause::EdgeReported { .. }
             | Cause::Checkpointed { .. }
             | Cause::Cancel(_)
+            | Cause::BulkAsked { .. }
+            | Cause::BulkDropped
+            | Cause::Swept
             | Cause::Repeated(_)
             | Cause::Signal(_)
             | Cause::LookedBack { .. }
@@ -449,6 +464,19 @@ impl<'s> Ledger<'s> {
                 }
                 Change::ItemPut(row) => {
                     self.items.insert(row.id, (**row).clone());
+                }
+                Change::BulkCancelPut(row) => {
+                    let condition = match &decided.cause {
+                        Cause::BulkAsked { id, condition } if *id == row.id => *condition,
+                        _ => self
+                            .bulks
+                            .get(&row.id)
+                            .and_then(|(_, condition)| *condition),
+                    };
+                    self.bulks.insert(row.id, ((**row).clone(), condition));
+                }
+                Change::BulkCancelDelete(id) => {
+                    self.bulks.remove(id);
                 }
                 Change::CancelPut(row) => {
                     self.cancels.insert(row.id, (**row).clone());

@@ -117,7 +117,7 @@ impl Condition {
         }
     }
 
-    fn expression(self) -> String {
+    pub(crate) fn expression(self) -> String {
         match self {
             Self::UserIs(user) => format!("event.data.u == {user}"),
             Self::NumberAbove(number) => format!("event.data.n > {number}"),

@@ -3,7 +3,8 @@
 use crate::dice::Dice;
 use crate::faults::{self, Fault};
 use crate::plan::flow::Data;
-use crate::plan::{self, App};
+use crate::plan::{self, App, Condition};
+use crate::world::BulkCancel;
 use stepwell_engine::CatchUp;
 use stepwell_protocol::FunctionId;
 
@@ -63,6 +64,10 @@ pub(crate) enum Act {
     Register { app: usize, version: usize },
     /// Someone cancels a run: one of those there are.
     Cancel { which: u64 },
+    /// Someone cancels the runs of a function in bulk.
+    CancelInBulk(BulkCancel),
+    /// Someone takes a bulk cancellation back: one of those there are.
+    DropBulk { which: u64 },
     /// Someone sends a signal: one of those that functions wait for.
     Signal { signal: u64 },
     /// Someone repeats a run: one of those there are, perhaps from a step on.
@@ -156,6 +161,10 @@ impl Scenario {
         if swarm.chance(25) {
             prunes(&mut Dice::of(seed, "prunes", &[]), span_ms, &mut script);
         }
+        let mut bulk = Dice::of(seed, "bulk", &[]);
+        if bulk.chance(20) {
+            bulk_cancels(&mut bulk, &apps, span_ms, &mut script);
+        }
         let faults = faults::draw(&mut Dice::of(seed, "faults", &[]), span_ms);
         Self {
             seed,
@@ -236,6 +245,32 @@ fn requests(dice: &mut Dice, apps: &[App], span_ms: u64, script: &mut Vec<Entry>
                 user: dice.below(3),
                 number: dice.below(10),
             },
+        };
+        let at_ms = dice.below(span_ms);
+        script.push(Entry { at_ms, act });
+    }
+}
+
+/// Someone cancels runs in bulk, and may take it back.
+fn bulk_cancels(dice: &mut Dice, apps: &[App], span_ms: u64, script: &mut Vec<Entry>) {
+    let functions: Vec<FunctionId> = apps
+        .iter()
+        .flat_map(|app| app.functions.iter().map(|function| function.id))
+        .collect();
+    for _ in 0..dice.between(1, 5) {
+        let act = if dice.chance(15) {
+            Act::DropBulk {
+                which: dice.below(1_000),
+            }
+        } else {
+            Act::CancelInBulk(BulkCancel {
+                function: dice.pick(&functions),
+                back_ms: dice.chance(50).then(|| dice.below(span_ms)),
+                ahead_ms: dice.pick(&[0, 0, span_ms / 20, span_ms / 2]),
+                condition: dice
+                    .chance(40)
+                    .then(|| Condition::UserIs(dice.between(1, 2))),
+            })
         };
         let at_ms = dice.below(span_ms);
         script.push(Entry { at_ms, act });
@@ -351,6 +386,10 @@ impl Scenario {
                 }
                 Act::Register { app, version } => format!("app{app} registers version {version}"),
                 Act::Cancel { which } => format!("cancel one of the runs there are ({which})"),
+                Act::CancelInBulk(bulk) => format!("cancel in bulk: {bulk:?}"),
+                Act::DropBulk { which } => {
+                    format!("take back one of the bulk cancellations there are ({which})")
+                }
                 Act::Signal { signal } => format!("signal g{signal}"),
                 Act::Pause { function, paused } => {
                     let goes_on = if *paused { "pause" } else { "unpause" };

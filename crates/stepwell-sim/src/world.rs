@@ -1,5 +1,6 @@
 //! The world of a simulation: what happens next, until everything is over.
 
+mod bulk;
 mod decider;
 mod edge;
 mod past;
@@ -18,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::report::Story;
 use crate::scenario::{Act, Scenario};
 use crate::store::FaultyStore;
+pub(crate) use bulk::BulkCancel;
 use decider::Batch;
 use senders::Letter;
 use std::cell::RefCell;
@@ -406,6 +408,8 @@ impl<'s> World<'s> {
             }
             Act::Register { app, version } => self.register(*app, *version),
             Act::Cancel { which } => self.cancel(*which),
+            Act::CancelInBulk(bulk) => self.cancel_in_bulk(*bulk),
+            Act::DropBulk { which } => self.drop_bulk_cancel(*which),
             Act::Signal { signal } => self.signal(*signal),
             Act::Pause { function, paused } => self.pause(*function, *paused),
             Act::Repeat { which, from } => self.repeat(*which, *from),

@@ -1,7 +1,7 @@
 //! A run is cancelled when someone asks for it, by an event that it listens for, or when its time is up; and for nothing
 //! else. Its calls are given up.
 
-use super::Resting;
+use super::{Resting, bulk};
 use crate::ledger::{Cause, Decided, Ledger, Run, Sent};
 use std::collections::BTreeSet;
 use stepwell_engine::{Cause as Reason, Change, Effect, ItemKind, RunEnd, RunStatus, Timestamp};
@@ -72,6 +72,7 @@ fn check_reason(ledger: &Ledger<'_>, decided: &Decided, end: &RunEnd) -> Result<
             let sent = ledger.events.get(&event);
             came && sent.is_some_and(|sent| listens(run, sent, decided.now))
         }
+        Some(Reason::Bulk { .. }) => bulk::is_meant(ledger, end),
         // Looked at where singletons are.
         Some(Reason::Replaced { .. }) => true,
         Some(Reason::StartTimeout) => run.started_at.is_none() && is_up(None),

@@ -291,6 +291,7 @@ impl World<'_> {
                     Effect::GiveUp { item, generation } => self.give_up(item, generation),
                     Effect::LookBack(look) => self.ask_the_past(Asked::LookBack(look)),
                     Effect::Deliver(delivery) => self.ask_the_past(Asked::Delivery(delivery)),
+                    Effect::Sweep(sweep) => self.ask_the_past(Asked::Sweep(sweep)),
                     other => {
                         let what = format!("no function here asks for {other:?}");
                         return Err(broken("effects")(what));

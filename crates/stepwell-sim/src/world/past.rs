@@ -1,11 +1,12 @@
-//! What the engine asks the store about the past: events that came before a wait, and those that go on to more waits.
+//! What the engine asks the store about the past: events that came before a wait, those that go on to more waits, and the runs
+//! that a bulk cancellation ends.
 
 use super::decider::Asker;
-use super::{Happening, Phase, World};
+use super::{Happening, Phase, World, bulk};
 use crate::invariant::{Violation, broken};
 use crate::ledger::Cause;
 use stepwell_engine::waits::condition_holds;
-use stepwell_engine::{DeliveryRow, Input, LookBack, NewEvent, Timestamp};
+use stepwell_engine::{DeliveryRow, Input, LookBack, NewEvent, Sweep, Timestamp};
 use stepwell_store::{EventRecord, Reader, StoreError};
 
 /// Events that are read at a time: few, so that pages matter.
@@ -20,6 +21,7 @@ const LATE_PERCENT: u64 = 15;
 pub(super) enum Asked {
     LookBack(Box<LookBack>),
     Delivery(DeliveryRow),
+    Sweep(Box<Sweep>),
 }
 
 impl World<'_> {
@@ -27,6 +29,7 @@ impl World<'_> {
         let number = match &asked {
             Asked::LookBack(look) => look.item.0,
             Asked::Delivery(delivery) => delivery.id.0,
+            Asked::Sweep(sweep) => sweep.generation,
         };
         let life = self.life;
         let mut dice = self.dice("past", &[number]);
@@ -62,6 +65,19 @@ impl World<'_> {
                     .map_err(|error| broken("store")(error.to_string()))?;
                 let event = event.map(|record| Box::new(event_of(record)));
                 (Input::Delivered { id, event }, Cause::Delivered)
+            }
+            Asked::Sweep(sweep) => {
+                let Sweep { row, generation } = *sweep;
+                let (runs, next) = bulk::next(&row, reader, now)
+                    .map_err(|error| broken("store")(error.to_string()))?;
+                let id = row.id;
+                let input = Input::Swept {
+                    id,
+                    generation,
+                    runs,
+                    next,
+                };
+                (input, Cause::Swept)
             }
         };
         self.tell(|| "the past answers".to_owned());
