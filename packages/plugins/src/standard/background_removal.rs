@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use studio233_media::{Color, Encoding, Format, Image, encode};
 
@@ -36,13 +36,15 @@ pub struct Config {
 }
 
 /// Which provider is asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
     /// fal.ai, then Gemini.
     #[default]
     Auto,
+    /// fal.ai alone.
     Fal,
+    /// Gemini alone.
     Gemini,
 }
 
