@@ -133,6 +133,12 @@ const RULES: &[Rule] = &[
         tests_may: &[],
     },
     Rule {
+        name: "stepwell-conformance",
+        may: &["stepwell"],
+        may_optionally: &[],
+        tests_may: &[],
+    },
+    Rule {
         name: "stepwell-bench",
         may: &[
             "stepwell-protocol",
@@ -161,7 +167,7 @@ const RULES: &[Rule] = &[
         name: "studio233-db",
         may: &[],
         may_optionally: &[],
-        tests_may: &["studio233-brand"],
+        tests_may: &["studio233-brand", "testbed"],
     },
     Rule {
         name: "studio233-ai",
@@ -205,7 +211,7 @@ const RULES: &[Rule] = &[
             "studio233-rag",
         ],
         may_optionally: &[],
-        tests_may: &["stepwell-server"],
+        tests_may: &["stepwell-server", "testbed"],
     },
     Rule {
         name: "studio233-web",
@@ -221,7 +227,7 @@ const RULES: &[Rule] = &[
             "studio233-rag",
         ],
         may_optionally: &[],
-        tests_may: &["stepwell-server"],
+        tests_may: &["stepwell-server", "testbed"],
     },
     Rule {
         name: "studio233-worker",
@@ -237,11 +243,17 @@ const RULES: &[Rule] = &[
             "studio233-rag",
         ],
         may_optionally: &[],
-        tests_may: &["stepwell-server"],
+        tests_may: &["stepwell-server", "testbed"],
+    },
+    Rule {
+        name: "testbed",
+        may: &[],
+        may_optionally: &[],
+        tests_may: &[],
     },
     Rule {
         name: "xtask",
-        may: &[],
+        may: &["testbed"],
         may_optionally: &[],
         tests_may: &[],
     },

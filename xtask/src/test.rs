@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
+use testbed::postgres::{Server, URL_VARIABLE};
 
 use crate::workspace::{Workspace, cargo};
 use crate::{console, process, setup};
@@ -46,18 +47,28 @@ pub(crate) fn run_suites(workspace: &Workspace) -> Vec<Suite> {
         suites.push(Suite::broken("build", took, format!("{error:#}")));
         return suites;
     }
+    // One server for all tests that need one. It ends with this function, or with this process.
+    let (database, took) = console::step("postgres", Server::start);
+    if let Err(error) = &database {
+        suites.push(Suite::broken("postgres", took, error.to_string()));
+    }
     suites.push(suite("rust", summary::of_cargo_test, || {
-        cargo_in(&workspace.root, &["test", "--workspace", "--no-fail-fast"])
+        let mut tests = cargo_in(&workspace.root, &["test", "--workspace", "--no-fail-fast"]);
+        if let Ok(server) = &database {
+            tests.env(URL_VARIABLE, server.url());
+        }
+        tests
     }));
+    drop(database);
     if ready.is_err() {
         return suites;
     }
-    let binary = workspace.target.join("debug/stepwell");
+    let built = workspace.target.join("debug");
     suites.push(suite("typescript", summary::of_node_test, || {
         let mut npm = Command::new("npm");
         npm.current_dir(workspace.path(setup::TYPESCRIPT))
             .args(["test", "--silent"]);
-        against(npm, &binary)
+        against(npm, &built)
     }));
     suites.push(suite("python", summary::of_pytest, || {
         let mut pytest = Command::new(setup::python_path(workspace));
@@ -65,7 +76,7 @@ pub(crate) fn run_suites(workspace: &Workspace) -> Vec<Suite> {
             .current_dir(workspace.path(setup::PYTHON))
             .args(["-m", "pytest"])
             .env("PYTHONDONTWRITEBYTECODE", "1");
-        against(pytest, &binary)
+        against(pytest, &built)
     }));
     suites
 }
@@ -87,10 +98,11 @@ fn cargo_in(root: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// A conformance suite starts the server it tests itself.
-fn against(mut command: Command, binary: &Path) -> Command {
+/// A conformance suite itself starts the server that it tests, and the apps on the Rust SDK that it meets there.
+fn against(mut command: Command, built: &Path) -> Command {
     command
-        .env("STEPWELL_BIN", binary)
+        .env("STEPWELL_BIN", built.join("stepwell"))
+        .env("STEPWELL_RUST_APPS", built.join("stepwell-conformance"))
         .env_remove("STEPWELL_URL");
     command
 }
