@@ -18,8 +18,8 @@ const ID: &str = "background-removal";
 
 /// `background-removal`: asks a provider for the subject alone, looks at what came back, and writes PNG.
 ///
-/// With `auto` fal.ai is asked first; Gemini when that fails, or when its picture still has a background. What the first provider
-/// gave is kept if the next one does no better.
+/// With `auto` fal.ai is asked first; Gemini when that fails, or when its picture still has a background; then the studio's own
+/// remover, if there is one. What one provider gave is kept if the next ones do no better.
 #[derive(Debug, Clone)]
 pub struct BackgroundRemoval {
     services: Services,
@@ -39,7 +39,7 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
-    /// fal.ai, then Gemini.
+    /// fal.ai, then Gemini, then the studio's own.
     #[default]
     Auto,
     /// fal.ai alone.
@@ -51,7 +51,7 @@ pub enum Choice {
 impl Choice {
     fn in_order(self) -> &'static [Provider] {
         match self {
-            Self::Auto => &[Provider::Fal, Provider::Gemini],
+            Self::Auto => &[Provider::Fal, Provider::Gemini, Provider::Local],
             Self::Fal => &[Provider::Fal],
             Self::Gemini => &[Provider::Gemini],
         }
