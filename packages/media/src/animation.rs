@@ -1,11 +1,11 @@
-use std::io::Cursor;
+use std::io::{self, Cursor, Write};
 
 use image::codecs::gif::{GifDecoder, GifEncoder, Repeat};
 use image::{AnimationDecoder, Frame, ImageDecoder, RgbaImage};
 
 use crate::decode::{DecodeError, Limits, check_size, checked_format, decoder_limits, failed};
 use crate::encode::EncodeError;
-use crate::resize::{Fit, SizeError, resize};
+use crate::resize::{Fit, SizeError, resize, resized_size};
 use crate::{Format, Image};
 
 /// Between 1 (best colours) and 30 (fastest).
@@ -31,7 +31,29 @@ pub struct Animation {
     pub frames: u32,
 }
 
-/// Resizes a GIF with all its frames, their delays and how often it repeats. One frame at a time is in memory.
+/// A file as it is written, of at most so many bytes.
+struct Bounded<'b> {
+    bytes: &'b mut Vec<u8>,
+    limit: u64,
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if (self.bytes.len() + part.len()) as u64 > self.limit {
+            let limit = self.limit;
+            return Err(io::Error::other(format!("it comes to more than {limit} bytes")));
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Resizes a GIF with all its frames, their delays and how often it repeats. One frame at a time is in memory; what they
+/// come to together, as they were or as they are made, is bounded by the limits, and so are the bytes that are made.
 pub fn resize_animation(
     bytes: &[u8],
     limits: &Limits,
@@ -48,6 +70,10 @@ pub fn resize_animation(
     let (from_width, from_height) = decoder.dimensions();
     check_size(format, from_width, from_height, limits)?;
     decoder.set_limits(decoder_limits(limits)).map_err(broken)?;
+    let (to_width, to_height) = resized_size(from_width, from_height, width, height, fit)?;
+    let area = |width, height| u64::from(width) * u64::from(height);
+    // What is made of a frame may be far larger than the frame.
+    let frame_pixels = area(from_width, from_height).max(area(to_width, to_height));
 
     let mut made = Animation {
         bytes: Vec::new(),
@@ -55,12 +81,16 @@ pub fn resize_animation(
         height: from_height,
         frames: 0,
     };
-    let mut encoder = GifEncoder::new_with_speed(&mut made.bytes, QUANTIZER_SPEED);
+    let written = Bounded {
+        bytes: &mut made.bytes,
+        limit: limits.bytes_max,
+    };
+    let mut encoder = GifEncoder::new_with_speed(written, QUANTIZER_SPEED);
     let mut pixels = 0;
     for frame in decoder.into_frames() {
         let frame = frame.map_err(broken)?;
         made.frames += 1;
-        pixels += u64::from(from_width) * u64::from(from_height);
+        pixels += frame_pixels;
         if made.frames > limits.frames_max {
             let limit = limits.frames_max;
             return Err(DecodeError::TooManyFrames { format, limit }.into());

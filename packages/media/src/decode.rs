@@ -183,7 +183,7 @@ fn open<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Opened<'b>, DecodeError>
     let read = Cursor::new(bytes);
     let mut decoder: Box<dyn ImageDecoder + 'b> = match format {
         Format::Png => {
-            Box::new(PngDecoder::with_limits(read, decoder_limits(limits)).map_err(failed)?)
+            Box::new(PngDecoder::with_limits(read, metadata_limits()).map_err(failed)?)
         }
         Format::Jpeg => Box::new(JpegDecoder::new(read).map_err(failed)?),
         Format::Webp => Box::new(WebPDecoder::new(read).map_err(failed)?),
@@ -241,6 +241,15 @@ pub(crate) fn check_size(
 /// Memory beyond the pixels, e.g. for tables and for rows as they are filtered.
 const DECODER_EXTRA_BYTES: u64 = 64 * 1024 * 1024;
 
+/// What a PNG's profile and texts may come to: they are unpacked before its size is looked at. A larger profile is left out.
+const METADATA_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+fn metadata_limits() -> image::Limits {
+    let mut told = image::Limits::no_limits();
+    told.max_alloc = Some(METADATA_BYTES_MAX);
+    told
+}
+
 /// The decoders' own bound, against what a header does not tell. Eight bytes: four samples of 16 bits.
 pub(crate) fn decoder_limits(limits: &Limits) -> image::Limits {
     let mut told = image::Limits::no_limits();
@@ -275,4 +284,55 @@ fn start_of(bytes: &[u8]) -> String {
         let _ = write!(shown, "{byte:02x} ");
     }
     shown.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::write::ZlibEncoder;
+    use flate2::{Compression, Crc};
+
+    use super::*;
+
+    fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let mut sum = Crc::new();
+        sum.update(name);
+        sum.update(body);
+        let length = (body.len() as u32).to_be_bytes();
+        [&length[..], name, body, &sum.sum().to_be_bytes()].concat()
+    }
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = ZlibEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    }
+
+    /// One grey pixel, and a colour profile of so many zeros.
+    fn with_profile(bytes: usize) -> Vec<u8> {
+        let profile = [b"bomb\0\0", &packed(&vec![0; bytes])[..]].concat();
+        [
+            b"\x89PNG\r\n\x1a\n".to_vec(),
+            chunk(b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 0, 0, 0, 0]),
+            chunk(b"iCCP", &profile),
+            chunk(b"IDAT", &packed(&[0, 7])),
+            chunk(b"IEND", b""),
+        ]
+        .concat()
+    }
+
+    #[test]
+    fn a_profile_that_unpacks_to_very_much_is_left_out() {
+        let limits = Limits::default();
+        let profile = |bytes| {
+            let file = with_profile(bytes);
+            let mut opened = open(&file, &limits).unwrap();
+            let profile = opened.decoder.icc_profile().unwrap();
+            assert!(decode(&file, &limits).is_ok());
+            profile.map(|profile| profile.len())
+        };
+        assert_eq!(profile(1000), Some(1000));
+        assert_eq!(profile(METADATA_BYTES_MAX as usize + 1), None);
+    }
 }

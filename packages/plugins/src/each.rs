@@ -132,17 +132,23 @@ impl Job<'_> {
         }
         let fetched = self.services.source.fetch(&file.url, limit).await;
         let bytes = fetched.map_err(FileError::Source)?;
-        self.look_at(bytes)
+        self.look_at(bytes).await
     }
 
-    pub(crate) fn look_at(self, bytes: Bytes) -> Result<Opened, FileError> {
+    /// What the header says. It may have much to unpack, so that it is read where pixels are computed.
+    pub(crate) async fn look_at(self, bytes: Bytes) -> Result<Opened, FileError> {
         let limits = self.services.limits;
-        let info = probe(&bytes, &limits)?;
-        Ok(Opened {
-            bytes,
-            info,
-            limits,
-        })
+        let looked = self.services.pool.compute(0, move || {
+            let info = probe(&bytes, &limits)?;
+            Ok(Opened {
+                bytes,
+                info,
+                limits,
+            })
+        });
+        looked
+            .await
+            .unwrap_or_else(|Panicked| Err(FileError::Panicked))
     }
 
     /// Stores what was made of a file, over what an earlier try stored.

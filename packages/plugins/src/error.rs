@@ -101,7 +101,7 @@ impl FileError {
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Source(error) | Self::Removal(error) => error.retriable,
-            Self::Store(error) => matches!(error, BlobError::Store { .. }),
+            Self::Store(error) => error.is_transient(),
             _ => false,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use studio233_blob::{BlobError, BlobStore, Key};
+use studio233_blob::{BlobStore, Key};
 use studio233_media::Limits;
 
 use crate::{Context, MediaFile, Output, Pool};
@@ -163,7 +163,7 @@ impl Source for BlobSource {
         match self.blobs.get(&key, bytes_max).await {
             Ok(blob) => Ok(blob.bytes),
             Err(error) => {
-                let retriable = matches!(error, BlobError::Store { .. });
+                let retriable = error.is_transient();
                 Err(ServiceError {
                     retriable,
                     ..ServiceError::permanent("its blob cannot be read").because(error)

@@ -121,8 +121,18 @@ async fn every_bad_place_of_a_config_is_named() {
         (
             "background-removal",
             json!({"provider": "magic", "apiKey": 7}),
-            "apiKey: expected a string or null, found 7; \
+            "apiKey: expected a string or null, found a number; \
              provider: expected \"auto\" or \"fal\" or \"gemini\", found \"magic\"",
+        ),
+        (
+            "background-removal",
+            json!({"apiKey": "key-of-someone"}),
+            "apiKey: a key is for one provider; name it in `provider`: fal or gemini",
+        ),
+        (
+            "python-script",
+            json!({"scriptRef": "x", "env": {"TOKEN": 1234}}),
+            "env.TOKEN: expected a string, found a number",
         ),
         (
             "python-script",

@@ -65,3 +65,28 @@ fn frames_and_their_pixels_are_bounded() {
         DecodeError::AnimationTooLong { .. }
     ));
 }
+
+#[test]
+fn what_is_made_of_the_frames_is_bounded() {
+    let gif = file("animated.gif");
+    let enlarged = |limits: Limits| {
+        resize_animation(&gif, &limits, Some(200), None, Fit::Contain).unwrap_err()
+    };
+    // All frames as they are, but not as they would be.
+    let pixels = enlarged(Limits {
+        animation_pixels_max: 200 * 120 * 2,
+        ..Limits::default()
+    });
+    assert!(
+        matches!(
+            pixels,
+            AnimationError::Decode(DecodeError::AnimationTooLong { .. })
+        ),
+        "{pixels}"
+    );
+    let bytes = enlarged(Limits {
+        bytes_max: gif.len() as u64,
+        ..Limits::default()
+    });
+    assert!(matches!(bytes, AnimationError::Encode(_)), "{bytes}");
+}

@@ -14,7 +14,7 @@ const SHOWN_CHARACTERS_MAX: usize = 60;
 /// Every place where `value` is not what `schema` says, ordered by path.
 pub(super) fn check(value: &Value, schema: &Value) -> Vec<ConfigProblem> {
     let mut problems = Vec::new();
-    walk(value, schema, "", 0, &mut problems);
+    walk(value, schema, "", 0, false, &mut problems);
     problems.sort();
     problems.truncate(PROBLEMS_MAX);
     problems
@@ -25,13 +25,15 @@ fn walk(
     schema: &Value,
     path: &str,
     depth: usize,
+    secret: bool,
     problems: &mut Vec<ConfigProblem>,
 ) {
     if depth > DEPTH_MAX || problems.len() > PROBLEMS_MAX {
         return;
     }
     let mut report = |message: String| problems.push(ConfigProblem::new(path, message));
-    let secret = schema["writeOnly"] == true;
+    // All that is inside a secret is secret.
+    let secret = secret || schema["writeOnly"] == true;
     if let Some(choices) = choices(schema) {
         if !choices.contains(&value) {
             let expected: Vec<String> = choices.iter().map(ToString::to_string).collect();
@@ -53,17 +55,17 @@ fn walk(
         report(format!(
             "expected {}, found {}",
             expected.join(" or "),
-            kind(value)
+            kind(value, secret)
         ));
         return;
     }
     if let Some(number) = value.as_f64() {
         let bound = |name: &str| schema[name].as_f64();
         if let Some(least) = bound("minimum").filter(|least| number < *least) {
-            report(format!("expected at least {least}, found {value}"));
+            report(format!("expected at least {least}, found {}", kind(value, secret)));
         }
         if let Some(most) = bound("maximum").filter(|most| number > *most) {
-            report(format!("expected at most {most}, found {value}"));
+            report(format!("expected at most {most}, found {}", kind(value, secret)));
         }
     }
     if let Some(text) = value.as_str() {
@@ -96,6 +98,7 @@ fn walk(
                 &schema["items"],
                 &format!("{path}[{at}]"),
                 depth + 1,
+                secret,
                 problems,
             );
         }
@@ -119,7 +122,7 @@ fn walk(
                 Value::Null => &schema["additionalProperties"],
                 property => property,
             };
-            walk(value, property, &inner(name), depth + 1, problems);
+            walk(value, property, &inner(name), depth + 1, secret, problems);
         }
     }
 }
@@ -169,10 +172,11 @@ fn with_article(name: &str) -> &str {
     }
 }
 
-fn kind(value: &Value) -> String {
+fn kind(value: &Value, secret: bool) -> String {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
+        Value::Number(_) if secret => "a number",
         Value::Number(number) => return number.to_string(),
         Value::String(_) => "a string",
         Value::Array(_) => "an array",
@@ -188,6 +192,6 @@ fn shown(value: &Value, secret: bool) -> String {
             let cut: String = text.chars().take(SHOWN_CHARACTERS_MAX).collect();
             format!("{cut:?}")
         }
-        value => kind(value),
+        value => kind(value, secret),
     }
 }

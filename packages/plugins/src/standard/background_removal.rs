@@ -10,7 +10,7 @@ use super::{IMAGES, VERSION};
 use crate::each::{Job, Made, Opened};
 use crate::pool::Panicked;
 use crate::{
-    About, BackgroundRemover, Context, Executor, FileError, MediaFile, Object, Output, Plugin,
+    About, BackgroundRemover, ConfigProblem, Context, Executor, FileError, MediaFile, Object, Output, Plugin,
     PluginError, Provider, Removal, Secret, ServiceError, Services,
 };
 
@@ -30,7 +30,7 @@ pub struct BackgroundRemoval {
 #[serde(rename_all = "camelCase", default)]
 pub struct Config {
     pub provider: Choice,
-    /// The node's own key for the provider; the app's otherwise.
+    /// The node's own key for the provider, which has to be named; the app's otherwise.
     #[schemars(with = "Option<String>", extend("writeOnly" = true))]
     pub api_key: Option<Secret>,
 }
@@ -88,6 +88,15 @@ impl Plugin for BackgroundRemoval {
         }
     }
 
+    /// A key is one provider's: `auto` would show it to others.
+    fn check(&self, config: &Config) -> Vec<ConfigProblem> {
+        if config.provider != Choice::Auto || config.api_key.is_none() {
+            return Vec::new();
+        }
+        let message = "a key is for one provider; name it in `provider`: fal or gemini";
+        vec![ConfigProblem::new("apiKey", message)]
+    }
+
     async fn run(
         &self,
         context: &Context,
@@ -115,9 +124,12 @@ impl Plugin for BackgroundRemoval {
         let (removers, config) = (&removers, &config);
         let files = job
             .each(&files, |position, file| async move {
-                let _place = self.services.pool.file().await;
-                let opened = job.opened(file).await?;
+                let opened = {
+                    let _place = self.services.pool.file().await;
+                    job.opened(file).await?
+                };
                 let made = removed(job, &opened, removers, config.api_key.as_ref()).await?;
+                let _place = self.services.pool.file().await;
                 job.stored(position, file, made).await
             })
             .await?;
@@ -129,7 +141,7 @@ impl Plugin for BackgroundRemoval {
 }
 
 /// What the first provider made that did well; else the best of what came back; else the first provider's error, which is
-/// the one that people mean to mend.
+/// the one that people mean to mend. While a provider works, which takes minutes, no place for a file is held.
 async fn removed(
     job: Job<'_>,
     opened: &Opened,
@@ -183,11 +195,12 @@ async fn one(
         api_key: api_key.cloned(),
     };
     let removed = remover.remove(removal).await.map_err(FileError::Removal)?;
+    let _place = job.services.pool.file().await;
     let broken = |error: FileError| {
         let message = "the provider's answer is no picture that can be read";
         FileError::Removal(ServiceError::transient(message).because(error))
     };
-    let answer = job.look_at(removed.image).map_err(broken)?;
+    let answer = job.look_at(removed.image).await.map_err(broken)?;
     let provider = remover.provider().name();
     let pixels = answer.info.pixels();
     let computed = job.services.pool.compute(pixels, move || {
