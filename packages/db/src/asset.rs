@@ -1,6 +1,7 @@
 use crate::database::on_backend;
 use crate::error::{corrupt, failed};
 use crate::json::Json;
+use crate::text::{storable, storable_if_any};
 use crate::{AssetId, Database, DbError, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -198,13 +199,13 @@ impl Database {
              RETURNING *",
         )
         .bind(new.id.as_str())
-        .bind(&new.name)
+        .bind(storable(&new.name))
         .bind(AssetType::of_mime_type(&new.mime_type).as_str())
-        .bind(&new.url)
+        .bind(storable(&new.url))
         .bind(size_bytes)
-        .bind(&new.mime_type)
+        .bind(storable(&new.mime_type))
         .bind(Json::of(&new.metadata))
-        .bind(&new.project_id)
+        .bind(storable_if_any(&new.project_id))
         .bind(new.workspace_id.as_ref().map(WorkspaceId::as_str))
         .bind(new.is_brand_asset)
         .bind(now_ms)

@@ -2,6 +2,7 @@ use crate::database::{in_transaction, on_backend};
 use crate::error::{corrupt, failed};
 use crate::json::Json;
 use crate::page::rows_for;
+use crate::text::{storable, storable_if_any};
 use crate::{BatchJobId, BatchJobStatus, Cursor, Database, DbError, Page, StateChange};
 use serde::Serialize;
 use serde_json::Value;
@@ -132,8 +133,8 @@ impl Database {
                      VALUES ($1, $2, $3, $4, $5, $5) ON CONFLICT (id) DO NOTHING",
                 )
                 .bind(job.id.as_str())
-                .bind(&job.batch_id)
-                .bind(&job.user_id)
+                .bind(storable(&job.batch_id))
+                .bind(storable(&job.user_id))
                 .bind(Json::of(&job.config))
                 .bind(now_ms)
                 .execute(&mut *tx)
@@ -150,7 +151,7 @@ impl Database {
                     )
                     .bind(job.id.as_str())
                     .bind(ordinal)
-                    .bind(input_url)
+                    .bind(storable(input_url))
                     .execute(&mut *tx)
                     .await
                     .map_err(failed("create the items of the batch job"))?;
@@ -198,8 +199,8 @@ impl Database {
                    AND (created_at_ms, id) < ($3, $4)
              ORDER BY created_at_ms DESC, id DESC LIMIT $5",
         )
-        .bind(user_id)
-        .bind(batch_id)
+        .bind(storable(user_id))
+        .bind(storable_if_any(&batch_id))
         .bind(created_at_ms)
         .bind(id)
         .bind(rows_for(limit))
@@ -215,7 +216,8 @@ impl Database {
         }))
     }
 
-    /// The job makes its `attempt`-th result (from 1), and its items with it: QUEUED or VERIFYING becomes PROCESSING.
+    /// The job makes its `attempt`-th result (from 1), and its items with it: QUEUED or VERIFYING becomes PROCESSING. An
+    /// attempt before the latest is refused; a later one counts, though the status may be the same.
     ///
     /// # Errors
     /// [`DbError::NoSuchBatchJob`].
@@ -229,7 +231,8 @@ impl Database {
             .await
     }
 
-    /// The `attempt`-th result is looked at: PROCESSING becomes VERIFYING.
+    /// The `attempt`-th result is looked at: PROCESSING becomes VERIFYING. Attempts count as in
+    /// [`process_batch_job`](Self::process_batch_job).
     ///
     /// # Errors
     /// [`DbError::NoSuchBatchJob`].
@@ -287,7 +290,18 @@ impl Database {
                     .map_err(failed("read the batch job"))?;
             let row = row.ok_or_else(|| DbError::NoSuchBatchJob { id: id.to_string() })?;
             let before = row.into_job(Vec::new())?;
-            let change = StateChange::of_job(before.status, status);
+            let change = match attempt {
+                // Whoever works at an earlier result is late.
+                Some(attempt) if attempt < before.attempts => StateChange::Refused(before.status),
+                Some(attempt)
+                    if attempt > before.attempts
+                        && before.status == status
+                        && !status.is_ended() =>
+                {
+                    StateChange::Changed
+                }
+                _ => StateChange::of_job(before.status, status),
+            };
             if change != StateChange::Changed {
                 return Ok(change);
             }
@@ -300,7 +314,7 @@ impl Database {
             .bind(status.as_str())
             .bind(i64::from(before.attempts.max(attempt.unwrap_or_default())))
             .bind(summary)
-            .bind(error)
+            .bind(storable_if_any(&error))
             .bind(now_ms)
             .execute(&mut *tx)
             .await
@@ -320,7 +334,7 @@ impl Database {
                 )
                 .bind(id.as_str())
                 .bind(ordinal)
-                .bind(output_url)
+                .bind(storable(output_url))
                 .execute(&mut *tx)
                 .await
                 .map_err(failed("note the outputs of the batch job"))?;

@@ -1,5 +1,6 @@
 use crate::database::on_backend;
 use crate::error::{corrupt, failed};
+use crate::text::{storable, storable_if_any};
 use crate::{Database, DbError, UsageKind, WorkspaceId};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Unit, Zoned};
@@ -161,7 +162,7 @@ impl Database {
              DO UPDATE SET limit_amount = excluded.limit_amount, updated_at_ms = excluded.updated_at_ms",
         )
         .bind(scope)
-        .bind(scope_id)
+        .bind(storable(scope_id))
         .bind(budget.kind.as_str())
         .bind(budget.period.as_str())
         .bind(i64::try_from(budget.limit).unwrap_or(i64::MAX))
@@ -185,7 +186,7 @@ impl Database {
             "DELETE FROM budget WHERE scope = $1 AND scope_id = $2 AND kind = $3 AND period = $4",
         )
         .bind(scope)
-        .bind(scope_id)
+        .bind(storable(scope_id))
         .bind(kind.as_str())
         .bind(period.as_str())
         .execute(pool)
@@ -210,7 +211,7 @@ impl Database {
              ORDER BY scope DESC, kind, period",
         )
         .bind(workspace.map(WorkspaceId::as_str))
-        .bind(function)
+        .bind(storable_if_any(&function))
         .fetch_all(pool)
         .await)
         .map_err(failed("read the budgets"))?;

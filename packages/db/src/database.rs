@@ -5,8 +5,10 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, SqlitePool};
+use std::fs::{File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -19,6 +21,12 @@ const CONNECTIONS_MAX: u32 = 8;
 
 /// No statement of ours takes a second; one that takes this long would hold a connection for nobody.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Whoever brings a file up to date is waited for this long.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether they are done.
+const OPENING_POLL: Duration = Duration::from_millis(20);
 
 /// The studio's database. Cloning is cheap and shares the connections.
 #[derive(Debug, Clone)]
@@ -112,6 +120,14 @@ async fn open_sqlite(path: &Path) -> Result<SqlitePool, DbError> {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
     let database = || path.display().to_string();
+    // Held to the end: processes that start together bring a file up to date one after another.
+    let _opening = only_one_opens(path)
+        .await
+        .map_err(|error| DbError::Open {
+            database: database(),
+            hint: "check that its folder exists and is writable, and that no other process hangs while it opens it",
+            source: sqlx::Error::Io(error),
+        })?;
     let pool = SqlitePoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
         .connect_with(options)
@@ -130,6 +146,33 @@ async fn open_sqlite(path: &Path) -> Result<SqlitePool, DbError> {
             source,
         })?;
     Ok(pool)
+}
+
+/// Waits for the others that open the file. SQLite has no lock that lasts over several transactions, so a file beside it is
+/// locked, which stays there; the lock ends with the process at the latest.
+async fn only_one_opens(path: &Path) -> io::Result<Option<File>> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-opening");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(name)?;
+    let deadline = Instant::now() + OPENING_TIMEOUT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Some(file)),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                tokio::time::sleep(OPENING_POLL).await;
+            }
+            Err(TryLockError::WouldBlock) => return Err(ErrorKind::TimedOut.into()),
+            // Some file systems have no locks; one process alone does without.
+            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+                return Ok(None);
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
 }
 
 async fn open_postgres(url: &DatabaseUrl, options: &PgConnectOptions) -> Result<PgPool, DbError> {

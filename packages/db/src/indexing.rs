@@ -73,7 +73,23 @@ impl Database {
         how: Indexed,
         now_ms: i64,
     ) -> Result<IndexingStatus, DbError> {
-        let status = in_transaction!(self, "note that the workspace was indexed", |tx| {
+        let (status, _) = self
+            .end_indexing_since(workspace, asset, how, None, now_ms)
+            .await?;
+        Ok(status)
+    }
+
+    /// As [`end_indexing`](Self::end_indexing); with `before_ms` only if the document has been read since before it. Also
+    /// returns whether anything ended.
+    async fn end_indexing_since(
+        &self,
+        workspace: &WorkspaceId,
+        asset: &AssetId,
+        how: Indexed,
+        before_ms: Option<i64>,
+        now_ms: i64,
+    ) -> Result<(IndexingStatus, bool), DbError> {
+        let ended = in_transaction!(self, "note that the workspace was indexed", |tx| {
             let locked = sqlx::query("UPDATE workspace SET updated_at_ms = $2 WHERE id = $1")
                 .bind(workspace.as_str())
                 .bind(now_ms)
@@ -83,15 +99,17 @@ impl Database {
             if locked.rows_affected() == 0 {
                 return Err(no_such_workspace(workspace));
             }
-            match how {
+            let written = match how {
                 Indexed::Done => sqlx::query(
-                    "DELETE FROM workspace_indexing WHERE workspace_id = $1 AND source = $2",
+                    "DELETE FROM workspace_indexing WHERE workspace_id = $1 AND source = $2
+                     AND ($3 IS NULL OR (state = 'INDEXING' AND since_ms < $3))",
                 )
                 .bind(workspace.as_str())
                 .bind(asset.as_str())
+                .bind(before_ms)
                 .execute(&mut *tx)
                 .await
-                .map(|_| ()),
+                .map(|done| done.rows_affected()),
                 Indexed::Failed => sqlx::query(
                     "INSERT INTO workspace_indexing (workspace_id, source, state, since_ms)
                      VALUES ($1, $2, 'FAILED', $3)
@@ -103,7 +121,7 @@ impl Database {
                 .bind(now_ms)
                 .execute(&mut *tx)
                 .await
-                .map(|_| ()),
+                .map(|done| done.rows_affected()),
             }
             .map_err(failed("note how indexing ended"))?;
             let (active, broken): (i64, i64) = sqlx::query_as(
@@ -126,9 +144,9 @@ impl Database {
                 .execute(&mut *tx)
                 .await
                 .map_err(failed("set the indexing status"))?;
-            status
+            (status, written > 0)
         });
-        Ok(status)
+        Ok(ended)
     }
 
     /// Ends what has been read since before `before_ms`: whoever read it was cancelled or is gone. At most 100 at a time;
@@ -142,15 +160,17 @@ impl Database {
         .fetch_all(pool)
         .await)
         .map_err(failed("read what has been indexed for long"))?;
-        let count = stale.len() as u64;
+        let mut count = 0;
         for (workspace, asset) in stale {
             let (workspace, asset) = (WorkspaceId::new(workspace), AssetId::new(asset));
             match self
-                .end_indexing(&workspace, &asset, Indexed::Done, now_ms)
+                .end_indexing_since(&workspace, &asset, Indexed::Done, Some(before_ms), now_ms)
                 .await
             {
+                // One that was begun again meanwhile is not stale.
+                Ok((_, ended)) => count += u64::from(ended),
                 // It went meanwhile.
-                Ok(_) | Err(DbError::NoSuchWorkspace { .. }) => {}
+                Err(DbError::NoSuchWorkspace { .. }) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -1,5 +1,6 @@
 //! JSON in a column, as it was written.
 
+use crate::text::storable;
 use serde_json::Value;
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -19,6 +20,28 @@ impl Json {
     pub(crate) fn of(value: &Value) -> Self {
         Self(value.clone())
     }
+
+    /// As it is stored: PostgreSQL cannot read a text with NUL out of JSON.
+    fn written(&self) -> String {
+        let written = self.0.to_string();
+        // It may be an escaped backslash before digits; then this is for nothing, and does no harm.
+        match written.contains("\\u0000") {
+            true => without_nul(&self.0).to_string(),
+            false => written,
+        }
+    }
+}
+
+fn without_nul(value: &Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(storable(text).into_owned()),
+        Value::Array(items) => items.iter().map(without_nul).collect(),
+        Value::Object(object) => object
+            .iter()
+            .map(|(name, value)| (storable(name).into_owned(), without_nul(value)))
+            .collect(),
+        other => other.clone(),
+    }
 }
 
 impl Type<Sqlite> for Json {
@@ -29,7 +52,7 @@ impl Type<Sqlite> for Json {
 
 impl Encode<'_, Sqlite> for Json {
     fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
-        <String as Encode<Sqlite>>::encode(self.0.to_string(), buffer)
+        <String as Encode<Sqlite>>::encode(self.written(), buffer)
     }
 }
 
@@ -48,7 +71,7 @@ impl Type<Postgres> for Json {
 
 impl Encode<'_, Postgres> for Json {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        <String as Encode<Postgres>>::encode(self.0.to_string(), buffer)
+        <String as Encode<Postgres>>::encode(self.written(), buffer)
     }
 }
 

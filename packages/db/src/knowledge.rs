@@ -1,12 +1,12 @@
 use crate::database::{Backend, in_transaction, on_backend};
 use crate::error::failed;
 use crate::json::Json;
+use crate::text::storable;
 use crate::vector::Vector;
 use crate::{AssetId, Database, DbError, Embedding, WorkspaceId};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::FromRow;
-use std::borrow::Cow;
 
 /// Most fragments one search returns.
 pub const SEARCH_LIMIT_MAX: u32 = 100;
@@ -130,6 +130,7 @@ impl Database {
         now_ms: i64,
     ) -> Result<u64, DbError> {
         let (workspace, asset) = (source.workspace_id.as_str(), source.asset_id.as_str());
+        let part = &*storable(part);
         in_transaction!(self, "replace the knowledge of the asset", |tx| {
             // Two that replace the same at once do so one after another.
             let locked =
@@ -223,7 +224,7 @@ impl Database {
             sqlx::query_as(
             "SELECT known.asset_id, COALESCE(MAX(asset.name), known.asset_id) AS name, known.kind,
                     COUNT(*) AS fragments, MAX(known.created_at_ms) AS newest_at_ms
-             FROM (SELECT asset_id, created_at_ms, COALESCE(metadata ->> 'type', 'document') AS kind
+             FROM (SELECT asset_id, created_at_ms, COALESCE(CAST(metadata ->> 'type' AS TEXT), 'document') AS kind
                    FROM brand_knowledge WHERE workspace_id = $1) AS known
              LEFT JOIN asset ON asset.id = known.asset_id
              GROUP BY known.asset_id, known.kind
@@ -296,14 +297,6 @@ fn chunk_id(source: &KnowledgeSource, part: &str, ordinal: i64) -> String {
             workspace.len(),
             asset.len()
         ),
-    }
-}
-
-/// Text out of PDFs may hold NUL, which PostgreSQL stores nowhere and nobody reads.
-fn storable(text: &str) -> Cow<'_, str> {
-    match text.contains('\0') {
-        true => text.replace('\0', "").into(),
-        false => text.into(),
     }
 }
 

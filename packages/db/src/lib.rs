@@ -23,6 +23,7 @@ mod page;
 mod run;
 mod run_step;
 mod state;
+mod text;
 mod url;
 mod usage;
 mod vector;

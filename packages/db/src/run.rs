@@ -2,6 +2,7 @@ use crate::database::{in_transaction, on_backend};
 use crate::error::{corrupt, failed};
 use crate::json::Json;
 use crate::page::rows_for;
+use crate::text::{storable, storable_if_any};
 use crate::{Cursor, Database, DbError, Page, RunState, StateChange, WorkflowId, WorkflowRunId};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -138,8 +139,8 @@ impl Database {
             )
             .bind(new.id.as_str())
             .bind(new.workflow_id.as_ref().map(WorkflowId::as_str))
-            .bind(&new.user_id)
-            .bind(&new.project_id)
+            .bind(storable_if_any(&new.user_id))
+            .bind(storable_if_any(&new.project_id))
             .bind(new.input.as_ref().map(Json::of))
             .bind(now_ms)
             .fetch_optional(&mut *tx)
@@ -152,10 +153,10 @@ impl Database {
                      VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
                 )
                 .bind(new.id.as_str())
-                .bind(&step.node_id)
-                .bind(&step.name)
+                .bind(storable(&step.node_id))
+                .bind(storable(&step.name))
                 .bind(ordinal)
-                .bind(&step.tool_name)
+                .bind(storable_if_any(&step.tool_name))
                 .execute(&mut *tx)
                 .await
                 .map_err(failed("create the steps of the run"))?;
@@ -205,8 +206,8 @@ impl Database {
                    AND (created_at_ms, id) < ($5, $6)
              ORDER BY created_at_ms DESC, id DESC LIMIT $7",
         )
-        .bind(&filter.user_id)
-        .bind(&filter.project_id)
+        .bind(storable_if_any(&filter.user_id))
+        .bind(storable_if_any(&filter.project_id))
         .bind(filter.workflow_id.as_ref().map(WorkflowId::as_str))
         .bind(filter.state.map(RunState::as_str))
         .bind(created_at_ms)

@@ -2,6 +2,7 @@ use crate::database::{in_transaction, on_backend};
 use crate::error::{corrupt, failed};
 use crate::json::Json;
 use crate::run::no_such_run;
+use crate::text::{storable, storable_if_any};
 use crate::{Database, DbError, NewStep, RunState, StateChange, WorkflowRunId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -173,16 +174,16 @@ impl Database {
                  ON CONFLICT (run_id, node_id) DO NOTHING",
             )
             .bind(run.as_str())
-            .bind(&step.node_id)
-            .bind(&step.name)
-            .bind(&step.tool_name)
+            .bind(storable(&step.node_id))
+            .bind(storable(&step.name))
+            .bind(storable_if_any(&step.tool_name))
             .execute(&mut *tx)
             .await
             .map_err(failed("create the step"))?;
             let row: Row =
                 sqlx::query_as("SELECT * FROM workflow_step WHERE run_id = $1 AND node_id = $2")
                     .bind(run.as_str())
-                    .bind(&step.node_id)
+                    .bind(storable(&step.node_id))
                     .fetch_one(&mut *tx)
                     .await
                     .map_err(failed("read the step"))?;
@@ -208,9 +209,9 @@ impl Database {
                  WHERE run_id = $1 AND node_id = $2",
             )
             .bind(run.as_str())
-            .bind(&step.node_id)
+            .bind(storable(&step.node_id))
             .bind(state.as_str())
-            .bind(&step.tool_name)
+            .bind(storable_if_any(&step.tool_name))
             .bind(input)
             .bind(output)
             .bind(error)

@@ -1,5 +1,6 @@
 use crate::database::{in_transaction, on_backend};
 use crate::error::failed;
+use crate::text::storable;
 use crate::{BudgetScope, Database, DbError, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
@@ -61,11 +62,11 @@ impl Database {
                     "INSERT INTO usage (key, workspace_id, function_id, kind, model, amount, at_ms)
                      VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key) DO NOTHING",
                 )
-                .bind(&usage.key)
+                .bind(storable(&usage.key))
                 .bind(usage.workspace_id.as_str())
-                .bind(&usage.function_id)
+                .bind(storable(&usage.function_id))
                 .bind(usage.kind.as_str())
-                .bind(&usage.model)
+                .bind(storable(&usage.model))
                 .bind(i64::try_from(usage.amount).unwrap_or(i64::MAX))
                 .bind(now_ms)
                 .execute(&mut *tx)
@@ -101,7 +102,7 @@ impl Database {
                 "SELECT COALESCE(SUM(CAST(amount AS DOUBLE PRECISION)), 0.0) FROM usage
                  WHERE function_id = $1 AND kind = $2 AND at_ms >= $3",
             )
-            .bind(function)
+            .bind(storable(function))
             .bind(kind.as_str())
             .bind(from_ms)
             .fetch_one(pool)

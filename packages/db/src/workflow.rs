@@ -2,6 +2,7 @@ use crate::database::on_backend;
 use crate::error::failed;
 use crate::json::Json;
 use crate::page::rows_for;
+use crate::text::{storable, storable_if_any};
 use crate::{Cursor, Database, DbError, Page, WorkflowId};
 use serde::Serialize;
 use serde_json::Value;
@@ -83,11 +84,11 @@ impl Database {
              ON CONFLICT (id) DO NOTHING RETURNING *",
         )
         .bind(new.id.as_str())
-        .bind(&new.name)
+        .bind(storable(&new.name))
         .bind(Json::of(&new.nodes))
         .bind(Json::of(&new.edges))
-        .bind(&new.user_id)
-        .bind(&new.project_id)
+        .bind(storable(&new.user_id))
+        .bind(storable_if_any(&new.project_id))
         .bind(now_ms)
         .fetch_optional(pool)
         .await)
@@ -126,8 +127,8 @@ impl Database {
                    AND (created_at_ms, id) < ($3, $4)
              ORDER BY created_at_ms DESC, id DESC LIMIT $5",
         )
-        .bind(user_id)
-        .bind(project_id)
+        .bind(storable(user_id))
+        .bind(storable_if_any(&project_id))
         .bind(created_at_ms)
         .bind(id)
         .bind(rows_for(limit))
@@ -154,7 +155,7 @@ impl Database {
              WHERE id = $1 RETURNING *",
         )
         .bind(id.as_str())
-        .bind(&change.name)
+        .bind(storable_if_any(&change.name))
         .bind(change.nodes.as_ref().map(Json::of))
         .bind(change.edges.as_ref().map(Json::of))
         .bind(now_ms)

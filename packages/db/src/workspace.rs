@@ -1,6 +1,7 @@
 use crate::database::{in_transaction, on_backend};
 use crate::error::{corrupt, failed, is_taken};
 use crate::json::Json;
+use crate::text::storable;
 use crate::{Database, DbError, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -100,9 +101,9 @@ impl Database {
              VALUES ($1, $2, $3, $4, $5, $5) RETURNING *",
         )
         .bind(new.id.as_str())
-        .bind(&new.name)
-        .bind(&new.slug)
-        .bind(&new.user_id)
+        .bind(storable(&new.name))
+        .bind(storable(&new.slug))
+        .bind(storable(&new.user_id))
         .bind(now_ms)
         .fetch_one(pool)
         .await);
@@ -136,7 +137,7 @@ impl Database {
         let row: Option<Row> = on_backend!(self, |pool| sqlx::query_as(
             "SELECT * FROM workspace WHERE slug = $1"
         )
-        .bind(slug)
+        .bind(storable(slug))
         .fetch_optional(pool)
         .await)
         .map_err(failed("read the workspace"))?;

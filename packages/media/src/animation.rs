@@ -41,7 +41,9 @@ impl Write for Bounded<'_> {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
         if (self.bytes.len() + part.len()) as u64 > self.limit {
             let limit = self.limit;
-            return Err(io::Error::other(format!("it comes to more than {limit} bytes")));
+            return Err(io::Error::other(format!(
+                "it comes to more than {limit} bytes"
+            )));
         }
         self.bytes.extend_from_slice(part);
         Ok(part.len())

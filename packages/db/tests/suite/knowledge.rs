@@ -1,7 +1,7 @@
 use crate::Opened;
 use crate::sample::{at, chunk, new_asset, new_workspace, source, workspace};
 use serde_json::json;
-use studio233_db::{AssetId, NewChunk, WorkspaceId};
+use studio233_db::{AssetId, NewAsset, NewChunk, WorkspaceId};
 
 on_both!(
     knowledge_of_an_asset_is_replaced_whole,
@@ -10,6 +10,7 @@ on_both!(
     the_newest_knowledge_comes_first_in_the_order_of_its_document,
     an_overview_counts_by_source_and_kind,
     text_with_nul_is_stored_without,
+    a_kind_that_is_no_text_is_told_as_one,
     replacing_at_the_same_time_leaves_one_set,
 );
 
@@ -166,18 +167,39 @@ async fn an_overview_counts_by_source_and_kind(db: Opened) {
 
 async fn text_with_nul_is_stored_without(db: Opened) {
     let w = workspace(&db, "w").await;
+    let asset = NewAsset {
+        name: "br\0and.pdf".into(),
+        ..new_asset("a", "w")
+    };
+    db.upsert_asset(&asset, 1).await.unwrap();
     let odd = NewChunk {
-        metadata: json!({"page": "\u{0}"}),
+        metadata: json!({"page": "\0", "type": "no\0te"}),
         ..chunk("a\0b", at(1., 0.))
     };
     db.replace_knowledge(&source("w", "a"), &[odd], 1)
         .await
         .unwrap();
+    let overview = db.knowledge_overview(&w).await.unwrap();
+    assert_eq!(overview.sources[0].name, "brand.pdf");
+    assert_eq!(overview.attributes, ["note"]);
     let stored = db.newest_knowledge(&w, 1).await.unwrap();
     assert_eq!(
         (stored[0].text.as_str(), &stored[0].metadata),
-        ("ab", &json!({"page": "\u{0}"}))
+        ("ab", &json!({"page": "", "type": "note"}))
     );
+}
+
+async fn a_kind_that_is_no_text_is_told_as_one(db: Opened) {
+    let w = workspace(&db, "w").await;
+    let odd = NewChunk {
+        metadata: json!({"type": 5}),
+        ..chunk("a", at(1., 0.))
+    };
+    db.replace_knowledge(&source("w", "a"), &[odd], 1)
+        .await
+        .unwrap();
+    let overview = db.knowledge_overview(&w).await.unwrap();
+    assert_eq!(overview.attributes, ["5"]);
 }
 
 async fn replacing_at_the_same_time_leaves_one_set(db: Opened) {

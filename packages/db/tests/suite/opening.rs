@@ -31,6 +31,20 @@ async fn several_open_one_database_at_once(opened: Opened) {
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_make_one_file_at_once() {
+    let place = Place::sqlite();
+    let open = || {
+        let url = place.url.clone();
+        tokio::spawn(async move { Database::open(&url).await })
+    };
+    let all: Vec<_> = (0..8).map(|_| open()).collect();
+    for one in all {
+        let db = one.await.unwrap().unwrap();
+        db.workspace_by_slug("the-w").await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_file_keeps_a_journal_ahead() {
     let Opened { db, place } = Place::sqlite().open().await;

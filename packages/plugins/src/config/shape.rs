@@ -62,10 +62,16 @@ fn walk(
     if let Some(number) = value.as_f64() {
         let bound = |name: &str| schema[name].as_f64();
         if let Some(least) = bound("minimum").filter(|least| number < *least) {
-            report(format!("expected at least {least}, found {}", kind(value, secret)));
+            report(format!(
+                "expected at least {least}, found {}",
+                kind(value, secret)
+            ));
         }
         if let Some(most) = bound("maximum").filter(|most| number > *most) {
-            report(format!("expected at most {most}, found {}", kind(value, secret)));
+            report(format!(
+                "expected at most {most}, found {}",
+                kind(value, secret)
+            ));
         }
     }
     if let Some(text) = value.as_str() {

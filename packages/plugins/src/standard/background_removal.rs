@@ -10,8 +10,8 @@ use super::{IMAGES, VERSION};
 use crate::each::{Job, Made, Opened};
 use crate::pool::Panicked;
 use crate::{
-    About, BackgroundRemover, ConfigProblem, Context, Executor, FileError, MediaFile, Object, Output, Plugin,
-    PluginError, Provider, Removal, Secret, ServiceError, Services,
+    About, BackgroundRemover, ConfigProblem, Context, Executor, FileError, MediaFile, Object,
+    Output, Plugin, PluginError, Provider, Removal, Secret, ServiceError, Services,
 };
 
 const ID: &str = "background-removal";
