@@ -37,3 +37,13 @@ pub struct Usage {
     /// How long the provider says it worked; how long the call took where it does not say.
     pub seconds: f64,
 }
+
+impl Usage {
+    /// Counts what another call for the same purpose consumed in; who did the work stays.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.images += other.images;
+        self.seconds += other.seconds;
+    }
+}

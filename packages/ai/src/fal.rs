@@ -148,9 +148,9 @@ impl Fal {
             .send(request, timeout, ANSWER_BYTES_MAX)
             .await?;
         if reply.status.is_success() {
-            return Ok(reply.json()?);
+            return Ok(self.service.read(&reply)?);
         }
-        let problems = Problems::of(reply.json().unwrap_or_default());
+        let problems = Problems::of(self.service.read(&reply).unwrap_or_default());
         if problems.is_content_policy {
             return Err(Failed::Blocked(self.service.shown(&problems.said())));
         }

@@ -164,38 +164,44 @@ impl Service {
 
     /// What a service said, as it may be shown: without the key, on one line, not too long.
     pub(crate) fn shown(&self, text: &str) -> String {
-        let text = self.key.redact(text);
-        let mut words = text.split_whitespace();
-        let mut shown = String::new();
-        for word in words.by_ref() {
-            if !shown.is_empty() {
-                shown.push(' ');
-            }
-            shown.extend(word.chars().filter(|letter| !letter.is_control()));
-            if shown.chars().count() > MESSAGE_CHARS_MAX {
-                shown = shown.chars().take(MESSAGE_CHARS_MAX).collect();
-                shown.push('…');
-                break;
-            }
-        }
-        if shown.is_empty() {
-            shown.push_str("(no message)");
-        }
-        shown
+        shortened(&self.key.redact(text))
     }
-}
 
-impl Reply {
-    /// The body as JSON. An error says where it stops being what the interface promises.
-    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self) -> Result<T, ProviderError> {
-        let mut json = serde_json::Deserializer::from_slice(&self.body);
+    /// The body of an answer as JSON. An error says where it stops being what the interface promises; it may repeat what
+    /// is there, so it is shown as all that services say.
+    pub(crate) fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        reply: &Reply,
+    ) -> Result<T, ProviderError> {
+        let mut json = serde_json::Deserializer::from_slice(&reply.body);
         serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let (at, problem) = (error.path().to_string(), error.into_inner());
             ProviderError::Malformed {
-                problem: format!("at {at}: {problem}"),
+                problem: self.shown(&format!("at {at}: {problem}")),
             }
         })
     }
+}
+
+/// A text of others as it may be shown: on one line, not too long.
+pub(crate) fn shortened(text: &str) -> String {
+    let mut words = text.split_whitespace();
+    let mut shown = String::new();
+    for word in words.by_ref() {
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        shown.extend(word.chars().filter(|letter| !letter.is_control()));
+        if shown.chars().count() > MESSAGE_CHARS_MAX {
+            shown = shown.chars().take(MESSAGE_CHARS_MAX).collect();
+            shown.push('…');
+            break;
+        }
+    }
+    if shown.is_empty() {
+        shown.push_str("(no message)");
+    }
+    shown
 }
 
 async fn exchange(request: RequestBuilder, bytes_max: usize) -> Result<Reply, ProviderError> {
@@ -301,6 +307,20 @@ mod tests {
         let shown = service.shown(&"word ".repeat(1000));
         assert_eq!(shown.chars().count(), MESSAGE_CHARS_MAX + 1);
         assert_eq!(service.shown(" "), "(no message)");
+    }
+
+    #[test]
+    fn what_does_not_fit_the_interface_is_shortened_and_without_the_key() {
+        let service = service("https://a.test").unwrap();
+        let reply = Reply {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: format!("{{\"n\": \"s3cret {}\"}}", "x".repeat(10_000)).into(),
+        };
+        let read = service.read::<std::collections::HashMap<String, u32>>(&reply);
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("at n: invalid type"), "{error}");
+        assert!(!error.contains("s3cret") && error.len() < 500, "{error}");
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use crate::http::shortened;
 use crate::{Answer, EncodedImage, ProviderError, Usage};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -143,8 +144,9 @@ impl dyn LanguageModel + '_ {
             Ok(value) => Ok(Answer { value, usage }),
             Err(error) => Err(LanguageError::InvalidJson {
                 provider: self.provider().to_owned(),
-                at: error.path().to_string(),
-                problem: error.into_inner().to_string(),
+                // Either may repeat what the model said, however long.
+                at: shortened(&error.path().to_string()),
+                problem: shortened(&error.into_inner().to_string()),
                 usage: Box::new(usage),
             }),
         }
@@ -249,6 +251,9 @@ mod tests {
             "{message}"
         );
         assert_eq!(error.usage().map(|usage| usage.output_tokens), Some(7));
+        let long: &dyn LanguageModel = &Says(json!({"pass": "x".repeat(10_000), "issues": []}));
+        let error = long.ask::<Verdict>(&request).await.unwrap_err();
+        assert!(error.to_string().len() < 500, "{error}");
         assert!(error.is_transient());
     }
 }

@@ -26,7 +26,7 @@ const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LlamaParseSettings {
     pub base_url: String,
-    /// `fast`, `cost_effective`, `agentic` or `agentic_plus`: from the cheapest to the best.
+    /// `cost_effective`, `agentic` or `agentic_plus`: from the cheapest to the best.
     pub tier: String,
     /// How long one request may take, the upload included.
     pub request_timeout: Duration,
@@ -147,10 +147,11 @@ impl LlamaParse {
             .send(request, timeout, ANSWER_BYTES_MAX)
             .await?;
         if reply.status.is_success() {
-            return reply.json();
+            return self.service.read(&reply);
         }
-        let said = reply
-            .json::<Value>()
+        let said = self
+            .service
+            .read::<Value>(&reply)
             .ok()
             .and_then(|body| match &body["detail"] {
                 Value::Null => None,

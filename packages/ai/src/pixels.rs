@@ -1,14 +1,28 @@
 //! Decoded images, within limits, off the threads that serve requests.
 
 use crate::{EncodedImage, ImageType};
+use image::codecs::png::PngDecoder;
+use image::error::{LimitError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
 use std::io::Cursor;
+use std::sync::{Arc, LazyLock};
+use std::thread::available_parallelism;
+use tokio::sync::Semaphore;
 
 /// Longest side. A header may claim anything; what is decoded is bounded before.
 pub(crate) const SIDE_MAX: u32 = 12_000;
 
 /// What decoding may allocate: a 100-megapixel picture with four channels.
 const ALLOC_BYTES_MAX: u64 = 400 * 1024 * 1024;
+
+/// What a PNG's profile and texts may come to: they are unpacked before its size is looked at.
+const METADATA_BYTES_MAX: u64 = 32 * 1024 * 1024;
+
+/// Each may hold several images; more at once would be more memory and no faster.
+static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let threads = available_parallelism().map_or(1, usize::from);
+    Arc::new(Semaphore::new(threads))
+});
 
 /// Why an image was not decoded or encoded.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +44,29 @@ pub(crate) fn decode(image: &EncodedImage) -> Result<RgbaImage, PixelError> {
         kind: image.kind(),
         source,
     };
-    let mut reader = ImageReader::with_format(Cursor::new(image.bytes()), format(image.kind()));
+    let read = Cursor::new(image.bytes());
     let mut limits = Limits::no_limits();
     limits.max_image_width = Some(SIDE_MAX);
     limits.max_image_height = Some(SIDE_MAX);
     limits.max_alloc = Some(ALLOC_BYTES_MAX);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let mut decoder: Box<dyn ImageDecoder + '_> = match image.kind() {
+        ImageType::Png => {
+            limits.max_alloc = Some(METADATA_BYTES_MAX);
+            Box::new(PngDecoder::with_limits(read, limits).map_err(failed)?)
+        }
+        kind => {
+            let mut reader = ImageReader::with_format(read, format(kind));
+            reader.limits(limits);
+            Box::new(reader.into_decoder().map_err(failed)?)
+        }
+    };
+    // The decoders hold only themselves to the limit, not the pixels that they are read into.
+    if decoder.total_bytes() > ALLOC_BYTES_MAX {
+        let kind = LimitErrorKind::InsufficientMemory;
+        return Err(failed(image::ImageError::Limits(LimitError::from_kind(
+            kind,
+        ))));
+    }
     let orientation = decoder.orientation().map_err(failed)?;
     let mut decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
     decoded.apply_orientation(orientation);
@@ -51,13 +81,17 @@ pub(crate) fn encode_png(pixels: &RgbaImage) -> Result<EncodedImage, PixelError>
     Ok(EncodedImage::new(file.into_inner()).expect("what was just written as PNG is PNG"))
 }
 
-/// Runs work on pixels where it holds nobody up.
+/// Runs work on pixels where it holds nobody up, as much at once as there are cores.
 pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PixelError> + Send + 'static,
 ) -> Result<T, PixelError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or(Err(PixelError::Stopped))
+    let place = Arc::clone(&AT_ONCE).acquire_owned().await;
+    // The place goes with the work, which runs to its end though nobody may wait for it any more.
+    let done = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work()
+    });
+    done.await.unwrap_or(Err(PixelError::Stopped))
 }
 
 fn format(kind: ImageType) -> ImageFormat {
@@ -72,19 +106,22 @@ fn format(kind: ImageType) -> ImageFormat {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::error::Error;
 
     #[test]
     fn a_header_that_claims_too_much_is_not_decoded() {
-        // A complete header for 50,000 x 50,000 pixels, and nothing behind it.
-        let mut png =
-            b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\xc3\x50\0\0\xc3\x50\x08\x06\0\0\0".to_vec();
-        png.extend(crc(&png[12..29]).to_be_bytes());
-        png.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
-        let image = EncodedImage::new(png).unwrap();
-        let error = decode(&image).unwrap_err();
-        let source = error.source().unwrap().to_string();
-        assert!(source.contains("limit"), "{source}");
+        // Too long a side; and sides that are not, but 16 bits to each of four samples.
+        for (side, depth) in [(50_000_u32, 8), (12_000, 16)] {
+            let image = EncodedImage::new(png(side, depth)).unwrap();
+            let error = decode(&image).unwrap_err();
+            let source = match &error {
+                PixelError::Decode { source, .. } => source,
+                other => panic!("{other:?}"),
+            };
+            assert!(
+                matches!(source, image::ImageError::Limits(_)),
+                "{side} of {depth} bits: {source:?}"
+            );
+        }
     }
 
     #[test]
@@ -94,6 +131,17 @@ mod tests {
         assert_eq!(decode(&whole).unwrap(), pixels);
         let cut = EncodedImage::new(whole.bytes().slice(..40)).unwrap();
         assert!(matches!(decode(&cut), Err(PixelError::Decode { .. })));
+    }
+
+    /// A complete header, and nothing behind it.
+    fn png(side: u32, depth: u8) -> Vec<u8> {
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+        png.extend(side.to_be_bytes());
+        png.extend(side.to_be_bytes());
+        png.extend([depth, 6, 0, 0, 0]);
+        png.extend(crc(&png[12..29]).to_be_bytes());
+        png.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
+        png
     }
 
     fn crc(bytes: &[u8]) -> u32 {

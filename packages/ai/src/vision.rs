@@ -24,7 +24,9 @@ use async_trait::async_trait;
 use std::time::Duration;
 
 /// How closely to look.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The scene, its colours and the main objects.

@@ -124,11 +124,15 @@ impl Gemini {
             .send(request, timeout, ANSWER_BYTES_MAX)
             .await?;
         if !reply.status.is_success() {
-            let error = reply.json::<ErrorResponse>().unwrap_or_default().error;
+            let error = self
+                .service
+                .read::<ErrorResponse>(&reply)
+                .unwrap_or_default()
+                .error;
             let (said, wait) = (error.said(), error.retry_delay());
             return Err(self.service.refusal(&reply, said, wait));
         }
-        reply.json()
+        self.service.read(&reply)
     }
 }
 

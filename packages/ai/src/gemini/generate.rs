@@ -49,6 +49,8 @@ trait Failure: Sized {
     fn blocked(provider: String, reason: String, usage: Usage) -> Self;
     /// Another model may do better.
     fn is_worth_a_fallback(&self) -> bool;
+    /// What was consumed although there is no answer.
+    fn usage_mut(&mut self) -> Option<&mut Usage>;
     /// The failure of the call, if it was the call that failed.
     fn into_call(self) -> Result<ProviderError, Self>;
 }
@@ -71,6 +73,13 @@ impl Failure for LanguageError {
             Self::Call { source, .. } => another_model_may_answer(source),
             Self::InvalidJson { .. } => true,
             _ => false,
+        }
+    }
+
+    fn usage_mut(&mut self) -> Option<&mut Usage> {
+        match self {
+            Self::Blocked { usage, .. } | Self::InvalidJson { usage, .. } => Some(usage),
+            _ => None,
         }
     }
 
@@ -103,6 +112,13 @@ impl Failure for ImageError {
         }
     }
 
+    fn usage_mut(&mut self) -> Option<&mut Usage> {
+        match self {
+            Self::Blocked { usage, .. } | Self::NoImage { usage, .. } => Some(usage),
+            _ => None,
+        }
+    }
+
     fn into_call(self) -> Result<ProviderError, Self> {
         match self {
             Self::Call { source, .. } => Ok(source),
@@ -124,13 +140,13 @@ fn another_model_may_answer(error: &ProviderError) -> bool {
     }
 }
 
-/// Asks the primary model, then the fallback.
-async fn with_fallback<T, E, F>(models: &Models, ask: impl Fn(String) -> F) -> Result<T, E>
+/// Asks the primary model, then the fallback. What both consumed is told, whichever answers.
+async fn with_fallback<T, E, F>(models: &Models, ask: impl Fn(String) -> F) -> Result<Answer<T>, E>
 where
     E: Failure + std::error::Error + 'static,
-    F: Future<Output = Result<T, E>>,
+    F: Future<Output = Result<Answer<T>, E>>,
 {
-    let first = match ask(models.primary.clone()).await {
+    let mut first = match ask(models.primary.clone()).await {
         Err(error) if error.is_worth_a_fallback() => error,
         outcome => return outcome,
     };
@@ -143,10 +159,19 @@ where
         error = &first as &dyn std::error::Error,
         "model failed, asking the fallback"
     );
-    let second = match ask(fallback.clone()).await {
+    let paid = first.usage_mut().map(|usage| usage.clone());
+    let mut second = match ask(fallback.clone()).await {
         Err(error) => error,
-        outcome => return outcome,
+        Ok(mut answer) => {
+            if let Some(paid) = &paid {
+                answer.usage.add(paid);
+            }
+            return Ok(answer);
+        }
     };
+    if let (Some(usage), Some(paid)) = (second.usage_mut(), &paid) {
+        usage.add(paid);
+    }
     // Both failed: who tries again should know of both, and of the earlier of two retry times.
     match (first.into_call(), second.into_call()) {
         (Ok(first), Ok(second)) => Err(E::call(
@@ -158,7 +183,15 @@ where
             },
         )),
         (_, Err(second)) => Err(second),
-        (Err(_), Ok(second)) => Err(E::call(shown(fallback), second)),
+        // Of the two, this is the one that knows what was consumed.
+        (Err(first), Ok(second)) => {
+            tracing::warn!(
+                model = fallback,
+                error = &second as &dyn std::error::Error,
+                "the fallback failed, too"
+            );
+            Err(first)
+        }
     }
 }
 
@@ -193,11 +226,15 @@ impl Gemini {
                 .send(request, timeout, ANSWER_BYTES_MAX)
                 .await?;
             if !reply.status.is_success() {
-                let error = reply.json::<ErrorResponse>().unwrap_or_default().error;
+                let error = self
+                    .service
+                    .read::<ErrorResponse>(&reply)
+                    .unwrap_or_default()
+                    .error;
                 let (said, wait) = (error.said(), error.retry_delay());
                 return Err(self.service.refusal(&reply, said, wait));
             }
-            reply.json::<GenerateResponse>()
+            self.service.read::<GenerateResponse>(&reply)
         };
         let response = sent.await.map_err(|source| E::call(provider(), source))?;
         let metadata = response.usage_metadata;
@@ -270,7 +307,7 @@ impl Gemini {
         }
         match serde_json::from_str(&text) {
             Ok(value) => Ok(Answer { value, usage }),
-            Err(error) => Err(invalid(error.to_string(), usage)),
+            Err(error) => Err(invalid(self.service.shown(&error.to_string()), usage)),
         }
     }
 

@@ -52,12 +52,23 @@ pub trait VisionCache: Send + Sync {
 }
 
 /// An analysis that is to be kept.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ArchiveRequest {
     /// Where the image is; a `data:` URL holds it.
     pub image_url: String,
     pub image_hash: ImageHash,
     pub analysis: VisionAnalysis,
+}
+
+/// Without the URL, which may be signed, or hold the image.
+impl fmt::Debug for ArchiveRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ArchiveRequest")
+            .field("image_hash", &self.image_hash)
+            .field("analysis", &self.analysis)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Is told of analyses that are to be kept.
@@ -70,11 +81,23 @@ pub trait Archive: Send + Sync {
 }
 
 /// What is asked of the tool.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AnalysisRequest {
     /// Without it, the latest image of the context.
     pub image_url: Option<String>,
     pub mode: Mode,
+}
+
+/// Without the URL, which may be signed, or hold the image.
+impl fmt::Debug for AnalysisRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let image_hash = self.image_url.as_deref().map(ImageHash::of_url);
+        formatter
+            .debug_struct("AnalysisRequest")
+            .field("image_hash", &image_hash)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a caller brings along to a call.
@@ -100,7 +123,8 @@ impl fmt::Debug for AnalysisContext {
 #[derive(Debug, Clone, PartialEq)]
 pub enum AnsweredBy {
     Cache,
-    /// The provider, and what the call cost. Requests that shared a call share its usage: meter one of them.
+    /// The provider, and what the call cost. Requests that shared a call share its usage: meter the one that is not
+    /// [`shared`](Analysed::shared).
     Model {
         provider: String,
         usage: Usage,
@@ -108,14 +132,28 @@ pub enum AnsweredBy {
 }
 
 /// An analysed image.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Analysed {
     pub image_url: String,
     pub image_hash: ImageHash,
     pub analysis: VisionAnalysis,
     pub answered_by: AnsweredBy,
-    /// Whether this caller joined a call that another one had started.
+    /// Whether another caller was given the answer of the same call before. Of those that are given it, whoever started
+    /// the call, exactly one is told that it is not.
     pub shared: bool,
+}
+
+/// Without the URL, which may be signed, or hold the image.
+impl fmt::Debug for Analysed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Analysed")
+            .field("image_hash", &self.image_hash)
+            .field("analysis", &self.analysis)
+            .field("answered_by", &self.answered_by)
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why there is no analysis.
@@ -169,6 +207,9 @@ impl AnalysisError {
     }
 }
 
+/// What calls are shared by: a quick look is no answer to who wants to know everything.
+type Asked = (ImageHash, Mode);
+
 type Outcome = Result<(VisionAnalysis, AnsweredBy), AnalysisError>;
 
 /// Analyses images by URL. Clones share the calls under way.
@@ -177,7 +218,7 @@ pub struct Analyzer {
     model: Arc<dyn Vision>,
     images: Arc<dyn ImageSource>,
     cache: Option<Arc<dyn VisionCache>>,
-    flights: Arc<Flights<ImageHash, Outcome>>,
+    flights: Arc<Flights<Asked, Outcome>>,
     archiving: TaskTracker,
     room: Arc<Semaphore>,
 }
@@ -213,8 +254,9 @@ impl Analyzer {
     /// Analyses an image.
     ///
     /// The cache and the model are asked at once, and the first usable answer is taken; what goes wrong with the cache or
-    /// the archive is logged. Requests for one image that overlap share one call of the model, also when the one that
-    /// started it is dropped, and when the last is dropped the call is. Nothing comes later than [`Mode::timeout`].
+    /// the archive is logged. Requests for one image and mode that overlap share one call of the model, also when the one
+    /// that started it is dropped, and when the last is dropped the call is. Nothing comes later than [`Mode::timeout`].
+    /// Only full analyses are archived, so that the cache knows no others.
     pub async fn analyse(
         &self,
         request: &AnalysisRequest,
@@ -226,9 +268,8 @@ impl Analyzer {
             .or(context.latest_image.as_ref())
             .ok_or(AnalysisError::NoImage)?;
         let image_hash = ImageHash::of_url(image_url);
-        let mut started = false;
-        let flight = self.flights.join(&image_hash, || {
-            started = true;
+        let asked = (image_hash.clone(), request.mode);
+        let flight = self.flights.join(&asked, || {
             self.clone()
                 .race(image_url.clone(), image_hash.clone(), request.mode)
         });
@@ -248,9 +289,11 @@ impl Analyzer {
             image_hash,
             analysis,
             answered_by,
-            shared: !started,
+            shared: !flight.claim_usage(),
         };
-        self.archive(&flight, &analysed, context);
+        if request.mode == Mode::Full {
+            self.archive(&flight, &analysed, context);
+        }
         Ok(analysed)
     }
 
@@ -338,7 +381,7 @@ impl Analyzer {
     /// Only what a model saw is archived: what the cache knows is in the archive.
     fn archive(
         &self,
-        flight: &Flight<ImageHash, Outcome>,
+        flight: &Flight<Asked, Outcome>,
         analysed: &Analysed,
         context: &AnalysisContext,
     ) {

@@ -25,6 +25,7 @@ pub(super) struct Flight<K: Eq + Hash, T> {
     outcome: watch::Receiver<Option<T>>,
     task: AbortHandle,
     claimed: AtomicBool,
+    usage_claimed: AtomicBool,
 }
 
 impl<K, T> Flights<K, T>
@@ -58,6 +59,7 @@ where
             outcome,
             task: task.abort_handle(),
             claimed: AtomicBool::new(false),
+            usage_claimed: AtomicBool::new(false),
         });
         table.insert(key.clone(), Arc::downgrade(&flight));
         flight
@@ -77,7 +79,12 @@ impl<K: Eq + Hash, T: Clone> Flight<K, T> {
         landed.clone()
     }
 
-    /// True once, for the first who asks.
+    /// True once, for the first who asks to meter the work.
+    pub(super) fn claim_usage(&self) -> bool {
+        !self.usage_claimed.swap(true, Ordering::AcqRel)
+    }
+
+    /// True once, for the first who asks to archive the outcome.
     pub(super) fn claim(&self) -> bool {
         !self.claimed.swap(true, Ordering::AcqRel)
     }

@@ -161,6 +161,18 @@ async fn a_refused_key_is_final_and_shown_nowhere() {
 }
 
 #[tokio::test]
+async fn what_a_useless_answer_cost_is_told_though_the_fallback_decides() {
+    let good = says(r#"{"pass": true, "issues": []}"#);
+    let server = Server::start([says("no JSON"), good]).await;
+    let (_, tokens) = ask(&gemini(&server), &question()).await.unwrap();
+    assert_eq!(tokens, 2 * (258 + 25));
+    let server = Server::start([says("no JSON"), fails(500, "INTERNAL", json!([]))]).await;
+    let error = ask(&gemini(&server), &question()).await.unwrap_err();
+    assert_eq!(error.usage().unwrap().input_tokens, 258);
+    assert!(error.is_transient());
+}
+
+#[tokio::test]
 async fn a_model_that_hangs_makes_way_for_the_other() {
     let server = Server::start([Reply::never(), says(r#"{"pass": false, "issues": []}"#)]).await;
     let request = question().timeout(Duration::from_secs(2));
@@ -202,7 +214,9 @@ async fn an_answer_that_is_not_what_was_asked_says_where() {
         let error = ask(&gemini(&server), &question()).await.unwrap_err();
         let chain = shown(&error);
         assert!(chain.contains(expected), "{said}: {chain}");
-        assert_eq!(error.usage().unwrap().input_tokens, 258);
+        // What is JSON is an answer, so that no fallback is asked.
+        let models = if said == "nonsense" { 2 } else { 1 };
+        assert_eq!(error.usage().unwrap().input_tokens, models * 258);
         assert!(error.is_transient());
     }
     let cut_off = Reply::json(
@@ -321,7 +335,7 @@ async fn no_image_is_an_error_that_says_what_came_instead() {
         "gemini (sketcher) returned no image: I would rather not."
     );
     assert!(error.is_transient());
-    assert_eq!(error.usage().unwrap().output_tokens, 1290);
+    assert_eq!(error.usage().unwrap().output_tokens, 2 * 1290);
     assert_eq!(server.asked().len(), 2);
     let server = Server::start([words(), paints(painted(), "STOP")]).await;
     gemini(&server).make(&request).await.unwrap();
