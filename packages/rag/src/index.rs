@@ -2,7 +2,7 @@ use crate::{Chunk, Chunker};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use studio233_ai::{Answer, Document, EmbedError, Embedder, Purpose, Usage};
+use studio233_ai::{Document, EmbedError, Embedder, Purpose, Usage};
 use studio233_db::{
     AssetId, Database, DbError, Embedding, KnowledgeSource, NewChunk, WorkspaceId, WrongDimensions,
 };
@@ -39,14 +39,20 @@ pub enum IndexError {
     Embed {
         filename: String,
         source: EmbedError,
+        usage: Vec<Usage>,
     },
     #[error("{provider} answered a vector that cannot be stored")]
     Vector {
         provider: String,
         source: WrongDimensions,
+        usage: Vec<Usage>,
     },
     #[error("cannot store the chunks of {filename}")]
-    Store { filename: String, source: DbError },
+    Store {
+        filename: String,
+        source: DbError,
+        usage: Vec<Usage>,
+    },
 }
 
 impl IndexError {
@@ -64,6 +70,15 @@ impl IndexError {
         match self {
             Self::Embed { source, .. } => source.retry_after(),
             Self::Vector { .. } | Self::Store { .. } => None,
+        }
+    }
+
+    /// What embedding had cost before it failed, a call each.
+    pub fn usage(&self) -> &[Usage] {
+        match self {
+            Self::Embed { usage, .. } | Self::Vector { usage, .. } | Self::Store { usage, .. } => {
+                usage
+            }
         }
     }
 }
@@ -106,16 +121,27 @@ impl Indexer {
         let mut stored = Vec::with_capacity(chunks.len());
         let mut usage = Vec::new();
         for chunks in chunks.chunks(batch) {
-            let Answer {
-                value: vectors,
-                usage: cost,
-            } = self.embed(chunks, source).await?;
-            usage.push(cost);
+            let vectors = match self.embed(chunks, &mut usage).await {
+                Ok(vectors) => vectors,
+                Err(error) => {
+                    return Err(IndexError::Embed {
+                        filename: source.filename.clone(),
+                        source: error,
+                        usage,
+                    });
+                }
+            };
             for (chunk, vector) in chunks.iter().zip(vectors) {
-                let embedding = Embedding::new(vector).map_err(|error| IndexError::Vector {
-                    provider: self.embedder.provider().to_owned(),
-                    source: error,
-                })?;
+                let embedding = match Embedding::new(vector) {
+                    Ok(embedding) => embedding,
+                    Err(error) => {
+                        return Err(IndexError::Vector {
+                            provider: self.embedder.provider().to_owned(),
+                            source: error,
+                            usage,
+                        });
+                    }
+                };
                 let metadata = json!({
                     "workspaceId": source.workspace_id,
                     "assetId": source.asset_id,
@@ -134,14 +160,20 @@ impl Indexer {
             workspace_id: source.workspace_id.clone(),
             asset_id: source.asset_id.clone(),
         };
-        let chunk_count = self
+        let replaced = self
             .database
             .replace_knowledge(&knowledge, &stored, now_ms)
-            .await
-            .map_err(|error| IndexError::Store {
-                filename: source.filename.clone(),
-                source: error,
-            })?;
+            .await;
+        let chunk_count = match replaced {
+            Ok(count) => count,
+            Err(error) => {
+                return Err(IndexError::Store {
+                    filename: source.filename.clone(),
+                    source: error,
+                    usage,
+                });
+            }
+        };
         Ok(Indexed {
             chunk_count,
             page_count: u32::try_from(document.pages.len()).unwrap_or(u32::MAX),
@@ -150,28 +182,100 @@ impl Indexer {
         })
     }
 
+    /// The vectors of a batch; what the call cost is added to `usage`.
     async fn embed(
         &self,
         chunks: &[Chunk],
-        source: &DocumentSource,
-    ) -> Result<Answer<Vec<Vec<f32>>>, IndexError> {
-        let failed = |error| IndexError::Embed {
-            filename: source.filename.clone(),
-            source: error,
-        };
+        usage: &mut Vec<Usage>,
+    ) -> Result<Vec<Vec<f32>>, EmbedError> {
         let texts: Vec<String> = chunks.iter().map(|chunk| chunk.text.clone()).collect();
-        let answer = self
-            .embedder
-            .embed(&texts, Purpose::Document)
-            .await
-            .map_err(failed)?;
+        let answer = self.embedder.embed(&texts, Purpose::Document).await?;
+        usage.push(answer.usage);
         if answer.value.len() != texts.len() {
-            return Err(failed(EmbedError::WrongCount {
+            return Err(EmbedError::WrongCount {
                 provider: self.embedder.provider().to_owned(),
                 asked: texts.len(),
                 answered: answer.value.len(),
-            }));
+            });
         }
-        Ok(answer)
+        Ok(answer.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use studio233_ai::{Answer, Block, EMBEDDING_DIMENSIONS, Page, ProviderError};
+
+    /// Takes one text at a time, and fails at the second.
+    struct Breaks;
+
+    #[async_trait]
+    impl Embedder for Breaks {
+        fn provider(&self) -> &str {
+            "test"
+        }
+
+        fn batch_max(&self) -> usize {
+            1
+        }
+
+        async fn embed(
+            &self,
+            texts: &[String],
+            _: Purpose,
+        ) -> Result<Answer<Vec<Vec<f32>>>, EmbedError> {
+            if texts[0].contains("second") {
+                let after = Duration::from_secs(1);
+                return Err(EmbedError::Call {
+                    provider: "test".to_owned(),
+                    source: ProviderError::Timeout { after },
+                });
+            }
+            let usage = Usage {
+                input_tokens: 5,
+                ..Usage::default()
+            };
+            Ok(Answer::new(vec![vec![0.0; EMBEDDING_DIMENSIONS]], usage))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_embedded_before_a_failure_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open_sqlite(folder.path().join("studio.db"))
+            .await
+            .unwrap();
+        let indexer = Indexer::new(Arc::new(Breaks), database, Chunker::new(100, 0).unwrap());
+        let page = |number, text: &str| Page {
+            number,
+            blocks: vec![Block {
+                text: text.to_owned(),
+                ..Block::default()
+            }],
+            ..Page::default()
+        };
+        let document = Document {
+            filename: "brand.pdf".to_owned(),
+            file: Vec::new().into(),
+            title: None,
+            pages: vec![page(1, "the first page"), page(2, "the second page")],
+            images: Vec::new(),
+        };
+        let source = DocumentSource {
+            workspace_id: WorkspaceId::new("w"),
+            asset_id: AssetId::new("a"),
+            url: "blob:brand.pdf".to_owned(),
+            filename: "brand.pdf".to_owned(),
+        };
+        let error = indexer.index(&document, &source, 1).await.unwrap_err();
+        let tokens: Vec<u64> = error
+            .usage()
+            .iter()
+            .map(|usage| usage.input_tokens)
+            .collect();
+        assert_eq!(tokens, [5]);
+        assert!(error.is_transient());
     }
 }
