@@ -1,10 +1,14 @@
 //! Steps that are reported ahead of the answer.
 
 use super::*;
+use crate::app::Way;
 use crate::client::{Checkpoint, CheckpointError, LocalApi};
+use crate::function::Transport;
+use crate::middleware::TraceContext;
 use crate::{ApiError, Checkpointing};
 use futures::channel::oneshot;
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use stepwell_protocol::op::Op;
 use stepwell_protocol::{RunId, SharedJson};
 
@@ -68,6 +72,16 @@ impl Reports {
     }
 
     async fn call_at(&self, clock: impl Clock, function: Function, ctx: Value) -> String {
+        self.call_until(None, clock, function, ctx).await
+    }
+
+    async fn call_until(
+        &self,
+        closing: Option<Arc<AtomicBool>>,
+        clock: impl Clock,
+        function: Function,
+        ctx: Value,
+    ) -> String {
         let client = Client::builder("app", Config::dev())
             .clock(clock)
             .build()
@@ -86,7 +100,12 @@ impl Reports {
             body["ctx"][key] = value.clone();
         }
         let request = CallRequest::parse(body.to_string().as_bytes()).unwrap();
-        let raw = runner.call("app-f", request).await;
+        let way = Way {
+            transport: Transport::Http,
+            trace: TraceContext::default(),
+            closing,
+        };
+        let raw = runner.answer_in("app-f", request, way).await.into_raw();
         let answer = Answer {
             status: raw.status,
             no_retry: raw.headers.no_retry,
@@ -338,6 +357,15 @@ async fn a_call_that_took_its_time_plans_what_comes_next() {
         .checkpointing(Checkpointing::on().max_runtime(Duration::ZERO))
         .handler(three);
     assert_eq!(reports.call(brief, json!({})).await, "206 StepPlanned b#0");
+    assert_eq!(reports.taken(), ["StepRun a 1"]);
+}
+
+#[tokio::test]
+async fn a_call_of_a_worker_that_shuts_down_ends_after_its_step() {
+    let (reports, closing) = (Reports::default(), Arc::new(AtomicBool::new(true)));
+    let clock = StillClock { delays_end: false };
+    let answer = reports.call_until(Some(closing), clock, function(three), json!({}));
+    assert_eq!(answer.await, "206 StepPlanned b#0");
     assert_eq!(reports.taken(), ["StepRun a 1"]);
 }
 
