@@ -153,6 +153,7 @@ impl Endpoint {
     }
 
     /// How often each step, and the handler itself, is tried again: three times when nothing is given, at most twenty times.
+    /// [`RetryAfter`](crate::RetryAfter) counts once the server moves the run on, not in its first execution.
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries.min(limits::RETRIES_MAX);
