@@ -1,4 +1,6 @@
-use crate::database::{Backend, corrupt, failed};
+use crate::database::on_backend;
+use crate::error::{corrupt, failed};
+use crate::json::Json;
 use crate::{AssetId, Database, DbError, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -120,6 +122,17 @@ pub struct NewAsset {
     pub is_brand_asset: bool,
 }
 
+/// What of a workspace's archive is known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BrandAssets {
+    /// All brand assets of the workspace.
+    pub total: u64,
+    /// Of these, the ones without knowledge: the oldest, as many as were asked for.
+    pub without_knowledge: Vec<Asset>,
+    /// How many there are without.
+    pub without_knowledge_total: u64,
+}
+
 #[derive(FromRow)]
 struct Row {
     id: String,
@@ -129,7 +142,7 @@ struct Row {
     url: String,
     size_bytes: i64,
     mime_type: String,
-    metadata: String,
+    metadata: Json,
     project_id: Option<String>,
     workspace_id: Option<String>,
     is_brand_asset: bool,
@@ -145,7 +158,7 @@ impl Row {
         let what = |column: &str| format!("{column} of asset {}", self.id);
         Ok(Asset {
             kind: AssetType::parse(&self.kind).map_err(corrupt(what("type")))?,
-            metadata: serde_json::from_str(&self.metadata).map_err(corrupt(what("metadata")))?,
+            metadata: self.metadata.0,
             size_bytes: u64::try_from(self.size_bytes).map_err(corrupt(what("size")))?,
             id: AssetId::new(self.id),
             name: self.name,
@@ -170,18 +183,19 @@ impl Database {
     /// An asset stays in its workspace: storing its id in another is
     /// [`DbError::AssetElsewhere`].
     pub async fn upsert_asset(&self, new: &NewAsset, now_ms: i64) -> Result<Asset, DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
         let size_bytes = i64::try_from(new.size_bytes).unwrap_or(i64::MAX);
-        let row: Result<Option<Row>, sqlx::Error> = sqlx::query_as(
+        let row: Result<Option<Row>, sqlx::Error> =
+            on_backend!(self, |pool| {
+                sqlx::query_as(
             "INSERT INTO asset (id, name, type, url, size_bytes, mime_type, metadata, project_id,
                                 workspace_id, is_brand_asset, created_at_ms, updated_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
              ON CONFLICT (id) DO UPDATE SET
                  name = excluded.name, type = excluded.type, url = excluded.url,
                  size_bytes = excluded.size_bytes, mime_type = excluded.mime_type,
                  metadata = excluded.metadata, project_id = excluded.project_id,
                  is_brand_asset = excluded.is_brand_asset, updated_at_ms = excluded.updated_at_ms
-             WHERE asset.workspace_id IS excluded.workspace_id
+             WHERE asset.workspace_id IS NOT DISTINCT FROM excluded.workspace_id
              RETURNING *",
         )
         .bind(new.id.as_str())
@@ -190,13 +204,14 @@ impl Database {
         .bind(&new.url)
         .bind(size_bytes)
         .bind(&new.mime_type)
-        .bind(new.metadata.to_string())
+        .bind(Json::of(&new.metadata))
         .bind(&new.project_id)
         .bind(new.workspace_id.as_ref().map(WorkspaceId::as_str))
         .bind(new.is_brand_asset)
         .bind(now_ms)
         .fetch_optional(pool)
-        .await;
+        .await
+            });
         match row {
             Ok(Some(row)) => row.into_asset(),
             Ok(None) => Err(DbError::AssetElsewhere {
@@ -216,12 +231,13 @@ impl Database {
 
     /// The asset of that id, if there is one.
     pub async fn asset(&self, id: &AssetId) -> Result<Option<Asset>, DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        let row: Option<Row> = sqlx::query_as("SELECT * FROM asset WHERE id = ?1")
-            .bind(id.as_str())
-            .fetch_optional(pool)
-            .await
-            .map_err(failed("read the asset"))?;
+        let row: Option<Row> = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT * FROM asset WHERE id = $1"
+        )
+        .bind(id.as_str())
+        .fetch_optional(pool)
+        .await)
+        .map_err(failed("read the asset"))?;
         row.map(Row::into_asset).transpose()
     }
 
@@ -234,11 +250,10 @@ impl Database {
         event: &str,
         now_ms: i64,
     ) -> Result<bool, DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        let done = sqlx::query(
-            "UPDATE asset SET event_id = ?3, event_received_as = NULL, event_seen = 0,
-                              updated_at_ms = ?4
-             WHERE id = ?1 AND event_id IS ?2",
+        let done = on_backend!(self, |pool| sqlx::query(
+            "UPDATE asset SET event_id = $3, event_received_as = NULL, event_seen = FALSE,
+                              updated_at_ms = $4
+             WHERE id = $1 AND event_id IS NOT DISTINCT FROM $2",
         )
         .bind(id.as_str())
         .bind(previous)
@@ -246,8 +261,9 @@ impl Database {
         .bind(now_ms)
         .execute(pool)
         .await
+        .map(|done| done.rows_affected()))
         .map_err(failed("note the event of the asset"))?;
-        Ok(done.rows_affected() > 0)
+        Ok(done > 0)
     }
 
     /// Notes how the server knows the asset's event. Nothing happens when another event was begun since.
@@ -258,10 +274,9 @@ impl Database {
         received_as: &str,
         now_ms: i64,
     ) -> Result<(), DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        sqlx::query(
-            "UPDATE asset SET event_received_as = ?3, updated_at_ms = ?4
-             WHERE id = ?1 AND event_id = ?2",
+        on_backend!(self, |pool| sqlx::query(
+            "UPDATE asset SET event_received_as = $3, updated_at_ms = $4
+             WHERE id = $1 AND event_id = $2",
         )
         .bind(id.as_str())
         .bind(event)
@@ -269,6 +284,7 @@ impl Database {
         .bind(now_ms)
         .execute(pool)
         .await
+        .map(|done| done.rows_affected()))
         .map_err(failed("note the event of the asset"))?;
         Ok(())
     }
@@ -276,13 +292,52 @@ impl Database {
     /// Notes that what came of the asset's event has been shown to whoever asked. Nothing happens when another
     /// event was begun since.
     pub async fn see_asset_event(&self, id: &AssetId, received_as: &str) -> Result<(), DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        sqlx::query("UPDATE asset SET event_seen = 1 WHERE id = ?1 AND event_received_as = ?2")
-            .bind(id.as_str())
-            .bind(received_as)
-            .execute(pool)
-            .await
-            .map_err(failed("note that the asset's event was seen"))?;
+        on_backend!(self, |pool| sqlx::query(
+            "UPDATE asset SET event_seen = TRUE WHERE id = $1 AND event_received_as = $2"
+        )
+        .bind(id.as_str())
+        .bind(received_as)
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()))
+        .map_err(failed("note that the asset's event was seen"))?;
         Ok(())
+    }
+
+    /// The brand assets of a workspace, and which of them nothing is known from, oldest first, at most `limit` (1 to
+    /// 1,000).
+    pub async fn brand_assets(
+        &self,
+        workspace: &WorkspaceId,
+        limit: u32,
+    ) -> Result<BrandAssets, DbError> {
+        let (total, without): (i64, i64) = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT COUNT(*),
+                    COUNT(CASE WHEN NOT EXISTS (SELECT 1 FROM brand_knowledge
+                               WHERE workspace_id = $1 AND asset_id = asset.id) THEN 1 END)
+             FROM asset WHERE workspace_id = $1 AND is_brand_asset = TRUE",
+        )
+        .bind(workspace.as_str())
+        .fetch_one(pool)
+        .await)
+        .map_err(failed("count the brand assets"))?;
+        let rows: Vec<Row> = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT * FROM asset
+             WHERE workspace_id = $1 AND is_brand_asset = TRUE
+                   AND NOT EXISTS (SELECT 1 FROM brand_knowledge
+                                   WHERE workspace_id = $1 AND asset_id = asset.id)
+             ORDER BY created_at_ms, id LIMIT $2",
+        )
+        .bind(workspace.as_str())
+        .bind(i64::from(limit.clamp(1, 1000)))
+        .fetch_all(pool)
+        .await)
+        .map_err(failed("list the brand assets without knowledge"))?;
+        let assets: Result<Vec<_>, _> = rows.into_iter().map(Row::into_asset).collect();
+        Ok(BrandAssets {
+            total: u64::try_from(total).unwrap_or_default(),
+            without_knowledge: assets?,
+            without_knowledge_total: u64::try_from(without).unwrap_or_default(),
+        })
     }
 }

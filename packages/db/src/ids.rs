@@ -35,3 +35,18 @@ text_id! {
     /// An asset. Producers choose it, so that registering twice is registering once.
     AssetId
 }
+
+text_id! {
+    /// A saved workflow.
+    WorkflowId
+}
+
+text_id! {
+    /// A run of a workflow: the studio's own id, which its event carries.
+    WorkflowRunId
+}
+
+text_id! {
+    /// A job of a batch.
+    BatchJobId
+}

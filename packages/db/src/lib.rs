@@ -1,22 +1,51 @@
-//! The studio's database: workspaces, assets and the brand knowledge that is searched by meaning.
+//! The studio's database: workspaces and assets, the brand knowledge that is searched by meaning, workflows and their
+//! runs, batch jobs, and what was used of which budget.
 //!
-//! [`Database`] is the one repository surface. Each operation is a method on it, grouped by table
-//! in `workspace`, `asset` and `knowledge`; each matches on the backend, so a second one is added
-//! arm by arm, checked by the compiler. SQLite with the `sqlite-vec` extension is the backend there is.
+//! [`Database`] is the one repository surface; a [`DatabaseUrl`] says where it is. Each operation is a method on it, one
+//! file per table, and works the same on SQLite (with the extension `sqlite-vec`) and PostgreSQL (with `pgvector`).
 //!
-//! Profiles, summaries and metadata are JSON values here: this crate stores them and does not
-//! interpret them. It knows nothing of jobs.
+//! Operations are safe to repeat: whoever calls them may crash before it has noted that it did. States are left by
+//! their law only ([`RunState::may_become`], [`BatchJobStatus::may_become`]), and what has ended stays as it ended.
+//!
+//! Profiles, summaries, graphs and metadata are JSON values here: this crate stores them and does not interpret them.
+//! It knows nothing of jobs.
 
 mod asset;
+mod batch;
+mod budget;
 mod database;
+mod error;
 mod ids;
+mod indexing;
+mod json;
 mod knowledge;
+mod page;
+mod run;
+mod run_step;
+mod state;
+mod url;
+mod usage;
 mod vector;
+mod workflow;
 mod workspace;
 
-pub use asset::{Asset, AssetEvent, AssetType, NewAsset};
-pub use database::{Database, DbError};
-pub use ids::{AssetId, WorkspaceId};
-pub use knowledge::{Fragment, KnowledgeSource, NewChunk, SEARCH_LIMIT_MAX};
+pub use asset::{Asset, AssetEvent, AssetType, BrandAssets, NewAsset};
+pub use batch::{BatchItem, BatchJob, BatchOutcome, NewBatchJob};
+pub use budget::{Budget, BudgetScope, Period, Standing};
+pub use database::Database;
+pub use error::DbError;
+pub use ids::{AssetId, BatchJobId, WorkflowId, WorkflowRunId, WorkspaceId};
+pub use indexing::Indexed;
+pub use knowledge::{
+    Fragment, KNOWLEDGE_NEWEST_MAX, Knowledge, KnowledgeOverview, KnowledgeSource,
+    KnowledgeSourceCount, NewChunk, SEARCH_LIMIT_MAX,
+};
+pub use page::{Cursor, InvalidCursor, PAGE_LIMIT_MAX, Page};
+pub use run::{NewStep, NewWorkflowRun, RunFilter, WorkflowRun};
+pub use run_step::WorkflowStep;
+pub use state::{BatchJobStatus, RunState, StateChange};
+pub use url::{DatabaseUrl, InvalidDatabaseUrl};
+pub use usage::{NewUsage, UsageKind};
 pub use vector::{EMBEDDING_DIMENSIONS, Embedding, WrongDimensions};
+pub use workflow::{NewWorkflow, Workflow, WorkflowChange};
 pub use workspace::{IndexingStatus, NewWorkspace, Workspace};

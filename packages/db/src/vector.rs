@@ -1,5 +1,10 @@
-//! Embeddings, and the SQLite extension that compares them.
+//! Embeddings, how they are stored, and the SQLite extension that compares them.
 
+use sqlx::encode::IsNull;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::{PgArgumentBuffer, PgTypeInfo};
+use sqlx::sqlite::{SqliteArgumentsBuffer, SqliteTypeInfo};
+use sqlx::{Encode, Postgres, Sqlite, Type};
 use std::sync::OnceLock;
 
 /// Every embedding in the studio has this many dimensions.
@@ -35,13 +40,43 @@ impl Embedding {
     pub fn values(&self) -> &[f32] {
         &self.0
     }
+}
 
-    /// The form `sqlite-vec` reads: little-endian 32-bit floats.
-    pub(crate) fn to_blob(&self) -> Vec<u8> {
-        self.0
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect()
+/// An embedding as a parameter: in SQLite a blob of little-endian 32-bit floats, which is what `sqlite-vec` reads, in
+/// PostgreSQL the type that `pgvector` defines.
+pub(crate) struct Vector<'a>(pub(crate) &'a Embedding);
+
+impl Type<Sqlite> for Vector<'_> {
+    fn type_info() -> SqliteTypeInfo {
+        <Vec<u8> as Type<Sqlite>>::type_info()
+    }
+}
+
+impl Encode<'_, Sqlite> for Vector<'_> {
+    fn encode_by_ref(&self, buffer: &mut SqliteArgumentsBuffer) -> Result<IsNull, BoxDynError> {
+        let values = self.0.values().iter();
+        let blob: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
+        <Vec<u8> as Encode<Sqlite>>::encode(blob, buffer)
+    }
+}
+
+impl Type<Postgres> for Vector<'_> {
+    fn type_info() -> PgTypeInfo {
+        PgTypeInfo::with_name("vector")
+    }
+}
+
+impl Encode<'_, Postgres> for Vector<'_> {
+    /// `vector_recv` of `pgvector` reads the number of dimensions and an unused zero, 16 bits each, then 32-bit floats,
+    /// all big-endian.
+    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
+        let values = self.0.values();
+        buffer.extend_from_slice(&u16::try_from(values.len())?.to_be_bytes());
+        buffer.extend_from_slice(&0_u16.to_be_bytes());
+        for value in values {
+            buffer.extend_from_slice(&value.to_be_bytes());
+        }
+        Ok(IsNull::No)
     }
 }
 

@@ -1,4 +1,6 @@
-use crate::database::{Backend, corrupt, failed};
+use crate::database::{in_transaction, on_backend};
+use crate::error::{corrupt, failed, is_taken};
+use crate::json::Json;
 use crate::{Database, DbError, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,8 +63,8 @@ struct Row {
     name: String,
     slug: String,
     user_id: String,
-    brand_profile: Option<String>,
-    brand_summary: Option<String>,
+    brand_profile: Option<Json>,
+    brand_summary: Option<Json>,
     indexing_status: String,
     created_at_ms: i64,
     updated_at_ms: i64,
@@ -71,14 +73,9 @@ struct Row {
 impl Row {
     fn into_workspace(self) -> Result<Workspace, DbError> {
         let what = |column: &str| format!("{column} of workspace {}", self.id);
-        let json = |column: &str, text: Option<&str>| {
-            text.map(serde_json::from_str)
-                .transpose()
-                .map_err(corrupt(what(column)))
-        };
         Ok(Workspace {
-            brand_profile: json("brand profile", self.brand_profile.as_deref())?,
-            brand_summary: json("brand summary", self.brand_summary.as_deref())?,
+            brand_profile: self.brand_profile.map(|json| json.0),
+            brand_summary: self.brand_summary.map(|json| json.0),
             indexing_status: IndexingStatus::parse(&self.indexing_status)
                 .map_err(corrupt(what("indexing status")))?,
             id: WorkspaceId::new(self.id),
@@ -98,10 +95,9 @@ impl Database {
         new: &NewWorkspace,
         now_ms: i64,
     ) -> Result<Workspace, DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        let row: Result<Row, sqlx::Error> = sqlx::query_as(
+        let row: Result<Row, sqlx::Error> = on_backend!(self, |pool| sqlx::query_as(
             "INSERT INTO workspace (id, name, slug, user_id, created_at_ms, updated_at_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?5) RETURNING *",
+             VALUES ($1, $2, $3, $4, $5, $5) RETURNING *",
         )
         .bind(new.id.as_str())
         .bind(&new.name)
@@ -109,11 +105,11 @@ impl Database {
         .bind(&new.user_id)
         .bind(now_ms)
         .fetch_one(pool)
-        .await;
+        .await);
         match row {
             Ok(row) => row.into_workspace(),
             Err(sqlx::Error::Database(error))
-                if error.is_unique_violation() && error.message().contains("workspace.slug") =>
+                if is_taken(error.as_ref(), "workspace", "slug", "workspace_slug_key") =>
             {
                 Err(DbError::SlugTaken {
                     slug: new.slug.clone(),
@@ -125,23 +121,25 @@ impl Database {
 
     /// The workspace of that id, if there is one.
     pub async fn workspace(&self, id: &WorkspaceId) -> Result<Option<Workspace>, DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        let row: Option<Row> = sqlx::query_as("SELECT * FROM workspace WHERE id = ?1")
-            .bind(id.as_str())
-            .fetch_optional(pool)
-            .await
-            .map_err(failed("read the workspace"))?;
+        let row: Option<Row> = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT * FROM workspace WHERE id = $1"
+        )
+        .bind(id.as_str())
+        .fetch_optional(pool)
+        .await)
+        .map_err(failed("read the workspace"))?;
         row.map(Row::into_workspace).transpose()
     }
 
     /// The workspace with that slug, if there is one.
     pub async fn workspace_by_slug(&self, slug: &str) -> Result<Option<Workspace>, DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        let row: Option<Row> = sqlx::query_as("SELECT * FROM workspace WHERE slug = ?1")
-            .bind(slug)
-            .fetch_optional(pool)
-            .await
-            .map_err(failed("read the workspace"))?;
+        let row: Option<Row> = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT * FROM workspace WHERE slug = $1"
+        )
+        .bind(slug)
+        .fetch_optional(pool)
+        .await)
+        .map_err(failed("read the workspace"))?;
         row.map(Row::into_workspace).transpose()
     }
 
@@ -153,19 +151,19 @@ impl Database {
         summary: &Value,
         now_ms: i64,
     ) -> Result<(), DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        let done = sqlx::query(
-            "UPDATE workspace SET brand_profile = ?2, brand_summary = ?3, updated_at_ms = ?4
-             WHERE id = ?1",
+        let done = on_backend!(self, |pool| sqlx::query(
+            "UPDATE workspace SET brand_profile = $2, brand_summary = $3, updated_at_ms = $4
+             WHERE id = $1",
         )
         .bind(id.as_str())
-        .bind(profile.to_string())
-        .bind(summary.to_string())
+        .bind(Json::of(profile))
+        .bind(Json::of(summary))
         .bind(now_ms)
         .execute(pool)
         .await
+        .map(|done| done.rows_affected()))
         .map_err(failed("store the brand profile"))?;
-        must_exist(id, done.rows_affected())
+        must_exist(id, done)
     }
 
     /// Writes the brand summary (none clears it) and leaves the profile.
@@ -175,36 +173,57 @@ impl Database {
         summary: Option<&Value>,
         now_ms: i64,
     ) -> Result<(), DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        let done = sqlx::query(
-            "UPDATE workspace SET brand_summary = ?2, updated_at_ms = ?3 WHERE id = ?1",
+        let done = on_backend!(self, |pool| sqlx::query(
+            "UPDATE workspace SET brand_summary = $2, updated_at_ms = $3 WHERE id = $1",
         )
         .bind(id.as_str())
-        .bind(summary.map(Value::to_string))
+        .bind(summary.map(Json::of))
         .bind(now_ms)
         .execute(pool)
         .await
+        .map(|done| done.rows_affected()))
         .map_err(failed("store the brand summary"))?;
-        must_exist(id, done.rows_affected())
+        must_exist(id, done)
     }
 
-    pub async fn set_indexing_status(
+    /// Changes the brand profile by what it is now, in one transaction: `change` gets the profile, and gives the new one
+    /// or none to leave it. True when it was changed.
+    ///
+    /// # Errors
+    /// [`DbError::NoSuchWorkspace`].
+    pub async fn update_brand_profile(
         &self,
         id: &WorkspaceId,
-        status: IndexingStatus,
+        change: impl FnOnce(Option<Value>) -> Option<Value>,
         now_ms: i64,
-    ) -> Result<(), DbError> {
-        let Backend::Sqlite(pool) = &self.backend;
-        let done = sqlx::query(
-            "UPDATE workspace SET indexing_status = ?2, updated_at_ms = ?3 WHERE id = ?1",
-        )
-        .bind(id.as_str())
-        .bind(status.as_str())
-        .bind(now_ms)
-        .execute(pool)
-        .await
-        .map_err(failed("set the indexing status"))?;
-        must_exist(id, done.rows_affected())
+    ) -> Result<bool, DbError> {
+        in_transaction!(self, "change the brand profile", |tx| {
+            // Writing first is locking the row.
+            let found: Option<(Option<Json>,)> = sqlx::query_as(
+                "UPDATE workspace SET updated_at_ms = updated_at_ms WHERE id = $1
+                 RETURNING brand_profile",
+            )
+            .bind(id.as_str())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("read the brand profile"))?;
+            let Some((profile,)) = found else {
+                return must_exist(id, 0).map(|()| false);
+            };
+            let Some(profile) = change(profile.map(|json| json.0)) else {
+                return Ok(false);
+            };
+            sqlx::query(
+                "UPDATE workspace SET brand_profile = $2, updated_at_ms = $3 WHERE id = $1",
+            )
+            .bind(id.as_str())
+            .bind(Json(profile))
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("store the brand profile"))?;
+        });
+        Ok(true)
     }
 }
 

@@ -1,0 +1,260 @@
+use crate::database::on_backend;
+use crate::error::{corrupt, failed};
+use crate::{Database, DbError, UsageKind, WorkspaceId};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp, Unit, Zoned};
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+
+/// Who has a budget.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "scope", content = "id", rename_all = "lowercase")]
+pub enum BudgetScope {
+    /// All that a workspace uses, whichever function uses it.
+    Workspace(WorkspaceId),
+    /// All that a function uses, for whichever workspace.
+    Function(String),
+}
+
+impl BudgetScope {
+    fn columns(&self) -> (&'static str, &str) {
+        match self {
+            Self::Workspace(id) => ("workspace", id.as_str()),
+            Self::Function(id) => ("function", id),
+        }
+    }
+}
+
+/// After which time a budget is full again. Periods begin with the hour, day and month of UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Period {
+    Hour,
+    Day,
+    Month,
+    /// Never: what is used up stays so until someone raises the budget.
+    Ever,
+}
+
+impl Period {
+    const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Month, Self::Ever];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::Ever => "ever",
+        }
+    }
+
+    /// When the period of a moment began, and when it ends if it does, in Unix milliseconds.
+    pub fn around(self, now_ms: i64) -> (i64, Option<i64>) {
+        let (unit, length) = match self {
+            Self::Hour => (Unit::Hour, Span::new().hours(1)),
+            Self::Day => (Unit::Day, Span::new().days(1)),
+            Self::Month => (Unit::Month, Span::new().months(1)),
+            Self::Ever => return (i64::MIN, None),
+        };
+        let now = Timestamp::from_millisecond(now_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+        let now = now.to_zoned(TimeZone::UTC);
+        let start = start_of(unit, &now);
+        let end = start.checked_add(length).ok();
+        let ms = |moment: Zoned| moment.timestamp().as_millisecond();
+        (ms(start), end.map(ms))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|period| period.as_str() == text);
+        found.ok_or_else(|| format!("unknown period {text:?}"))
+    }
+}
+
+fn start_of(unit: Unit, now: &Zoned) -> Zoned {
+    let hour = if unit == Unit::Hour { now.hour() } else { 0 };
+    let day = if unit == Unit::Month { 1 } else { now.day() };
+    let start = now
+        .with()
+        .day(day)
+        .hour(hour)
+        .minute(0)
+        .second(0)
+        .subsec_nanosecond(0);
+    start.build().unwrap_or_else(|_| now.clone())
+}
+
+/// How much of a kind may be used in each period.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    #[serde(flatten)]
+    pub scope: BudgetScope,
+    pub kind: UsageKind,
+    pub period: Period,
+    /// In the unit of its kind. With 0, nothing may be used.
+    pub limit: u64,
+}
+
+/// How much of a budget is left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    #[serde(flatten)]
+    pub budget: Budget,
+    /// In this period.
+    pub used: u64,
+    /// When the period ends, in Unix milliseconds; none if it never does.
+    pub resets_at_ms: Option<i64>,
+}
+
+impl Standing {
+    pub fn remaining(&self) -> u64 {
+        self.budget.limit.saturating_sub(self.used)
+    }
+
+    /// Nothing is left: what would use more has to wait.
+    pub fn is_used_up(&self) -> bool {
+        self.remaining() == 0
+    }
+}
+
+#[derive(FromRow)]
+struct Row {
+    scope: String,
+    scope_id: String,
+    kind: String,
+    period: String,
+    limit_amount: i64,
+}
+
+impl Row {
+    fn into_budget(self) -> Result<Budget, DbError> {
+        let what =
+            |column: &str| format!("{column} of the budget of {} {}", self.scope, self.scope_id);
+        let unknown = || format!("unknown scope {:?}", self.scope);
+        let kind = UsageKind::parse(&self.kind).map_err(corrupt(what("kind")))?;
+        let period = Period::parse(&self.period).map_err(corrupt(what("period")))?;
+        let limit = u64::try_from(self.limit_amount).map_err(corrupt(what("limit")))?;
+        let scope = match self.scope.as_str() {
+            "workspace" => BudgetScope::Workspace(WorkspaceId::new(self.scope_id)),
+            "function" => BudgetScope::Function(self.scope_id),
+            _ => return Err(corrupt(what("scope"))(unknown())),
+        };
+        Ok(Budget {
+            scope,
+            kind,
+            period,
+            limit,
+        })
+    }
+}
+
+impl Database {
+    /// Sets a budget, or raises or lowers the one of that scope, kind and period.
+    pub async fn set_budget(&self, budget: &Budget, now_ms: i64) -> Result<(), DbError> {
+        let (scope, scope_id) = budget.scope.columns();
+        on_backend!(self, |pool| sqlx::query(
+            "INSERT INTO budget
+                 (scope, scope_id, kind, period, limit_amount, created_at_ms, updated_at_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $6)
+             ON CONFLICT (scope, scope_id, kind, period)
+             DO UPDATE SET limit_amount = excluded.limit_amount, updated_at_ms = excluded.updated_at_ms",
+        )
+        .bind(scope)
+        .bind(scope_id)
+        .bind(budget.kind.as_str())
+        .bind(budget.period.as_str())
+        .bind(i64::try_from(budget.limit).unwrap_or(i64::MAX))
+        .bind(now_ms)
+        .execute(pool)
+        .await
+        .map(|_| ()))
+        .map_err(failed("set the budget"))
+    }
+
+    /// Removes the budget of a scope, kind and period: there is no limit any more. False when there was none.
+    pub async fn remove_budget(
+        &self,
+        scope: &BudgetScope,
+        kind: UsageKind,
+        period: Period,
+    ) -> Result<bool, DbError> {
+        let (scope, scope_id) = scope.columns();
+        let removed =
+            on_backend!(self, |pool| {
+                sqlx::query(
+            "DELETE FROM budget WHERE scope = $1 AND scope_id = $2 AND kind = $3 AND period = $4",
+        )
+        .bind(scope)
+        .bind(scope_id)
+        .bind(kind.as_str())
+        .bind(period.as_str())
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected())
+            })
+            .map_err(failed("remove the budget"))?;
+        Ok(removed > 0)
+    }
+
+    /// How the budgets stand that a function's run for a workspace has to keep to: the workspace's (if one is given) and
+    /// the function's (likewise).
+    pub async fn budget_standings(
+        &self,
+        workspace: Option<&WorkspaceId>,
+        function: Option<&str>,
+        now_ms: i64,
+    ) -> Result<Vec<Standing>, DbError> {
+        let rows: Vec<Row> = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT scope, scope_id, kind, period, limit_amount FROM budget
+             WHERE (scope = 'workspace' AND scope_id = $1) OR (scope = 'function' AND scope_id = $2)
+             ORDER BY scope DESC, kind, period",
+        )
+        .bind(workspace.map(WorkspaceId::as_str))
+        .bind(function)
+        .fetch_all(pool)
+        .await)
+        .map_err(failed("read the budgets"))?;
+        let mut standings = Vec::with_capacity(rows.len());
+        for row in rows {
+            let budget = row.into_budget()?;
+            let (from_ms, resets_at_ms) = budget.period.around(now_ms);
+            let used = self
+                .usage_since(&budget.scope, budget.kind, from_ms)
+                .await?;
+            standings.push(Standing {
+                budget,
+                used,
+                resets_at_ms,
+            });
+        }
+        Ok(standings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Period, Timestamp};
+
+    fn at(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    #[test]
+    fn periods_begin_with_the_hour_the_day_and_the_month() {
+        let now = at("2024-02-29T13:14:15.167Z");
+        for (period, start, end) in [
+            (Period::Hour, "2024-02-29T13:00:00Z", "2024-02-29T14:00:00Z"),
+            (Period::Day, "2024-02-29T00:00:00Z", "2024-03-01T00:00:00Z"),
+            (
+                Period::Month,
+                "2024-02-01T00:00:00Z",
+                "2024-03-01T00:00:00Z",
+            ),
+        ] {
+            assert_eq!(period.around(now), (at(start), Some(at(end))), "{period:?}");
+            assert_eq!(period.around(at(end)).0, at(end), "{period:?}");
+        }
+        assert_eq!(Period::Ever.around(now), (i64::MIN, None));
+    }
+}

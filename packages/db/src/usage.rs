@@ -1,0 +1,128 @@
+use crate::database::{in_transaction, on_backend};
+use crate::error::failed;
+use crate::{BudgetScope, Database, DbError, WorkspaceId};
+use serde::{Deserialize, Serialize};
+
+/// What is used, and in which unit amounts of it are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UsageKind {
+    /// Tokens of a model, in and out.
+    Tokens,
+    /// Images made.
+    Images,
+    /// Time of a paid service; amounts are milliseconds.
+    Seconds,
+    /// Money; amounts are millionths of the currency that the studio pays in.
+    Currency,
+}
+
+impl UsageKind {
+    const ALL: [Self; 4] = [Self::Tokens, Self::Images, Self::Seconds, Self::Currency];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Images => "images",
+            Self::Seconds => "seconds",
+            Self::Currency => "currency",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| format!("unknown kind of usage {text:?}"))
+    }
+}
+
+/// Something that was used.
+#[derive(Debug, Clone)]
+pub struct NewUsage {
+    /// Tells this use from all others, however often it is noted: run, step and kind, say.
+    pub key: String,
+    pub workspace_id: WorkspaceId,
+    /// Whose run used it.
+    pub function_id: String,
+    pub kind: UsageKind,
+    /// The model or service.
+    pub model: String,
+    /// In the unit of its kind.
+    pub amount: u64,
+}
+
+impl Database {
+    /// Notes what was used at `now_ms`, all in one transaction. What was noted before under its key is left as it is
+    /// and counts once. Returns how many are new.
+    pub async fn record_usage(&self, used: &[NewUsage], now_ms: i64) -> Result<u64, DbError> {
+        let recorded = in_transaction!(self, "note what was used", |tx| {
+            let mut recorded = 0;
+            for usage in used {
+                recorded += sqlx::query(
+                    "INSERT INTO usage (key, workspace_id, function_id, kind, model, amount, at_ms)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (key) DO NOTHING",
+                )
+                .bind(&usage.key)
+                .bind(usage.workspace_id.as_str())
+                .bind(&usage.function_id)
+                .bind(usage.kind.as_str())
+                .bind(&usage.model)
+                .bind(i64::try_from(usage.amount).unwrap_or(i64::MAX))
+                .bind(now_ms)
+                .execute(&mut *tx)
+                .await
+                .map_err(failed("note what was used"))?
+                .rows_affected();
+            }
+            recorded
+        });
+        Ok(recorded)
+    }
+
+    /// How much of a kind was used from `from_ms` on, in its unit.
+    pub async fn usage_since(
+        &self,
+        scope: &BudgetScope,
+        kind: UsageKind,
+        from_ms: i64,
+    ) -> Result<u64, DbError> {
+        // Two statements, so that each is answered from its index alone. Sums are of floats, which cannot overflow;
+        // they are exact up to 2^53.
+        let sum: f64 = match scope {
+            BudgetScope::Workspace(workspace) => on_backend!(self, |pool| sqlx::query_scalar(
+                "SELECT COALESCE(SUM(CAST(amount AS DOUBLE PRECISION)), 0.0) FROM usage
+                 WHERE workspace_id = $1 AND kind = $2 AND at_ms >= $3",
+            )
+            .bind(workspace.as_str())
+            .bind(kind.as_str())
+            .bind(from_ms)
+            .fetch_one(pool)
+            .await),
+            BudgetScope::Function(function) => on_backend!(self, |pool| sqlx::query_scalar(
+                "SELECT COALESCE(SUM(CAST(amount AS DOUBLE PRECISION)), 0.0) FROM usage
+                 WHERE function_id = $1 AND kind = $2 AND at_ms >= $3",
+            )
+            .bind(function)
+            .bind(kind.as_str())
+            .bind(from_ms)
+            .fetch_one(pool)
+            .await),
+        }
+        .map_err(failed("sum up what was used"))?;
+        // Casting saturates.
+        Ok(sum as u64)
+    }
+
+    /// Forgets what was used before `before_ms`, at most `limit` rows; how many they were. Call it until it answers 0.
+    pub async fn prune_usage(&self, before_ms: i64, limit: u32) -> Result<u64, DbError> {
+        on_backend!(self, |pool| sqlx::query(
+            "DELETE FROM usage WHERE key IN
+                 (SELECT key FROM usage WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",
+        )
+        .bind(before_ms)
+        .bind(i64::from(limit))
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()))
+        .map_err(failed("forget what was used long ago"))
+    }
+}
