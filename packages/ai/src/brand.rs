@@ -1,7 +1,14 @@
-use crate::Document;
+mod model_reader;
+mod synthesis;
+
+pub use model_reader::ModelBrandReader;
+pub use synthesis::{BrandSynthesis, FRAGMENTS_MAX, synthesize};
+
+use crate::{Document, LanguageError, ProviderError, Usage};
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use studio233_brand::{BrandDna, BrandSummary, QualityScore};
 
 /// A vision model looks at this many pages; more add cost and little knowledge.
@@ -20,6 +27,8 @@ pub struct BrandReading {
     pub summary: BrandSummary,
     /// Who read it, for people: `local`, `gemini (gemini-2.5-pro)`, …
     pub provider: String,
+    /// What reading it cost, a call each.
+    pub usage: Vec<Usage>,
 }
 
 /// Why a provider could not read a document.
@@ -38,6 +47,34 @@ pub enum ReadError {
         transient: bool,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("{provider} did not read the document")]
+    Call {
+        provider: String,
+        source: ProviderError,
+    },
+    #[error("no profile could be made of what the document says")]
+    Model { source: LanguageError },
+}
+
+impl ReadError {
+    /// Whether reading the same document later may succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } => false,
+            Self::Provider { transient, .. } => *transient,
+            Self::Call { source, .. } => source.is_transient(),
+            Self::Model { source } => source.is_transient(),
+        }
+    }
+
+    /// When reading it is worth trying again, if the provider says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unreadable { .. } | Self::Provider { .. } => None,
+            Self::Call { source, .. } => source.retry_after(),
+            Self::Model { source } => source.retry_after(),
+        }
+    }
 }
 
 /// Reads a brand's profile out of a document.
@@ -103,13 +140,18 @@ pub enum ExtractionError {
 impl ExtractionError {
     /// Whether extracting from the same document later may succeed.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Read(ReadError::Provider {
-                transient: true,
-                ..
-            })
-        )
+        match self {
+            Self::TooLittle { .. } => false,
+            Self::Read(error) => error.is_transient(),
+        }
+    }
+
+    /// When extracting is worth trying again, if the provider says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooLittle { .. } => None,
+            Self::Read(error) => error.retry_after(),
+        }
     }
 }
 

@@ -2,6 +2,10 @@
 //!
 //! Lengths are points (1/72 inch), measured from the page's top left corner.
 
+mod markdown;
+
+pub(crate) use markdown::from_markdown;
+
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 

@@ -1,4 +1,6 @@
+use crate::{Answer, ProviderError};
 use async_trait::async_trait;
+use std::time::Duration;
 
 /// Every embedder of the studio answers vectors of this length.
 pub const EMBEDDING_DIMENSIONS: usize = 768;
@@ -35,18 +37,29 @@ pub enum EmbedError {
         transient: bool,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("{provider} did not embed the texts")]
+    Call {
+        provider: String,
+        source: ProviderError,
+    },
 }
 
 impl EmbedError {
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self,
-            Self::Provider {
-                transient: true,
-                ..
-            }
-        )
+        match self {
+            Self::Provider { transient, .. } => *transient,
+            Self::Call { source, .. } => source.is_transient(),
+            Self::BatchTooLarge { .. } | Self::WrongCount { .. } => false,
+        }
+    }
+
+    /// When the same call is worth making again, if the provider says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Call { source, .. } => source.retry_after(),
+            _ => None,
+        }
     }
 }
 
@@ -62,5 +75,9 @@ pub trait Embedder: Send + Sync {
     /// Most texts one call takes.
     fn batch_max(&self) -> usize;
 
-    async fn embed(&self, texts: &[String], purpose: Purpose) -> Result<Vec<Vec<f32>>, EmbedError>;
+    async fn embed(
+        &self,
+        texts: &[String],
+        purpose: Purpose,
+    ) -> Result<Answer<Vec<Vec<f32>>>, EmbedError>;
 }

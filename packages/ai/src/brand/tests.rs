@@ -17,6 +17,7 @@ impl BrandReader for Reader {
                 dna,
                 summary: BrandSummary::default(),
                 provider,
+                usage: Vec::new(),
             }),
             None => Err(ReadError::Provider {
                 provider,

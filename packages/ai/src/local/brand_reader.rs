@@ -1,9 +1,10 @@
 use super::topic::Topic;
-use super::{PROVIDER, colors, fonts, language, palette, rules, sections, summary};
+use super::{PROVIDER, colors, fonts, language, palette, rules, sections, summary, usage};
 use crate::document::{Document, Rgb};
 use crate::{BrandReader, BrandReading, ReadError};
 use async_trait::async_trait;
 use std::collections::HashMap;
+use std::time::Instant;
 use studio233_brand::{
     BrandDna, BrandSummary, CoreIdentity, PaletteColor, Principle, SemanticDna, VisualStyle,
 };
@@ -29,6 +30,7 @@ impl BrandReader for LocalBrandReader {
     }
 
     async fn read(&self, document: &Document) -> Result<BrandReading, ReadError> {
+        let started = Instant::now();
         if document.pages.iter().all(|page| page.blocks.is_empty()) {
             return Err(ReadError::Unreadable {
                 provider: PROVIDER.to_owned(),
@@ -65,6 +67,7 @@ impl BrandReader for LocalBrandReader {
             dna,
             summary,
             provider: PROVIDER.to_owned(),
+            usage: vec![usage("document reader", started)],
         })
     }
 }
@@ -138,7 +141,7 @@ fn vibe(essence: &[String], mood: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
-fn joined(sentences: &[String], chars_max: usize) -> String {
+pub(super) fn joined(sentences: &[String], chars_max: usize) -> String {
     let mut joined = String::new();
     for sentence in sentences {
         if !joined.is_empty() && joined.chars().count() + sentence.chars().count() >= chars_max {
@@ -210,7 +213,7 @@ fn summary_of(
 }
 
 /// "Our voice is warm, plain and confident" lists traits; without such a list, the first sentences are them.
-fn traits(voice: &[String]) -> Vec<String> {
+pub(super) fn traits(voice: &[String]) -> Vec<String> {
     for sentence in voice {
         let Some((_, list)) = sentence
             .split_once(" is ")

@@ -1,7 +1,8 @@
-use super::{PROVIDER, language};
-use crate::{EMBEDDING_DIMENSIONS, EmbedError, Embedder, Purpose};
+use super::{PROVIDER, language, usage};
+use crate::{Answer, EMBEDDING_DIMENSIONS, EmbedError, Embedder, Purpose};
 use async_trait::async_trait;
 use std::collections::HashMap;
+use std::time::Instant;
 
 /// Deterministic embeddings by feature hashing.
 ///
@@ -36,7 +37,12 @@ impl Embedder for LocalEmbedder {
         BATCH_MAX
     }
 
-    async fn embed(&self, texts: &[String], _: Purpose) -> Result<Vec<Vec<f32>>, EmbedError> {
+    async fn embed(
+        &self,
+        texts: &[String],
+        _: Purpose,
+    ) -> Result<Answer<Vec<Vec<f32>>>, EmbedError> {
+        let started = Instant::now();
         if texts.len() > BATCH_MAX {
             return Err(EmbedError::BatchTooLarge {
                 provider: PROVIDER.to_owned(),
@@ -44,7 +50,8 @@ impl Embedder for LocalEmbedder {
                 limit: BATCH_MAX,
             });
         }
-        Ok(texts.iter().map(|text| vector(text)).collect())
+        let vectors = texts.iter().map(|text| vector(text)).collect();
+        Ok(Answer::new(vectors, usage("hashed n-grams", started)))
     }
 }
 
@@ -180,7 +187,8 @@ mod tests {
         let vectors = LocalEmbedder
             .embed(&texts, Purpose::Document)
             .await
-            .unwrap();
+            .unwrap()
+            .value;
         assert!(
             vectors
                 .iter()
@@ -196,7 +204,11 @@ mod tests {
         );
         assert_eq!(
             vectors[0],
-            LocalEmbedder.embed(&texts, Purpose::Query).await.unwrap()[0]
+            LocalEmbedder
+                .embed(&texts, Purpose::Query)
+                .await
+                .unwrap()
+                .value[0]
         );
         // The bits are part of the contract: stored vectors outlive this version.
         assert_eq!(hash(&["w", "colour"]), 4_042_844_618_747_574_949);

@@ -15,6 +15,20 @@ const SLOGAN_WORDS_MAX: usize = 10;
 
 /// The rules of a document by topic, each in reading order.
 pub(super) fn rules(sections: &[Section<'_>]) -> HashMap<Topic, Vec<String>> {
+    collect(sections, topic_of)
+}
+
+/// What a text says of each topic, rules or not: for knowledge that was picked already.
+pub(super) fn statements(sections: &[Section<'_>]) -> HashMap<Topic, Vec<String>> {
+    collect(sections, |sentence, section| {
+        topic_of(sentence, section).or_else(|| topic::of_sentence(sentence).first().copied())
+    })
+}
+
+fn collect(
+    sections: &[Section<'_>],
+    topic_of: impl Fn(&str, &Section<'_>) -> Option<Topic>,
+) -> HashMap<Topic, Vec<String>> {
     let mut rules: HashMap<Topic, Vec<String>> = HashMap::new();
     for section in sections {
         for block in &section.blocks {

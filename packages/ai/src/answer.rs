@@ -1,0 +1,39 @@
+use serde::{Deserialize, Serialize};
+
+/// What a provider answered, and what the answer cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer<T> {
+    pub value: T,
+    pub usage: Usage,
+}
+
+impl<T> Answer<T> {
+    pub fn new(value: T, usage: Usage) -> Self {
+        Self { value, usage }
+    }
+
+    /// The same usage with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Answer<U> {
+        Answer {
+            value: change(self.value),
+            usage: self.usage,
+        }
+    }
+}
+
+/// What one call consumed, for metering. An error that comes after the work was done carries one, too.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// Who did the work: `gemini`, `fal`, `llama-parse`, `local`.
+    pub provider: String,
+    /// The model that answered; after a fallback, the fallback.
+    pub model: String,
+    pub input_tokens: u64,
+    /// What was answered, and what was thought on the way when the provider charges for it.
+    pub output_tokens: u64,
+    /// Images made, not images looked at.
+    pub images: u32,
+    /// How long the provider says it worked; how long the call took where it does not say.
+    pub seconds: f64,
+}
