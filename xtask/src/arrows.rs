@@ -161,7 +161,7 @@ const RULES: &[Rule] = &[
         name: "studio233-db",
         may: &[],
         may_optionally: &[],
-        tests_may: &["studio233-brand"],
+        tests_may: &["studio233-brand", "testbed"],
     },
     Rule {
         name: "studio233-ai",
@@ -191,7 +191,7 @@ const RULES: &[Rule] = &[
             "studio233-rag",
         ],
         may_optionally: &[],
-        tests_may: &["stepwell-server"],
+        tests_may: &["stepwell-server", "testbed"],
     },
     Rule {
         name: "studio233-web",
@@ -205,7 +205,7 @@ const RULES: &[Rule] = &[
             "studio233-rag",
         ],
         may_optionally: &[],
-        tests_may: &["stepwell-server"],
+        tests_may: &["stepwell-server", "testbed"],
     },
     Rule {
         name: "studio233-worker",
@@ -219,11 +219,17 @@ const RULES: &[Rule] = &[
             "studio233-rag",
         ],
         may_optionally: &[],
-        tests_may: &["stepwell-server"],
+        tests_may: &["stepwell-server", "testbed"],
+    },
+    Rule {
+        name: "testbed",
+        may: &[],
+        may_optionally: &[],
+        tests_may: &[],
     },
     Rule {
         name: "xtask",
-        may: &[],
+        may: &["testbed"],
         may_optionally: &[],
         tests_may: &[],
     },

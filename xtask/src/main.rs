@@ -31,7 +31,7 @@ struct Arguments {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
-    /// Install what the tests need: npm packages and a Python environment. Does nothing twice
+    /// Install what the tests need: npm packages, a Python environment, PostgreSQL. Does nothing twice
     Setup,
     /// Set up, build once, run every test, end with `N passed, N failed`
     Test,

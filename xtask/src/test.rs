@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
+use testbed::postgres::{Server, URL_VARIABLE};
 
 use crate::workspace::{Workspace, cargo};
 use crate::{console, process, setup};
@@ -46,9 +47,19 @@ pub(crate) fn run_suites(workspace: &Workspace) -> Vec<Suite> {
         suites.push(Suite::broken("build", took, format!("{error:#}")));
         return suites;
     }
+    // One server for all tests that need one. It ends with this function, or with this process.
+    let (database, took) = console::step("postgres", Server::start);
+    if let Err(error) = &database {
+        suites.push(Suite::broken("postgres", took, error.to_string()));
+    }
     suites.push(suite("rust", summary::of_cargo_test, || {
-        cargo_in(&workspace.root, &["test", "--workspace", "--no-fail-fast"])
+        let mut tests = cargo_in(&workspace.root, &["test", "--workspace", "--no-fail-fast"]);
+        if let Ok(server) = &database {
+            tests.env(URL_VARIABLE, server.url());
+        }
+        tests
     }));
+    drop(database);
     if ready.is_err() {
         return suites;
     }

@@ -5,8 +5,13 @@ use clap::Args;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use studio233_db::DatabaseUrl;
 use studio233_inngest::Config;
 use studio233_rag::{ALLOWED_ORIGINS_MAX, Origin};
+
+mod storage;
+
+pub use storage::{BlobPlace, Hidden};
 
 /// Where the configuration is looked for when no flag names it.
 const FILE: &str = "studio233.toml";
@@ -44,6 +49,20 @@ pub struct Flags {
         value_name = "ORIGIN"
     )]
     pub allow_origin: Vec<String>,
+    /// Where workspaces and what they know are kept: sqlite:FILE, or postgres://USER:PASSWORD@HOST/NAME with the
+    /// extension pgvector [default: studio.db in the data folder].
+    #[arg(
+        long,
+        global = true,
+        env = "STUDIO233_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub database_url: Option<Hidden>,
+    /// Where uploads and pictures are kept: a folder, or s3://BUCKET/FOLDER, whose keys stand in the environment or the
+    /// file [default: blobs in the data folder].
+    #[arg(long, global = true, env = "STUDIO233_BLOBS", value_name = "PLACE")]
+    pub blobs: Option<String>,
 }
 
 /// What was decided.
@@ -55,6 +74,10 @@ pub struct Settings {
     pub port: u16,
     /// Origins that documents are fetched from wherever they are.
     pub allow_origins: Vec<Origin>,
+    /// The database; none for the file in the data folder.
+    pub database: Option<DatabaseUrl>,
+    /// Where blobs are kept; none for the folder in the data folder.
+    pub blobs: Option<BlobPlace>,
     /// Where servers of the protocol are, and the keys to them, for `/api/inngest`.
     pub inngest: Config,
 }
@@ -67,6 +90,12 @@ struct File {
     data: Option<PathBuf>,
     port: Option<u16>,
     allow_origins: Vec<String>,
+    /// A file in it is relative to this file's folder.
+    database_url: Option<Hidden>,
+    /// A folder is relative to this file's folder.
+    blobs: Option<String>,
+    /// Keys are the `STUDIO233_S3_…` variables in lower case without the prefix: `region = "…"`.
+    s3: BTreeMap<String, Hidden>,
     /// Keys are the `INNGEST_…` variables in lower case without the prefix: `event_key = "…"`.
     inngest: BTreeMap<String, String>,
 }
@@ -115,8 +144,22 @@ impl Settings {
         let data = data.unwrap_or_else(|| PathBuf::from(DATA));
         let data = std::path::absolute(&data)
             .map_err(|error| bad(format!("the data folder {}: {error}", data.display())))?;
+        let database = storage::database(
+            flags.database_url.as_ref(),
+            file.database_url.as_ref(),
+            beside_file,
+        )?;
+        let blobs = storage::blobs(
+            flags.blobs.as_deref(),
+            file.blobs.as_deref(),
+            &file.s3,
+            &environment,
+            beside_file,
+        )?;
         Ok(Self {
             data,
+            database,
+            blobs,
             port: flags.port.or(file.port).unwrap_or(PORT),
             allow_origins,
             inngest: inngest(&file.inngest, environment)?,
@@ -154,7 +197,7 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
     toml::from_str(&text).map_err(|error| {
         named(error.to_string().trim_end().to_owned())
-            .hint("the keys are data, port, allow_origins and [inngest]")
+            .hint("the keys are data, port, allow_origins, database_url, blobs, [s3] and [inngest]")
     })
 }
 

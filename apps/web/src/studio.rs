@@ -6,7 +6,7 @@ use crate::engine::{Engine, Stopped};
 use crate::failure::{Failure, chain};
 use crate::progress::Progress;
 use crate::server_file::ServerFile;
-use crate::settings::Settings;
+use crate::settings::{BlobPlace, Settings};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use stepwell::serve;
 use studio233_ai::BrandExtraction;
 use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
 use studio233_blob::BlobStore;
-use studio233_db::Database;
+use studio233_db::{Database, DatabaseUrl};
 use studio233_inngest::functions::{self, Deps};
 use studio233_inngest::middleware::LogReporter;
 use studio233_rag::pdf::PdfLimits;
@@ -46,12 +46,8 @@ impl Studio {
     /// A [`Failure`] of code `data_in_use`, `data_folder`, `port_taken` or `start`.
     pub async fn start(settings: Settings) -> Result<Self, Failure> {
         let data = DataFolder::take(&settings.data)?;
-        let database = Database::open_sqlite(data.join("studio.db"))
-            .await
-            .map_err(|error| opening(&error))?;
-        let blobs = BlobStore::in_folder(data.join("blobs"))
-            .await
-            .map_err(|error| opening(&error))?;
+        let database = open_database(settings.database.as_ref(), &data).await?;
+        let blobs = open_blobs(settings.blobs.as_ref(), &data).await?;
 
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
         let listener = TcpListener::bind(address).await.map_err(|error| {
@@ -147,6 +143,28 @@ impl Studio {
         http.abort();
         self.database.close().await;
         stopped == Stopped::Clean && requests.is_ok()
+    }
+}
+
+async fn open_database(url: Option<&DatabaseUrl>, data: &DataFolder) -> Result<Database, Failure> {
+    let Some(url) = url else {
+        let opened = Database::open_sqlite(data.join("studio.db")).await;
+        return opened.map_err(|error| opening(&error));
+    };
+    let opened = Database::open(url).await;
+    opened.map_err(|error| Failure::of("start", &error).hint("--database-url says which it is"))
+}
+
+async fn open_blobs(place: Option<&BlobPlace>, data: &DataFolder) -> Result<BlobStore, Failure> {
+    let opened = match place {
+        None => BlobStore::in_folder(data.join("blobs")).await,
+        Some(BlobPlace::Folder(folder)) => BlobStore::in_folder(folder).await,
+        Some(BlobPlace::Bucket(bucket)) => BlobStore::in_bucket(bucket).await,
+    };
+    match place {
+        None => opened.map_err(|error| opening(&error)),
+        Some(_) => opened
+            .map_err(|error| Failure::of("start", &error).hint("--blobs says where they are kept")),
     }
 }
 

@@ -1,10 +1,14 @@
-use crate::{ContentType, Key};
+use crate::{Bucket, ContentType, Key};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::prefix::PrefixStore;
+use object_store::{
+    Attribute, Attributes, GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, PutPayload,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +16,7 @@ use std::sync::Arc;
 /// Most entries one [`BlobStore::list`] call returns.
 pub const LIST_LIMIT_MAX: usize = 1000;
 
-/// Content types that a blob's name does not tell live beside it, under this folder. No [`Key`]
+/// A folder's files have no types: those that a blob's name does not tell live beside it, under this folder. No [`Key`]
 /// starts with a dot, so the two never meet.
 const TYPES_FOLDER: &str = ".types";
 
@@ -44,10 +48,18 @@ pub struct Blob {
     pub bytes: Bytes,
 }
 
+/// What a listing tells of a blob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub key: Key,
+    pub size_bytes: u64,
+    pub modified_at: Timestamp,
+}
+
 /// Part of a listing, in key order.
 #[derive(Debug, Clone)]
 pub struct Page {
-    pub items: Vec<Meta>,
+    pub items: Vec<Listed>,
     /// Pass it as `after` to get the next page; none when this was the last.
     pub next: Option<Key>,
 }
@@ -71,6 +83,11 @@ pub enum BlobError {
         folder: PathBuf,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("cannot use the bucket {bucket}")]
+    Bucket {
+        bucket: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("cannot {operation} {what} in the blob store")]
     Store {
         operation: &'static str,
@@ -79,10 +96,33 @@ pub enum BlobError {
     },
 }
 
+impl BlobError {
+    /// Trying again may help: the store or the way to it was busy or away. What it forbids stays forbidden.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Store {
+                source: object_store::Error::Generic { .. } | object_store::Error::JoinError { .. },
+                ..
+            }
+        )
+    }
+}
+
 /// The studio's blob store. Cloning is cheap and shares the backend.
 #[derive(Debug, Clone)]
 pub struct BlobStore {
     backend: Arc<dyn ObjectStore>,
+    kind: Kind,
+}
+
+/// What the backend does by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Files: no types, no order.
+    Folder,
+    /// Objects keep their types, and are listed in the order of their keys.
+    Bucket,
 }
 
 impl BlobStore {
@@ -99,6 +139,7 @@ impl BlobStore {
             // An upload that is acknowledged must outlast a power cut, as the database's row for it does.
             Ok(backend) => Ok(Self {
                 backend: Arc::new(backend.with_fsync(true)),
+                kind: Kind::Folder,
             }),
             Err(error) => Err(BlobError::Folder {
                 folder,
@@ -107,8 +148,27 @@ impl BlobStore {
         }
     }
 
+    /// Keeps blobs as objects in a bucket, which has to exist. One request finds out whether it can be used.
+    pub async fn in_bucket(bucket: &Bucket) -> Result<Self, BlobError> {
+        let client = bucket.client()?;
+        let backend: Arc<dyn ObjectStore> = match &bucket.folder {
+            Some(folder) => Arc::new(PrefixStore::new(client, path(folder))),
+            None => Arc::new(client),
+        };
+        if let Some(Err(error)) = backend.list(None).next().await {
+            return Err(BlobError::Bucket {
+                bucket: bucket.name.clone(),
+                source: error.into(),
+            });
+        }
+        Ok(Self {
+            backend,
+            kind: Kind::Bucket,
+        })
+    }
+
     /// Writes a blob whole: readers see the old bytes or the new ones, never a part. When this returns, the
-    /// bytes are on the disk.
+    /// bytes are on the disk, or the bucket has them.
     pub async fn put(
         &self,
         key: &Key,
@@ -116,10 +176,14 @@ impl BlobStore {
         content_type: &ContentType,
         mode: Put,
     ) -> Result<(), BlobError> {
-        let options = PutOptions::from(match mode {
+        let mut options = PutOptions::from(match mode {
             Put::Overwrite => PutMode::Overwrite,
             Put::CreateOnly => PutMode::Create,
         });
+        if self.kind == Kind::Bucket {
+            let content_type = content_type.as_str().to_owned();
+            options.attributes = Attributes::from_iter([(Attribute::ContentType, content_type)]);
+        }
         match self
             .backend
             .put_opts(&path(key), PutPayload::from_bytes(bytes), options)
@@ -131,7 +195,10 @@ impl BlobStore {
             }
             Err(source) => return Err(store_error("write", key, source)),
         }
-        self.note_content_type(key, content_type).await
+        match self.kind {
+            Kind::Folder => self.note_content_type(key, content_type).await,
+            Kind::Bucket => Ok(()),
+        }
     }
 
     /// Reads a blob of at most `limit_bytes`.
@@ -151,7 +218,8 @@ impl BlobStore {
                 limit_bytes,
             });
         }
-        let meta = self.meta_of(key.clone(), &found.meta).await?;
+        let told = told_type(&found.attributes);
+        let meta = self.meta_of(key.clone(), &found.meta, told).await?;
         let bytes = found
             .bytes()
             .await
@@ -161,8 +229,14 @@ impl BlobStore {
 
     /// Size, type and time of a blob.
     pub async fn head(&self, key: &Key) -> Result<Meta, BlobError> {
-        match self.backend.head(&path(key)).await {
-            Ok(found) => self.meta_of(key.clone(), &found).await,
+        let options = GetOptions::new().with_head(true);
+        match self.backend.get_opts(&path(key), options).await {
+            Ok(GetResult {
+                meta, attributes, ..
+            }) => {
+                let told = told_type(&attributes);
+                self.meta_of(key.clone(), &meta, told).await
+            }
             Err(object_store::Error::NotFound { .. }) => {
                 Err(BlobError::NotFound { key: key.clone() })
             }
@@ -187,10 +261,15 @@ impl BlobStore {
             source,
         };
 
-        // A folder backend lists in no order, so the smallest keys are kept while all pass by:
-        // memory is bounded by the page, not by the store.
+        let mut entries = match after {
+            Some(after) if self.kind == Kind::Bucket => {
+                self.backend.list_with_offset(prefix.as_ref(), &path(after))
+            }
+            _ => self.backend.list(prefix.as_ref()),
+        };
+        // A folder is listed in no order, so the smallest keys are kept while all pass by: memory is bounded by the
+        // page, not by the store.
         let mut smallest: BTreeMap<Key, ObjectMeta> = BTreeMap::new();
-        let mut entries = self.backend.list(prefix.as_ref());
         while let Some(entry) = entries.next().await {
             let entry = match entry {
                 Ok(entry) => entry,
@@ -206,21 +285,27 @@ impl BlobStore {
                 continue;
             }
             smallest.insert(key, entry);
-            if smallest.len() > limit + 1 {
-                smallest.pop_last();
+            if smallest.len() > limit {
+                if self.kind == Kind::Bucket {
+                    break;
+                }
+                if smallest.len() > limit + 1 {
+                    smallest.pop_last();
+                }
             }
         }
         let more = smallest.len() > limit;
         if more {
             smallest.pop_last();
         }
-        let metas = smallest
+        let items: Vec<Listed> = smallest
             .into_iter()
-            .map(|(key, entry)| async move { self.meta_of(key, &entry).await });
-        let items: Vec<Meta> = futures::stream::iter(metas)
-            .buffered(16)
-            .try_collect()
-            .await?;
+            .map(|(key, entry)| Listed {
+                key,
+                size_bytes: entry.size,
+                modified_at: modified_at(&entry),
+            })
+            .collect();
         let next = if more {
             items.last().map(|last| last.key.clone())
         } else {
@@ -231,7 +316,8 @@ impl BlobStore {
 
     /// Removes a blob. One that is not there is removed already.
     pub async fn delete(&self, key: &Key) -> Result<(), BlobError> {
-        for path in [path(key), type_note_path(key)] {
+        let note = (self.kind == Kind::Folder).then(|| type_note_path(key));
+        for path in std::iter::once(path(key)).chain(note) {
             match self.backend.delete(&path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(source) => return Err(store_error("delete", key, source)),
@@ -240,15 +326,21 @@ impl BlobStore {
         Ok(())
     }
 
-    async fn meta_of(&self, key: Key, found: &ObjectMeta) -> Result<Meta, BlobError> {
-        let modified_at = Timestamp::from_millisecond(found.last_modified.timestamp_millis())
-            .unwrap_or(Timestamp::UNIX_EPOCH);
-        let content_type = self.content_type_of(&key).await?;
+    async fn meta_of(
+        &self,
+        key: Key,
+        found: &ObjectMeta,
+        told: Option<ContentType>,
+    ) -> Result<Meta, BlobError> {
+        let content_type = match self.kind {
+            Kind::Folder => self.content_type_of(&key).await?,
+            Kind::Bucket => told.unwrap_or_else(|| type_by_name(&key)),
+        };
         Ok(Meta {
             key,
             size_bytes: found.size,
             content_type,
-            modified_at,
+            modified_at: modified_at(found),
         })
     }
 
@@ -286,6 +378,17 @@ impl BlobStore {
             Err(source) => Err(store_error("note the type of", key, source)),
         }
     }
+}
+
+/// What the backend says of itself.
+fn told_type(attributes: &Attributes) -> Option<ContentType> {
+    let told = attributes.get(&Attribute::ContentType)?;
+    ContentType::parse(told).ok()
+}
+
+fn modified_at(found: &ObjectMeta) -> Timestamp {
+    Timestamp::from_millisecond(found.last_modified.timestamp_millis())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 fn path(key: &Key) -> Path {

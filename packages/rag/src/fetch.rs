@@ -172,7 +172,7 @@ impl FetchError {
             | Self::Timeout { .. }
             | Self::Server { .. }
             | Self::Client { .. } => true,
-            Self::Blob { source, .. } => matches!(**source, BlobError::Store { .. }),
+            Self::Blob { source, .. } => source.is_transient(),
             _ => false,
         }
     }

@@ -83,6 +83,11 @@ impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match error {
             DbError::NoSuchWorkspace { id } => Self::absent("workspace", &id),
+            DbError::NoSuchRun { id } => Self::absent("run", &id),
+            DbError::NoSuchBatchJob { id } => Self::absent("job", &id),
+            DbError::IdTaken { .. } => {
+                Self::new(StatusCode::CONFLICT, "id_taken", error.to_string())
+            }
             DbError::AssetElsewhere { .. } => {
                 Self::new(StatusCode::CONFLICT, "asset_elsewhere", error.to_string())
             }

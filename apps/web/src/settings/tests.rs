@@ -68,3 +68,60 @@ fn what_cannot_be_used_is_named() {
     let failure = Settings::resolve(&flags, none).unwrap_err();
     assert!(failure.message.starts_with("/nowhere/studio233.toml: "));
 }
+
+#[test]
+fn the_database_and_the_blobs_may_be_elsewhere() {
+    let (folder, mut flags) = file("database_url = \"sqlite:things.db\"\nblobs = \"things\"\n");
+    let settings = Settings::resolve(&flags, none).unwrap();
+    let database = settings.database.unwrap();
+    assert_eq!(
+        database.sqlite_file(),
+        Some(&*folder.path().join("things.db"))
+    );
+    let Some(BlobPlace::Folder(blobs)) = settings.blobs else {
+        panic!("no folder");
+    };
+    assert_eq!(blobs, folder.path().join("things"));
+
+    flags.database_url = Some("postgres://me:secret@host/studio".parse().unwrap());
+    flags.blobs = Some("s3://studio/team".to_owned());
+    let environment = |name: &str| match name {
+        "STUDIO233_S3_ACCESS_KEY_ID" => Some("id".to_owned()),
+        "STUDIO233_S3_SECRET_ACCESS_KEY" => Some("secret".to_owned()),
+        "STUDIO233_S3_ENDPOINT" => Some("http://127.0.0.1:9000".to_owned()),
+        _ => None,
+    };
+    let settings = Settings::resolve(&flags, environment).unwrap();
+    assert!(!format!("{settings:?} {flags:?}").contains("secret"));
+    let Some(BlobPlace::Bucket(bucket)) = settings.blobs else {
+        panic!("no bucket");
+    };
+    assert_eq!(
+        (bucket.name.as_str(), bucket.region.as_str()),
+        ("studio", "us-east-1")
+    );
+    assert_eq!(bucket.secret_access_key, "secret");
+}
+
+#[test]
+fn a_bucket_without_keys_says_which_is_missing() {
+    let (_folder, flags) = file("blobs = \"s3://studio\"\n[s3]\naccess_key_id = \"id\"\n");
+    let failure = Settings::resolve(&flags, none).unwrap_err();
+    assert_eq!(
+        failure.message,
+        "the bucket studio needs STUDIO233_S3_SECRET_ACCESS_KEY"
+    );
+    let (_folder, flags) = file("blobs = \"s3://studio\"\n[s3]\nkey = \"the-secret\"\n");
+    let failure = Settings::resolve(&flags, none).unwrap_err();
+    assert_eq!(failure.message, "[s3] has an unknown key `key`");
+}
+
+#[test]
+fn a_bad_database_url_is_not_repeated() {
+    let (_folder, flags) = file("database_url = \"mysql://me:secret@host/studio\"\n");
+    let failure = Settings::resolve(&flags, none).unwrap_err();
+    assert!(
+        failure.message.contains("sqlite:") && !failure.message.contains("secret"),
+        "{failure}"
+    );
+}

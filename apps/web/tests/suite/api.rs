@@ -20,7 +20,15 @@ fn asset(workspace: &str, url: &str) -> Value {
 
 #[tokio::test]
 async fn a_brand_document_is_read_from_registering_to_searching() {
-    let studio = TestStudio::start().await;
+    read_a_brand_document(TestStudio::start().await).await;
+}
+
+#[tokio::test]
+async fn a_brand_document_is_read_into_postgres() {
+    read_a_brand_document(TestStudio::on_postgres().await).await;
+}
+
+async fn read_a_brand_document(studio: TestStudio) {
     let workspace = studio.workspace("Solvane").await;
     let file = std::fs::read(files::sample()).unwrap();
     let uploaded = studio.upload("brand.pdf", file).await;

@@ -2,6 +2,7 @@
 
 use reqwest::Response;
 use serde_json::Value;
+use studio233_db::DatabaseUrl;
 use studio233_inngest::Config;
 use studio233_web::{Settings, Studio};
 
@@ -44,7 +45,14 @@ impl TestStudio {
 
     /// Documents may be fetched from these origins.
     pub(crate) async fn allowing(origins: &[String]) -> Self {
-        Self::configured(origins, Config::dev()).await
+        Self::configured(origins, Config::dev(), None).await
+    }
+
+    /// Its workspaces are kept in a PostgreSQL of its own.
+    pub(crate) async fn on_postgres() -> Self {
+        let url = testbed::postgres::database().unwrap();
+        let url = DatabaseUrl::parse(&url).unwrap();
+        Self::configured(&[], Config::dev(), Some(url)).await
     }
 
     /// Calls of its functions are signed with this key.
@@ -54,10 +62,14 @@ impl TestStudio {
             "INNGEST_DEV" => Some("0".to_owned()),
             _ => None,
         });
-        Self::configured(&[], config.unwrap()).await
+        Self::configured(&[], config.unwrap(), None).await
     }
 
-    async fn configured(origins: &[String], inngest: Config) -> Self {
+    async fn configured(
+        origins: &[String],
+        inngest: Config,
+        database: Option<DatabaseUrl>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let origins = origins
             .iter()
@@ -68,6 +80,8 @@ impl TestStudio {
             allow_origins: origins
                 .map(|origin| origin.expect("it is an origin"))
                 .collect(),
+            database,
+            blobs: None,
             inngest,
         };
         let studio = Studio::start(settings).await.unwrap();

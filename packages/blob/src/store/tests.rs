@@ -1,6 +1,40 @@
 use super::*;
 
+mod server;
+
 const MB: u64 = 1024 * 1024;
+
+/// Declares tests of a store, once for each kind.
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod folder {
+            $(#[tokio::test]
+            async fn $name() {
+                let (_folder, store) = super::store().await;
+                super::$name(store).await;
+            })+
+        }
+        mod bucket {
+            $(#[tokio::test]
+            async fn $name() {
+                let server = super::server::Server::start().await;
+                let store = super::BlobStore::in_bucket(&server.bucket()).await.unwrap();
+                super::$name(store).await;
+            })+
+        }
+    };
+}
+
+on_both!(
+    what_is_put_is_got_with_its_type,
+    create_only_never_replaces_and_overwrite_does,
+    missing_blobs_are_named_and_deleting_them_is_fine,
+    a_deleted_blobs_type_is_forgotten,
+    a_blob_over_the_limit_is_not_read,
+    listing_pages_through_a_folder_in_order,
+    a_thousand_blobs_are_a_page,
+    a_listing_tells_when_blobs_were_written,
+);
 
 async fn store() -> (tempfile::TempDir, BlobStore) {
     let folder = tempfile::tempdir().unwrap();
@@ -27,9 +61,7 @@ async fn put(store: &BlobStore, name: &str, bytes: &'static str) {
         .unwrap();
 }
 
-#[tokio::test]
-async fn what_is_put_is_got_with_its_type() {
-    let (_folder, store) = store().await;
+async fn what_is_put_is_got_with_its_type(store: BlobStore) {
     let (pdf, image) = (
         key("brand/a/source.pdf"),
         key("vision/source/ab/source.bin"),
@@ -59,9 +91,7 @@ async fn what_is_put_is_got_with_its_type() {
     assert!(meta.modified_at > Timestamp::UNIX_EPOCH);
 }
 
-#[tokio::test]
-async fn create_only_never_replaces_and_overwrite_does() {
-    let (_folder, store) = store().await;
+async fn create_only_never_replaces_and_overwrite_does(store: BlobStore) {
     put(&store, "a/b", "first").await;
     let png = ContentType::parse("image/png").unwrap();
     let second = Bytes::from_static(b"second");
@@ -89,9 +119,7 @@ async fn create_only_never_replaces_and_overwrite_does() {
     );
 }
 
-#[tokio::test]
-async fn missing_blobs_are_named_and_deleting_them_is_fine() {
-    let (_folder, store) = store().await;
+async fn missing_blobs_are_named_and_deleting_them_is_fine(store: BlobStore) {
     let missing = store.get(&key("no/such"), MB).await.unwrap_err();
     assert_eq!(missing.to_string(), "there is no blob no/such");
     assert!(matches!(
@@ -108,9 +136,7 @@ async fn missing_blobs_are_named_and_deleting_them_is_fine() {
     ));
 }
 
-#[tokio::test]
-async fn a_deleted_blobs_type_is_forgotten() {
-    let (_folder, store) = store().await;
+async fn a_deleted_blobs_type_is_forgotten(store: BlobStore) {
     let png = ContentType::parse("image/png").unwrap();
     store
         .put(&key("a/b"), Bytes::new(), &png, Put::Overwrite)
@@ -124,9 +150,7 @@ async fn a_deleted_blobs_type_is_forgotten() {
     );
 }
 
-#[tokio::test]
-async fn a_blob_over_the_limit_is_not_read() {
-    let (_folder, store) = store().await;
+async fn a_blob_over_the_limit_is_not_read(store: BlobStore) {
     put(&store, "big", "12345").await;
     let refused = store.get(&key("big"), 4).await.unwrap_err();
     assert_eq!(
@@ -136,9 +160,7 @@ async fn a_blob_over_the_limit_is_not_read() {
     assert!(store.get(&key("big"), 5).await.is_ok());
 }
 
-#[tokio::test]
-async fn listing_pages_through_a_folder_in_order() {
-    let (_folder, store) = store().await;
+async fn listing_pages_through_a_folder_in_order(store: BlobStore) {
     for name in ["v/c", "v/a/2", "v/b", "v/a/1", "other/x", "v/d"] {
         put(&store, name, "x").await;
     }
@@ -191,4 +213,123 @@ async fn what_is_put_is_synced_to_the_disk() {
     let (_folder, store) = store().await;
     let backend = format!("{:?}", store.backend);
     assert!(backend.contains("fsync: true"), "{backend}");
+}
+
+async fn a_thousand_blobs_are_a_page(store: BlobStore) {
+    let names = (0..1003).map(|n| format!("vision/{n:04}"));
+    futures::stream::iter(names)
+        .for_each_concurrent(32, |name| {
+            let store = &store;
+            async move { put(store, &name, "x").await }
+        })
+        .await;
+    let folder = key("vision");
+    let first = store.list(Some(&folder), None, 5000).await.unwrap();
+    assert_eq!(
+        (first.items.len(), first.next.as_ref()),
+        (1000, Some(&key("vision/0999")))
+    );
+    let rest = store
+        .list(Some(&folder), first.next.as_ref(), 1000)
+        .await
+        .unwrap();
+    let keys: Vec<_> = rest.items.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(keys, ["vision/1000", "vision/1001", "vision/1002"]);
+    assert_eq!(rest.next, None);
+}
+
+async fn a_listing_tells_when_blobs_were_written(store: BlobStore) {
+    let before = Timestamp::now();
+    put(&store, "a/b", "12345").await;
+    let listed = store.list(None, None, 10).await.unwrap().items.remove(0);
+    let head = store.head(&key("a/b")).await.unwrap();
+    assert_eq!((listed.size_bytes, listed.key.as_str()), (5, "a/b"));
+    // The protocol tells whole seconds in some answers.
+    for told in [listed.modified_at, head.modified_at] {
+        let apart = told.duration_since(before).abs();
+        assert!(
+            apart < jiff::SignedDuration::from_secs(60),
+            "{told} is not about {before}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_of_many_creates_a_blob() {
+    let (_folder, store) = store().await;
+    let create = |n: u8| {
+        let store = store.clone();
+        let bytes = Bytes::from(vec![n]);
+        tokio::spawn(async move {
+            let kind = ContentType::octet_stream();
+            store.put(&key("one"), bytes, &kind, Put::CreateOnly).await
+        })
+    };
+    let all: Vec<_> = (0..8).map(create).collect();
+    let mut created = 0;
+    for one in all {
+        match one.await.unwrap() {
+            Ok(()) => created += 1,
+            Err(BlobError::AlreadyExists { .. }) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(created, 1);
+}
+
+#[tokio::test]
+async fn a_buckets_folder_hides_the_rest_of_it() {
+    let server = server::Server::start().await;
+    let whole = BlobStore::in_bucket(&server.bucket()).await.unwrap();
+    let part = Bucket {
+        folder: Some(key("team/a")),
+        ..server.bucket()
+    };
+    let part = BlobStore::in_bucket(&part).await.unwrap();
+    put(&whole, "other", "x").await;
+    put(&part, "mine", "x").await;
+    let keys = |page: Page| {
+        page.items
+            .into_iter()
+            .map(|one| one.key.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(part.list(None, None, 10).await.unwrap()), ["mine"]);
+    assert_eq!(
+        keys(whole.list(None, None, 10).await.unwrap()),
+        ["other", "team/a/mine"]
+    );
+}
+
+#[tokio::test]
+async fn wrong_keys_and_missing_buckets_are_told_at_once() {
+    let server = server::Server::start().await;
+    let wrong = Bucket {
+        secret_access_key: "wrong-secret".into(),
+        ..server.bucket()
+    };
+    let missing = Bucket {
+        name: "missing".into(),
+        ..server.bucket()
+    };
+    for bucket in [wrong, missing] {
+        let error = BlobStore::in_bucket(&bucket).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot use the bucket {}", bucket.name)
+        );
+        assert!(
+            !error.is_transient() && !format!("{error:?}").contains("wrong-secret"),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_gone_may_come_back() {
+    let server = server::Server::start().await;
+    let store = BlobStore::in_bucket(&server.bucket()).await.unwrap();
+    server.stop().await;
+    let error = store.get(&key("a"), MB).await.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
 }

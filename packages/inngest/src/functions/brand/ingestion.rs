@@ -7,13 +7,10 @@
 //! | `trigger-synthesis` | sends `brand.intelligence.sync_requested` |
 //! | `mark-failed` | only when one of the others failed for good: the workspace shows it |
 //!
-//! The workspace's indexing status goes from IDLE to INDEXING, and to IDLE or FAILED at the end. Each step may
-//! execute again after a crash: what it writes replaces what it wrote before.
-//!
-//! The status is the workspace's, not the document's, and says what was written last:
-//! - the throttle starts a workspace's runs apart, but does not wait for their ends. When a document takes longer
-//!   than that, the one that ends first sets the status while the other is still at work. The runs say more;
-//! - nothing executes in a run that was cancelled, so it leaves INDEXING behind until the next document is ingested.
+//! The workspace's indexing status goes from IDLE to INDEXING, and to IDLE or FAILED when the last of its documents that
+//! are at work has ended. Each step may execute again after a crash: what it writes replaces what it wrote before.
+//! Nothing executes in a run that was cancelled, so its document counts as being read until somebody ends what has been
+//! for too long (`Database::end_stale_indexing`).
 
 use crate::events::brand::{Classification, IntelligenceSyncRequested, KnowledgeIngested};
 use crate::functions::Deps;
@@ -22,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use stepwell::{Context, Error, Function, State, Throttle};
 use studio233_ai::Document;
-use studio233_db::{AssetId, DbError, IndexingStatus, WorkspaceId};
+use studio233_db::{AssetId, DbError, Indexed, WorkspaceId};
 use studio233_rag::{DocumentSource, Indexer, pdf, shown_url};
 
 /// The function's id.
@@ -150,7 +147,10 @@ async fn index_and_store(deps: &Deps, event: &KnowledgeIngested) -> Result<Store
         url: event.url.clone(),
         filename: event.filename.clone(),
     };
-    set_status(deps, event, IndexingStatus::Indexing).await?;
+    deps.database
+        .begin_indexing(&source.workspace_id, &source.asset_id, deps.now_ms())
+        .await
+        .map_err(classify)?;
     // Text and its places are all that is indexed; pictures would be made for nothing.
     let document = open(deps, event, 0).await?;
     let indexer = Indexer::new(deps.embedder.clone(), deps.database.clone(), deps.chunker);
@@ -174,7 +174,9 @@ async fn extract_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Ext
         .set_brand_profile(&workspace, &profile, &summary, deps.now_ms())
         .await
         .map_err(classify)?;
-    set_status(deps, event, IndexingStatus::Idle).await?;
+    end_indexing(deps, event, Indexed::Done)
+        .await
+        .map_err(classify)?;
     let fields = dna.fields_extracted().into_iter().map(str::to_owned);
     Ok(Extracted {
         path: accepted.path.as_str().to_owned(),
@@ -186,37 +188,29 @@ async fn extract_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Ext
 
 /// An inspiration is found when the brand is asked about; what the brand is, its own documents say.
 async fn skip_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Skipped, Error> {
-    set_status(deps, event, IndexingStatus::Idle).await?;
+    end_indexing(deps, event, Indexed::Done)
+        .await
+        .map_err(classify)?;
     Ok(Skipped {
         skipped: event.classification.as_str().to_owned(),
     })
 }
 
 async fn mark_failed(deps: &Deps, event: &KnowledgeIngested) -> Result<(), Error> {
-    match store_status(deps, event, IndexingStatus::Failed).await {
+    match end_indexing(deps, event, Indexed::Failed).await {
         // A workspace that is gone has no status; what failed the run says so.
         Ok(()) | Err(DbError::NoSuchWorkspace { .. }) => Ok(()),
         Err(error) => Err(classify(error)),
     }
 }
 
-async fn set_status(
-    deps: &Deps,
-    event: &KnowledgeIngested,
-    status: IndexingStatus,
-) -> Result<(), Error> {
-    store_status(deps, event, status).await.map_err(classify)
-}
-
-async fn store_status(
-    deps: &Deps,
-    event: &KnowledgeIngested,
-    status: IndexingStatus,
-) -> Result<(), DbError> {
+async fn end_indexing(deps: &Deps, event: &KnowledgeIngested, how: Indexed) -> Result<(), DbError> {
     let workspace = WorkspaceId::new(&event.workspace_id);
+    let asset = AssetId::new(&event.asset_id);
     deps.database
-        .set_indexing_status(&workspace, status, deps.now_ms())
+        .end_indexing(&workspace, &asset, how, deps.now_ms())
         .await
+        .map(|_| ())
 }
 
 async fn open(deps: &Deps, event: &KnowledgeIngested, images_max: u32) -> Result<Document, Error> {

@@ -17,7 +17,7 @@ use studio233_ai::{
     BrandExtraction, BrandReader, BrandReading, EmbedError, Embedder, Purpose, ReadError,
 };
 use studio233_blob::{BlobStore, ContentType, Key, Put};
-use studio233_db::{Database, NewWorkspace};
+use studio233_db::{Database, IndexingStatus, NewWorkspace};
 use studio233_rag::pdf::PdfLimits;
 use studio233_rag::{Chunker, FetchLimits, Fetcher, blob_url};
 

@@ -1,0 +1,167 @@
+use crate::Opened;
+use serde_json::json;
+use studio233_db::{Budget, BudgetScope, NewUsage, Period, UsageKind, WorkspaceId};
+
+on_both!(
+    what_is_noted_twice_counts_once,
+    a_budget_fills_and_is_full_again_in_the_next_period,
+    a_run_has_to_keep_to_its_workspaces_and_its_functions_budgets,
+    a_raised_budget_has_room_again,
+    usage_of_long_ago_is_forgotten,
+);
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+fn used(key: &str, workspace: &str, amount: u64) -> NewUsage {
+    NewUsage {
+        key: key.into(),
+        workspace_id: WorkspaceId::new(workspace),
+        function_id: "brand-ingestion".into(),
+        kind: UsageKind::Tokens,
+        model: "gemini".into(),
+        amount,
+    }
+}
+
+fn of_workspace(id: &str) -> BudgetScope {
+    BudgetScope::Workspace(WorkspaceId::new(id))
+}
+
+fn daily(scope: BudgetScope, limit: u64) -> Budget {
+    Budget {
+        scope,
+        kind: UsageKind::Tokens,
+        period: Period::Day,
+        limit,
+    }
+}
+
+async fn what_is_noted_twice_counts_once(db: Opened) {
+    let two = [used("run/step/in", "w", 3), used("run/step/out", "w", 4)];
+    assert_eq!(db.record_usage(&two, 1).await.unwrap(), 2);
+    assert_eq!(db.record_usage(&two, 2).await.unwrap(), 0);
+    let (tokens, images) = (UsageKind::Tokens, UsageKind::Images);
+    assert_eq!(
+        db.usage_since(&of_workspace("w"), tokens, 0).await.unwrap(),
+        7
+    );
+    assert_eq!(
+        db.usage_since(&of_workspace("w"), tokens, 2).await.unwrap(),
+        0
+    );
+    assert_eq!(
+        db.usage_since(&of_workspace("w"), images, 0).await.unwrap(),
+        0
+    );
+    assert_eq!(
+        db.usage_since(&of_workspace("v"), tokens, 0).await.unwrap(),
+        0
+    );
+    let all = [used("most", "v", u64::MAX), used("more", "v", u64::MAX)];
+    db.record_usage(&all, 1).await.unwrap();
+    assert!(db.usage_since(&of_workspace("v"), tokens, 0).await.unwrap() > i64::MAX as u64);
+}
+
+async fn a_budget_fills_and_is_full_again_in_the_next_period(db: Opened) {
+    let w = WorkspaceId::new("w");
+    db.set_budget(&daily(of_workspace("w"), 10), 1)
+        .await
+        .unwrap();
+    db.record_usage(&[used("1", "w", 6)], 2).await.unwrap();
+    let standing = db
+        .budget_standings(Some(&w), None, 3)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        (standing.used, standing.remaining(), standing.is_used_up()),
+        (6, 4, false)
+    );
+    assert_eq!(standing.resets_at_ms, Some(DAY));
+    db.record_usage(&[used("2", "w", 6)], DAY - 1)
+        .await
+        .unwrap();
+    let standing = db
+        .budget_standings(Some(&w), None, DAY - 1)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!((standing.remaining(), standing.is_used_up()), (0, true));
+    let standing = db
+        .budget_standings(Some(&w), None, DAY)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!((standing.used, standing.resets_at_ms), (0, Some(2 * DAY)));
+    assert_eq!(
+        serde_json::to_value(standing).unwrap(),
+        json!({
+            "scope": "workspace", "id": "w", "kind": "tokens", "period": "day", "limit": 10,
+            "used": 0, "resetsAtMs": 2 * DAY,
+        })
+    );
+}
+
+async fn a_run_has_to_keep_to_its_workspaces_and_its_functions_budgets(db: Opened) {
+    let function = BudgetScope::Function("brand-ingestion".into());
+    db.set_budget(&daily(function.clone(), 5), 1).await.unwrap();
+    db.set_budget(&daily(of_workspace("w"), 10), 1)
+        .await
+        .unwrap();
+    db.set_budget(&daily(of_workspace("v"), 10), 1)
+        .await
+        .unwrap();
+    db.record_usage(&[used("1", "v", 5)], 2).await.unwrap();
+    let w = WorkspaceId::new("w");
+    let both = db
+        .budget_standings(Some(&w), Some("brand-ingestion"), 3)
+        .await
+        .unwrap();
+    let used_up: Vec<_> = both
+        .iter()
+        .map(|one| (&one.budget.scope, one.is_used_up()))
+        .collect();
+    assert_eq!(used_up, [(&of_workspace("w"), false), (&function, true)]);
+    assert!(
+        db.budget_standings(None, Some("other"), 3)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+async fn a_raised_budget_has_room_again(db: Opened) {
+    let (scope, w) = (of_workspace("w"), WorkspaceId::new("w"));
+    db.set_budget(&daily(scope.clone(), 0), 1).await.unwrap();
+    assert!(db.budget_standings(Some(&w), None, 1).await.unwrap()[0].is_used_up());
+    db.set_budget(&daily(scope.clone(), 1), 2).await.unwrap();
+    let standings = db.budget_standings(Some(&w), None, 2).await.unwrap();
+    assert_eq!((standings.len(), standings[0].is_used_up()), (1, false));
+    assert!(
+        db.remove_budget(&scope, UsageKind::Tokens, Period::Day)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !db.remove_budget(&scope, UsageKind::Tokens, Period::Day)
+            .await
+            .unwrap()
+    );
+}
+
+async fn usage_of_long_ago_is_forgotten(db: Opened) {
+    for n in 0..4_u32 {
+        db.record_usage(&[used(&n.to_string(), "w", 1)], n.into())
+            .await
+            .unwrap();
+    }
+    assert_eq!(db.prune_usage(3, 2).await.unwrap(), 2);
+    assert_eq!(db.prune_usage(3, 2).await.unwrap(), 1);
+    assert_eq!(db.prune_usage(3, 2).await.unwrap(), 0);
+    assert_eq!(
+        db.usage_since(&of_workspace("w"), UsageKind::Tokens, 0)
+            .await
+            .unwrap(),
+        1
+    );
+}

@@ -1,0 +1,109 @@
+use crate::Opened;
+use crate::sample::new_workspace;
+use serde_json::json;
+use studio233_db::{IndexingStatus, NewWorkspace, WorkspaceId};
+
+on_both!(
+    a_workspace_is_found_by_id_and_slug_and_its_slug_is_its_own,
+    profile_and_summary_are_kept,
+    a_profile_is_changed_by_what_it_is,
+    a_taken_id_is_not_a_taken_slug,
+);
+
+async fn a_workspace_is_found_by_id_and_slug_and_its_slug_is_its_own(db: Opened) {
+    let created = db.create_workspace(&new_workspace("w"), 5).await.unwrap();
+    assert_eq!(
+        (created.indexing_status, created.created_at_ms),
+        (IndexingStatus::Idle, 5)
+    );
+    assert_eq!(
+        db.workspace(&created.id).await.unwrap(),
+        Some(created.clone())
+    );
+    assert_eq!(db.workspace_by_slug("the-w").await.unwrap(), Some(created));
+    assert_eq!(db.workspace_by_slug("other").await.unwrap(), None);
+
+    let same_slug = NewWorkspace {
+        id: WorkspaceId::new("x"),
+        ..new_workspace("w")
+    };
+    let error = db.create_workspace(&same_slug, 6).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"the workspace slug "the-w" is taken; choose another"#
+    );
+}
+
+async fn profile_and_summary_are_kept(db: Opened) {
+    let id = db
+        .create_workspace(&new_workspace("w"), 1)
+        .await
+        .unwrap()
+        .id;
+    let (profile, summary) = (json!({"coreIdentity": {}}), json!({"manifesto": "go"}));
+    db.set_brand_profile(&id, &profile, &summary, 2)
+        .await
+        .unwrap();
+    let stored = db.workspace(&id).await.unwrap().unwrap();
+    assert_eq!(
+        (stored.brand_profile, stored.brand_summary),
+        (Some(profile.clone()), Some(summary))
+    );
+
+    db.set_brand_summary(&id, None, 4).await.unwrap();
+    let stored = db.workspace(&id).await.unwrap().unwrap();
+    assert_eq!(
+        (stored.brand_profile, stored.brand_summary),
+        (Some(profile), None)
+    );
+    assert_eq!((stored.created_at_ms, stored.updated_at_ms), (1, 4));
+
+    let nobody = WorkspaceId::new("nobody");
+    let error = db.set_brand_summary(&nobody, None, 5).await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no workspace nobody");
+}
+
+async fn a_profile_is_changed_by_what_it_is(db: Opened) {
+    let id = crate::sample::workspace(&db, "w").await;
+    let set = |to: serde_json::Value| move |_| Some(to);
+    let profile = json!({"b": {"z": 1, "a": "\u{0}"}, "a": []});
+    assert!(
+        db.update_brand_profile(&id, set(profile.clone()), 2)
+            .await
+            .unwrap()
+    );
+    let left = db.update_brand_profile(
+        &id,
+        |now| {
+            assert_eq!(now, Some(profile.clone()));
+            None
+        },
+        3,
+    );
+    assert!(!left.await.unwrap());
+    let stored = db.workspace(&id).await.unwrap().unwrap();
+    assert_eq!(stored.updated_at_ms, 2);
+    assert_eq!(
+        stored.brand_profile.unwrap().to_string(),
+        profile.to_string()
+    );
+
+    let nobody = db
+        .update_brand_profile(&WorkspaceId::new("nobody"), |_| None, 4)
+        .await;
+    assert_eq!(
+        nobody.unwrap_err().to_string(),
+        "there is no workspace nobody"
+    );
+}
+
+async fn a_taken_id_is_not_a_taken_slug(db: Opened) {
+    crate::sample::workspace(&db, "w").await;
+    let same_id = NewWorkspace {
+        slug: "other".into(),
+        ..new_workspace("w")
+    };
+    let error = db.create_workspace(&same_id, 2).await.unwrap_err();
+    assert!(!error.is_transient());
+    assert_eq!(error.to_string(), "cannot create the workspace");
+}
