@@ -191,9 +191,8 @@ mod tests {
     use serde::Deserialize;
     use serde_json::json;
 
-    #[derive(Debug, Deserialize, JsonSchema)]
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
     #[serde(default)]
-    #[derive(Default)]
     struct Verdict {
         pass: bool,
         issues: Vec<Issue>,
@@ -202,6 +201,7 @@ mod tests {
     #[derive(Debug, Default, Deserialize, JsonSchema)]
     struct Issue {
         #[serde(default)]
+        #[expect(dead_code, reason = "it is read to be checked")]
         text: Option<String>,
     }
 

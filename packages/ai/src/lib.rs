@@ -7,7 +7,8 @@
 //!   what a brand is.
 //! - [`Vision`](vision::Vision) says what is in an image; [`Analyzer`](vision::Analyzer) adds a cache, shared calls and
 //!   an archive.
-//! - [`ImageModel`] makes images, [`BackgroundRemover`] cuts subjects out of them.
+//! - [`ImageModel`] makes images, [`BackgroundRemover`] cuts subjects out of them, [`Verifier`] compares a result with what
+//!   it was made of.
 //!
 //! Providers: [`gemini`] and [`fal`], [`llama_parse`] for documents, and [`local`], which needs no key and no network: it
 //! measures and reads instead of guessing. Every answer says what it cost ([`Usage`]), and every error whether trying again
@@ -36,13 +37,13 @@
 //! use studio233_ai::{Answer, EncodedImage, LanguageError, LanguageModel, LanguageRequest};
 //!
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
-//! struct Verdict {
-//!     pass: bool,
-//!     issues: Vec<String>,
+//! struct Focus {
+//!     is_sharp: bool,
+//!     what_is_sharp: String,
 //! }
 //!
-//! async fn verify(model: &dyn LanguageModel, image: EncodedImage) -> Result<Answer<Verdict>, LanguageError> {
-//!     let question = LanguageRequest::new::<Verdict>("Is the product in focus?").images([image]);
+//! async fn focus(model: &dyn LanguageModel, image: EncodedImage) -> Result<Answer<Focus>, LanguageError> {
+//!     let question = LanguageRequest::new::<Focus>("What is in focus?").images([image]);
 //!     model.ask(&question).await
 //! }
 //! ```
@@ -74,16 +75,22 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # Making images and cutting them out
+//! # Making images, cutting them out, judging them
 //! ```
-//! use studio233_ai::{BackgroundRemover, EncodedImage, ImageError, ImageModel, ImageRequest};
+//! use studio233_ai::{BackgroundRemover, Comparison, EncodedImage, ImageModel, ImageRequest, Verdict, Verifier};
 //!
-//! async fn dress(model: &dyn ImageModel, remover: &dyn BackgroundRemover, product: EncodedImage, mannequin: EncodedImage)
-//!     -> Result<EncodedImage, ImageError>
-//! {
+//! async fn dress(
+//!     model: &dyn ImageModel,
+//!     remover: &dyn BackgroundRemover,
+//!     verifier: &dyn Verifier,
+//!     product: EncodedImage,
+//!     mannequin: EncodedImage,
+//! ) -> Result<Verdict, Box<dyn std::error::Error>> {
 //!     let cutout = remover.remove_background(&product).await?.value;
-//!     let request = ImageRequest::new("Dress the mannequin with the product.", [cutout.image, mannequin]);
-//!     Ok(model.make(&request).await?.value.image)
+//!     let request = ImageRequest::new("Dress the mannequin with the product.", [cutout.image, mannequin.clone()]);
+//!     let result = model.make(&request).await?.value.image;
+//!     let comparison = Comparison { original: product, reference: mannequin, result };
+//!     Ok(verifier.verify(&comparison).await?.value)
 //! }
 //! ```
 //!
@@ -120,6 +127,7 @@ pub mod local;
 mod pixels;
 mod polling;
 mod provider_error;
+mod verify;
 pub mod vision;
 
 pub use answer::{Answer, Usage};
@@ -136,4 +144,6 @@ pub use encoded_image::{DATA_URL_BYTES_MAX, EncodedImage, ImageType, NotAnImage}
 pub use image_model::{ImageError, ImageModel, ImageRequest, MadeImage};
 pub use image_source::{ImageSource, SourceError};
 pub use language_model::{LanguageError, LanguageModel, LanguageRequest, MODEL_TIMEOUT, schema_of};
+pub use polling::Polling;
 pub use provider_error::ProviderError;
+pub use verify::{Comparison, ModelVerifier, Verdict, Verifier};

@@ -19,6 +19,7 @@ mod sections;
 mod summary;
 mod tone;
 mod topic;
+mod verifier;
 mod vision;
 
 pub use background::LocalBackgroundRemover;
@@ -28,6 +29,7 @@ pub use image_model::LocalImageModel;
 pub use language_model::LocalLanguageModel;
 pub use palette::{Swatch, measure};
 pub use summary::summarize;
+pub use verifier::LocalVerifier;
 pub use vision::LocalVision;
 
 use crate::Usage;

@@ -8,6 +8,7 @@
 
 mod address;
 mod http;
+mod images;
 
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -55,6 +56,25 @@ impl Default for FetchLimits {
             wait_first: Duration::from_millis(500),
             redirects_max: 5,
             content_types: pdf.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+impl FetchLimits {
+    /// For images instead of documents.
+    pub fn images() -> Self {
+        let images = [
+            "image/png",
+            "image/jpeg",
+            "image/gif",
+            "image/webp",
+            "application/octet-stream",
+            "binary/octet-stream",
+        ];
+        Self {
+            bytes_max: 32 * 1024 * 1024,
+            content_types: images.map(str::to_owned).to_vec(),
+            ..Self::default()
         }
     }
 }

@@ -1,7 +1,8 @@
 use crate::{Chunk, Chunker};
 use serde_json::json;
 use std::sync::Arc;
-use studio233_ai::{Document, EmbedError, Embedder, Purpose};
+use std::time::Duration;
+use studio233_ai::{Answer, Document, EmbedError, Embedder, Purpose, Usage};
 use studio233_db::{
     AssetId, Database, DbError, Embedding, KnowledgeSource, NewChunk, WorkspaceId, WrongDimensions,
 };
@@ -20,12 +21,14 @@ pub struct DocumentSource {
 }
 
 /// What indexing a document did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Indexed {
     pub chunk_count: u64,
     pub page_count: u32,
     /// Who embedded it.
     pub provider: String,
+    /// What embedding it cost, a call each.
+    pub usage: Vec<Usage>,
 }
 
 /// Why a document could not be indexed.
@@ -53,6 +56,14 @@ impl IndexError {
             Self::Embed { source, .. } => source.is_transient(),
             Self::Vector { .. } => false,
             Self::Store { source, .. } => source.is_transient(),
+        }
+    }
+
+    /// When indexing is worth trying again, if the embedder says so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Embed { source, .. } => source.retry_after(),
+            Self::Vector { .. } | Self::Store { .. } => None,
         }
     }
 }
@@ -93,8 +104,13 @@ impl Indexer {
         let chunks = self.chunker.chunks(document);
         let batch = self.embedder.batch_max().clamp(1, BATCH_TEXTS);
         let mut stored = Vec::with_capacity(chunks.len());
+        let mut usage = Vec::new();
         for chunks in chunks.chunks(batch) {
-            let vectors = self.embed(chunks, source).await?;
+            let Answer {
+                value: vectors,
+                usage: cost,
+            } = self.embed(chunks, source).await?;
+            usage.push(cost);
             for (chunk, vector) in chunks.iter().zip(vectors) {
                 let embedding = Embedding::new(vector).map_err(|error| IndexError::Vector {
                     provider: self.embedder.provider().to_owned(),
@@ -130,6 +146,7 @@ impl Indexer {
             chunk_count,
             page_count: u32::try_from(document.pages.len()).unwrap_or(u32::MAX),
             provider: self.embedder.provider().to_owned(),
+            usage,
         })
     }
 
@@ -137,24 +154,24 @@ impl Indexer {
         &self,
         chunks: &[Chunk],
         source: &DocumentSource,
-    ) -> Result<Vec<Vec<f32>>, IndexError> {
+    ) -> Result<Answer<Vec<Vec<f32>>>, IndexError> {
         let failed = |error| IndexError::Embed {
             filename: source.filename.clone(),
             source: error,
         };
         let texts: Vec<String> = chunks.iter().map(|chunk| chunk.text.clone()).collect();
-        let vectors = self
+        let answer = self
             .embedder
             .embed(&texts, Purpose::Document)
             .await
             .map_err(failed)?;
-        if vectors.len() != texts.len() {
+        if answer.value.len() != texts.len() {
             return Err(failed(EmbedError::WrongCount {
                 provider: self.embedder.provider().to_owned(),
                 asked: texts.len(),
-                answered: vectors.len(),
+                answered: answer.value.len(),
             }));
         }
-        Ok(vectors)
+        Ok(answer)
     }
 }

@@ -79,7 +79,7 @@ impl Retriever {
             .await
             .map_err(RetrieveError::Embed)?;
         let provider = || self.embedder.provider().to_owned();
-        let vector = vectors.into_iter().next().ok_or_else(|| {
+        let vector = vectors.value.into_iter().next().ok_or_else(|| {
             RetrieveError::Embed(EmbedError::WrongCount {
                 provider: provider(),
                 asked: 1,

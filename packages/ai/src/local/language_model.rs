@@ -21,6 +21,9 @@ const ITEMS_MAX: usize = 5;
 const TEXT_CHARS_MAX: usize = 320;
 const DESCRIPTION_CHARS_MAX: usize = 240;
 
+/// Sentences kept of a topic, so that many fragments that say much do not take forever.
+const STATEMENTS_MAX: usize = 64;
+
 /// A paragraph of so few words, about a topic and without a full stop, is the heading of what follows.
 const HEADING_WORDS_MAX: usize = 5;
 
@@ -65,11 +68,22 @@ struct Knowledge {
 
 impl Knowledge {
     fn of(material: &[String]) -> Self {
-        let texts: Vec<String> = material.iter().map(|text| with_headings(text)).collect();
-        let document = from_markdown(&Document::default(), &texts);
+        let mut statements: HashMap<Topic, Vec<String>> = HashMap::new();
+        for text in material {
+            // One by one: a fragment does not go on where another one ended.
+            let document = from_markdown(&Document::default(), &[with_headings(text)]);
+            for (topic, said) in rules::statements(&sections::sections(&document)) {
+                let known = statements.entry(topic).or_default();
+                for sentence in said {
+                    if known.len() < STATEMENTS_MAX && !known.contains(&sentence) {
+                        known.push(sentence);
+                    }
+                }
+            }
+        }
         Self {
             text: material.join("\n\n"),
-            statements: rules::statements(&sections::sections(&document)),
+            statements,
         }
     }
 

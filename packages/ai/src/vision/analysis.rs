@@ -41,6 +41,7 @@ pub struct ImageMeta {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "known_quality"
     )]
+    #[schemars(with = "ImageQuality")]
     pub image_quality: Option<ImageQuality>,
     /// `photograph`, `illustration`, `logo`, `screenshot`, …
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -371,3 +371,6 @@ impl Analyzer {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

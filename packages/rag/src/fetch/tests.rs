@@ -59,6 +59,12 @@ async fn answer(
             );
             (pdf, "%PDF-").into_response()
         }
+        "png" => (
+            [(header::CONTENT_TYPE, "image/png")],
+            b"\x89PNG\r\n\x1a\n".as_slice(),
+        )
+            .into_response(),
+        "no-png" => ([(header::CONTENT_TYPE, "image/png")], "<html>").into_response(),
         "untyped" => Response::new(Body::from("%PDF-")),
         "html" => (
             [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
@@ -340,4 +346,43 @@ fn a_shown_url_has_no_credentials_even_when_it_is_no_url() {
     let long = format!("http://user:secret@host/{}", "x".repeat(URL_BYTES_MAX));
     let shown = shown_url(&long);
     assert!(shown.len() <= 210 && !shown.contains("secret"), "{shown}");
+}
+
+#[tokio::test]
+async fn images_come_under_the_same_rules_and_are_images() {
+    use std::error::Error;
+    use studio233_ai::{ImageSource, ImageType};
+
+    let server = Server::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let blobs = BlobStore::in_folder(folder.path()).await.unwrap();
+    let fetcher = Fetcher::new(blobs, FetchLimits::images());
+    let allowed = fetcher.clone().allowing([server.origin()]);
+    let allowed: &dyn ImageSource = &allowed;
+    let image = allowed.fetch(&server.url("png?signature=x")).await.unwrap();
+    assert_eq!(image.kind(), ImageType::Png);
+    // (path, why, whether to try again)
+    let cases = [
+        (
+            "no-png?signature=x",
+            "it is neither PNG, JPEG, GIF nor WebP",
+            false,
+        ),
+        ("doc", "not a document that can be read", false),
+        ("missing", "answered 404", false),
+    ];
+    for (path, why, transient) in cases {
+        let error = allowed.fetch(&server.url(path)).await.unwrap_err();
+        let source = error.source().unwrap().to_string();
+        assert!(source.contains(why), "{source}");
+        assert_eq!(error.transient, transient);
+        assert!(!error.to_string().contains("signature"), "{error}");
+    }
+    let private: &dyn ImageSource = &fetcher;
+    let error = private.fetch(&server.url("png")).await.unwrap_err();
+    let source = error.source().unwrap().to_string();
+    assert!(
+        source.contains("only public addresses are fetched"),
+        "{source}"
+    );
 }

@@ -14,7 +14,7 @@ use stepwell::embedded::{
 use stepwell::{Config, OutgoingEvent, SystemClock};
 use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
 use studio233_ai::{
-    BrandExtraction, BrandReader, BrandReading, EmbedError, Embedder, Purpose, ReadError,
+    Answer, BrandExtraction, BrandReader, BrandReading, EmbedError, Embedder, Purpose, ReadError,
 };
 use studio233_blob::{BlobStore, ContentType, Key, Put};
 use studio233_db::{Database, IndexingStatus, NewWorkspace};
@@ -317,7 +317,11 @@ impl Embedder for Faltering {
         1_000
     }
 
-    async fn embed(&self, texts: &[String], purpose: Purpose) -> Result<Vec<Vec<f32>>, EmbedError> {
+    async fn embed(
+        &self,
+        texts: &[String],
+        purpose: Purpose,
+    ) -> Result<Answer<Vec<Vec<f32>>>, EmbedError> {
         if self.falters() {
             return Err(EmbedError::Provider {
                 provider: "faltering".to_owned(),
