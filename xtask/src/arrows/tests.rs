@@ -63,7 +63,7 @@ fn the_design_itself_is_accepted() {
         ),
         member("studio233-brand", &[]),
         member("studio233-ai", &["studio233-brand"]),
-        member("studio233-inngest", &["stepwell", "studio233-ai"]),
+        member("studio233-inngest", &["stepwell", "?studio233-ai"]),
         member("studio233-web", &["studio233-inngest"]),
     ];
     assert_eq!(check(&members, RULES), Vec::<String>::new());
