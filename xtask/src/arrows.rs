@@ -188,6 +188,18 @@ const RULES: &[Rule] = &[
         tests_may: &[],
     },
     Rule {
+        name: "studio233-media",
+        may: &[],
+        may_optionally: &[],
+        tests_may: &[],
+    },
+    Rule {
+        name: "studio233-plugins",
+        may: &["studio233-blob", "studio233-media"],
+        may_optionally: &[],
+        tests_may: &[],
+    },
+    Rule {
         name: "studio233-inngest",
         may: &["stepwell"],
         // Who only sends events has none of them: see `check_producers`.
@@ -195,6 +207,8 @@ const RULES: &[Rule] = &[
             "studio233-ai",
             "studio233-blob",
             "studio233-db",
+            "studio233-media",
+            "studio233-plugins",
             "studio233-rag",
         ],
         tests_may: &["stepwell-server", "studio233-brand"],
@@ -208,6 +222,8 @@ const RULES: &[Rule] = &[
             "studio233-brand",
             "studio233-db",
             "studio233-inngest",
+            "studio233-media",
+            "studio233-plugins",
             "studio233-rag",
         ],
         may_optionally: &[],
@@ -222,6 +238,8 @@ const RULES: &[Rule] = &[
             "studio233-brand",
             "studio233-db",
             "studio233-inngest",
+            "studio233-media",
+            "studio233-plugins",
             "studio233-rag",
         ],
         may_optionally: &[],
@@ -247,6 +265,8 @@ const CAPABILITIES: &[&str] = &[
     "studio233-brand",
     "studio233-blob",
     "studio233-db",
+    "studio233-media",
+    "studio233-plugins",
     "studio233-rag",
 ];
 
