@@ -15,6 +15,8 @@ mod traces;
 use crate::cli::{Arguments, Command};
 use crate::settings::{SettingsError, Surroundings};
 use clap::FromArgMatches;
+use clap::error::ErrorKind;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Calls and their bodies come and go on every thread, which costs the C library's allocator a sixth of the server's time.
@@ -24,21 +26,51 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What a command line that cannot be understood ends with.
 const USAGE: u8 = 2;
 
+/// Whether a command line asks for JSON that may not be understood as a whole.
+fn wants_json(given: &[OsString]) -> bool {
+    let options = given.iter().take_while(|word| *word != "--");
+    options.into_iter().any(|word| word == "--json")
+}
+
+/// Says why a command line is not understood, or shows the help that it asks for.
+fn misused(error: &clap::Error, json: bool) -> ExitCode {
+    if !json || !error.use_stderr() {
+        error.exit();
+    }
+    let said = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a command is missing; --help shows which there are".to_owned()
+        }
+        _ => {
+            let said = error.render().to_string();
+            let said = said.strip_prefix("error: ").unwrap_or(&said);
+            // How to call the command is for people.
+            let end = ["\n\nUsage:", "\n\nFor more"]
+                .iter()
+                .filter_map(|end| said.find(end));
+            said[..end.min().unwrap_or(said.len())]
+                .trim_end()
+                .to_owned()
+        }
+    };
+    printing::complain(&said, true);
+    ExitCode::from(USAGE)
+}
+
 fn main() -> ExitCode {
     let given: Vec<_> = std::env::args_os().collect();
     let resolved = settings::resolve(&cli::command(), &given, &Surroundings::of_process());
     let resolved = match resolved {
         Ok(resolved) => resolved,
-        Err(SettingsError::Usage(error)) => error.exit(),
+        Err(SettingsError::Usage(error)) => return misused(&error, wants_json(&given)),
         Err(error @ SettingsError::Values(_)) => {
-            let json = given.iter().any(|word| word == "--json");
-            printing::complain(&error.to_string(), json);
+            printing::complain(&error.to_string(), wants_json(&given));
             return ExitCode::from(USAGE);
         }
     };
     let arguments = match Arguments::from_arg_matches(&resolved.matches) {
         Ok(arguments) => arguments,
-        Err(error) => error.exit(),
+        Err(error) => return misused(&error, wants_json(&given)),
     };
     logging::set_up(&arguments.logging, arguments.json);
     if let Some(file) = &resolved.file {

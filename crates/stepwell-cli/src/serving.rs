@@ -33,6 +33,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 const LAST_TRACES: Duration = Duration::from_secs(2);
 /// How long all else may take that stopping does, beside waiting for calls.
 const LAST_DITCH: Duration = Duration::from_secs(10);
+const ENGINE_ENDED: &str = "the engine has stopped after an internal error; what was recorded is safe, start the server again";
 /// Seconds between two questions to an app.
 const POLL_INTERVAL_S: u64 = 5;
 
@@ -399,9 +400,7 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
     let tracer = tracer.map(|tracer| tokio::spawn(tracer.run(no_more_traces.clone())));
     tokio::select! {
         interrupted = interrupts.next() => interrupted?,
-        () = runtime.ended() => bail!(
-            "the engine has stopped after an internal error; what was recorded is safe, start the server again"
-        ),
+        () = runtime.ended() => bail!(ENGINE_ENDED),
     }
     poller.abort();
     let handle = runtime.handle();
@@ -411,10 +410,8 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
             "not ready any more; stopping begins in {} s",
             options.shutdown_delay
         );
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_secs(options.shutdown_delay)) => {}
-            again = interrupts.next() => again?,
-        }
+        let delay = Duration::from_secs(options.shutdown_delay);
+        linger(delay, interrupts.next(), runtime.ended()).await?;
     }
     tracing::info!(
         "stopping; calls in flight get {} s, press Ctrl-C again to give them up",
@@ -456,6 +453,19 @@ async fn serve(options: &Options, shape: Shape) -> anyhow::Result<()> {
         Stopped::GaveUp => tracing::warn!("stopped with calls in flight"),
     }
     Ok(())
+}
+
+/// Goes on as it is until the delay is over or a second signal comes. An engine that ends meanwhile is not to be waited for.
+async fn linger(
+    delay: Duration,
+    again: impl Future<Output = anyhow::Result<()>>,
+    ended: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        () = tokio::time::sleep(delay) => Ok(()),
+        again = again => again,
+        () = ended => bail!(ENGINE_ENDED),
+    }
 }
 
 fn engine(options: &Options) -> Config {
@@ -512,4 +522,23 @@ fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     name.push(".new");
     std::fs::write(&name, text)?;
     std::fs::rename(name, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::linger;
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn an_engine_that_ends_or_a_second_signal_cuts_the_delay_short() {
+        const LONG: Duration = Duration::from_secs(100_000);
+        let ended = linger(LONG, pending(), ready(())).await;
+        let said = ended.expect_err("it is no success").to_string();
+        assert!(said.contains("the engine has stopped"), "{said}");
+        let again = linger(LONG, ready(Ok(())), pending()).await;
+        assert!(again.is_ok(), "{again:?}");
+        let over = linger(Duration::ZERO, pending(), pending()).await;
+        assert!(over.is_ok(), "{over:?}");
+    }
 }

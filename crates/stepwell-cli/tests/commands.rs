@@ -145,6 +145,62 @@ async fn wrong_options_are_explained() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_command_line_is_said_in_json_to_whoever_asks_for_json() {
+    let folder = Folder::new();
+    let settings = folder.path("stepwell.yaml");
+    std::fs::write(&settings, "port: high\nprot: 1\n").unwrap();
+    let settings = settings.to_str().expect("the path is text");
+    for (arguments, expected) in [
+        (
+            &["--json", "dev", "--port", "http"][..],
+            "invalid value 'http' for '--port <PORT>': invalid digit found in string".to_owned(),
+        ),
+        (
+            &["runs", "list", "--json", "--statsu", "failed"],
+            "unexpected argument '--statsu' found\n\n  tip: a similar argument exists: '--status'"
+                .to_owned(),
+        ),
+        (
+            &["develop", "--json"],
+            "unrecognized subcommand 'develop'\n\n  tip: a similar subcommand exists: 'dev'"
+                .to_owned(),
+        ),
+        (
+            &["--json", "runs"],
+            "a command is missing; --help shows which there are".to_owned(),
+        ),
+        (
+            &["keys", "--json"],
+            "'stepwell keys' requires a subcommand but one was not provided".to_owned(),
+        ),
+        (
+            &["dev", "--json", "--config", settings],
+            format!(
+                "{settings}:2: unknown key 'prot'; did you mean 'port'?\n\
+                 {settings}:1: port: 'high' cannot be used: invalid digit found in string"
+            ),
+        ),
+    ] {
+        let said = refused(arguments, 2).await;
+        let said: Value = serde_json::from_str(&said)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}"));
+        assert_eq!(said.as_object().map(serde_json::Map::len), Some(1));
+        let said = said["error"].as_str().expect("it is a text");
+        // Of commands that are missing clap adds a list.
+        let (first, list) = said.split_once("\n  [subcommands").unwrap_or((said, ""));
+        assert_eq!(first, expected, "{arguments:?}");
+        assert!(list.is_empty() || first.contains("requires a subcommand"));
+    }
+    // Help is for people, whoever asks.
+    let help = run(&["--json", "--help"]).await;
+    assert!(help.status.success());
+    assert!(String::from_utf8_lossy(&help.stdout).contains("Usage: stepwell"));
+    // Behind `--` everything is an argument.
+    let said = refused(&["dev", "--", "--json"], 2).await;
+    assert!(said.starts_with("error: unexpected argument"), "{said}");
+}
+
+#[tokio::test]
 async fn what_needs_a_file_says_so() {
     for (option, value) in [("--sync", "full"), ("--retain-size", "2GiB")] {
         let said = refused(&["dev", option, value], 1).await;

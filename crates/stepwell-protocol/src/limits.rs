@@ -45,6 +45,10 @@ pub const METADATA_BYTES_MAX: usize = 64 * 1024;
 pub const METADATA_PER_RUN_BYTES_MAX: usize = 1024 * 1024;
 /// How many things are noted of one run: kinds times what they are of.
 pub const METADATA_PER_RUN_MAX: usize = 1_000;
+/// Things noted at once by one answer or report, by all of its ops.
+pub const METADATA_PER_REPORT_MAX: usize = 1_000;
+/// Things noted by one op.
+pub const METADATA_PER_OP_MAX: usize = 50;
 /// Spans that an app makes of its own within one run.
 pub const USER_SPANS_PER_RUN_MAX: usize = 1_000;
 /// All of those spans.

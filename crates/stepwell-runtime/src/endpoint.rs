@@ -1,20 +1,16 @@
 //! Durable endpoints: what their apps report, in the engine's terms.
 
 use crate::handle::{Handle, Unavailable};
-use crate::report::report_endpoint_op;
+use crate::report::{report_endpoint_steps, weight};
 use stepwell_engine::function::{ConfigError, Function};
 use stepwell_engine::{
-    Answer, AppRow, EndpointError, EndpointStart, EndpointStarted, Input, NewEvent, ReportedOp,
-    Timestamp,
+    Answer, AppRow, EndpointError, EndpointStart, EndpointStarted, Input, NewEvent, Timestamp,
 };
 use stepwell_protocol::endpoint::{HttpRequest, NewRun, RequestError};
 use stepwell_protocol::event::{AcceptedEvent, HTTP_REQUEST};
 use stepwell_protocol::op::{Op, Opcode};
 use stepwell_protocol::{RunId, SharedJson, limits, shared_json};
 use stepwell_store::StoreError;
-
-/// What a report takes in the queue besides its payloads, in bytes.
-const REPORT_BYTES: usize = 256;
 
 /// Why the first report of a run cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +50,6 @@ impl Handle {
             .map_err(EndpointRefused::Function)?;
         let event = self.request_event(&request, run.event.ts)?;
         let body = &event.body;
-        let steps = run.steps.into_iter();
         Ok(EndpointStart {
             run: run.run_id,
             app: AppRow {
@@ -71,9 +66,7 @@ impl Handle {
                 .request_version
                 .filter(|version| (1..=2).contains(version))
                 .unwrap_or(-1),
-            steps: steps
-                .map(|op| report_endpoint_op(op, false, Some(body)))
-                .collect(),
+            steps: report_endpoint_steps(run.steps, Some(body)),
             event,
         })
     }
@@ -111,7 +104,7 @@ impl Handle {
         &self,
         start: EndpointStart,
     ) -> Result<Result<EndpointStarted, EndpointError>, Unavailable> {
-        let bytes = start.event.body.get().len() + bytes_of(&start.steps);
+        let bytes = start.event.body.get().len() + weight(&start.steps);
         match self
             .ask(Input::EndpointStarted(Box::new(start)), bytes)
             .await?
@@ -132,11 +125,8 @@ impl Handle {
         ops: Vec<Op>,
         event: Option<&SharedJson>,
     ) -> Result<Result<(), EndpointError>, Unavailable> {
-        let steps: Vec<ReportedOp> = ops
-            .into_iter()
-            .map(|op| report_endpoint_op(op, false, event))
-            .collect();
-        let bytes = bytes_of(&steps);
+        let steps = report_endpoint_steps(ops, event);
+        let bytes = weight(&steps);
         match self
             .ask(Input::EndpointReported { run, steps }, bytes)
             .await?
@@ -170,14 +160,6 @@ impl Handle {
         })
         .await
     }
-}
-
-fn bytes_of(steps: &[ReportedOp]) -> usize {
-    let values = steps.iter().map(|step| {
-        let value = step.value.as_ref().map_or(0, |value| value.get().len());
-        value + REPORT_BYTES
-    });
-    values.sum::<usize>() + REPORT_BYTES
 }
 
 /// The SDK as apps register it, e.g. `js:v4.1.2`, from what it calls itself in a header, `inngest-js:v4.1.2`.

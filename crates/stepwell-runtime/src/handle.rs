@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::decider::Message;
 use crate::metrics::Metrics;
 use crate::news::News;
+use crate::report::weight;
 use crate::rest::Rest;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -191,10 +192,7 @@ impl Handle {
         generation: Option<u64>,
         steps: Vec<CheckpointedStep>,
     ) -> Result<Result<(), CheckpointError>, Unavailable> {
-        let bytes = steps
-            .iter()
-            .map(|step| step.value.as_ref().map_or(0, |value| value.get().len()) + PERMIT_BYTES)
-            .sum();
+        let bytes = weight(&steps);
         match self
             .ask(
                 Input::StepsCheckpointed {

@@ -53,6 +53,6 @@ pub use news::News;
 pub use pruner::Retention;
 pub use register::{RegisterError, check_registration};
 pub use repeat::RepeatError;
-pub use report::report_op;
+pub use report::report_steps;
 pub use rest::Rest;
 pub use runtime::{Options, Runtime, StartError, Stopped};

@@ -81,6 +81,8 @@ pub(crate) struct Pruner {
     /// How far the oldest runs and events have been looked at for the size: those before are kept for other reasons,
     /// and looked at again only once a sweep.
     by_size: Option<Mark>,
+    /// The run, right after `by_size`, of which a part is gone already.
+    torn: Option<Mark>,
     /// Whether it has been said since the last sweep that the size cannot be kept.
     complained: bool,
     removed: Removed,
@@ -97,6 +99,7 @@ impl Pruner {
             sweep_at: Timestamp::default(),
             look_at: Timestamp::default(),
             by_size: None,
+            torn: None,
             complained: false,
             removed: Removed::default(),
         }
@@ -150,7 +153,7 @@ impl Pruner {
                 Stage::ByAge(after) => match self.oldest_kept(now) {
                     None => self.stage = Stage::BySize,
                     Some(before) => {
-                        let pruned = self.prune(writer, before, after, now)?;
+                        let pruned = self.prune(writer, before, after, None, now)?;
                         self.stage = match pruned.next {
                             Some(mark) => Stage::ByAge(Some(mark)),
                             None => Stage::BySize,
@@ -161,6 +164,12 @@ impl Pruner {
                 Stage::BySize => match self.retention.bytes_max {
                     Some(bytes_max) if writer.bytes_used()? > bytes_max => {
                         return self.prune_for_size(writer, bytes_max, now);
+                    }
+                    // Half a run is of no use to anyone.
+                    Some(_) if self.torn.is_some() => {
+                        let pruned = self.prune_early(writer, self.torn, now)?;
+                        self.by_size = pruned.next.or(self.by_size);
+                        return Ok(());
                     }
                     _ => {
                         self.look_at = now.after_ms(LOOK_EVERY_MS);
@@ -183,7 +192,10 @@ impl Pruner {
             return;
         }
         self.sweep_at = now.after_ms(SWEEP_EVERY_MS);
-        self.by_size = None;
+        // A run that a failure left half removed is to be found first.
+        if self.torn.is_none() {
+            self.by_size = None;
+        }
         self.complained = false;
         self.stage = Stage::ByAge(None);
     }
@@ -201,9 +213,7 @@ impl Pruner {
         bytes_max: u64,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let any_age = Timestamp::from_ms(u64::MAX);
-        let pruned = self.prune(writer, any_age, self.by_size, now)?;
-        self.removed.early += pruned.runs + pruned.events;
+        let pruned = self.prune_early(writer, None, now)?;
         self.by_size = pruned.next;
         if self.by_size.is_none() {
             self.look_at = now.after_ms(LOOK_AGAIN_MS);
@@ -221,17 +231,33 @@ impl Pruner {
         Ok(())
     }
 
+    /// Prunes what is oldest, whatever its age.
+    fn prune_early(
+        &mut self,
+        writer: &mut dyn Writer,
+        until: Option<Mark>,
+        now: Timestamp,
+    ) -> Result<Pruned, StoreError> {
+        let before = Timestamp::from_ms(u64::MAX);
+        let pruned = self.prune(writer, before, self.by_size, until, now)?;
+        self.removed.early += pruned.runs + pruned.events;
+        self.torn = pruned.torn;
+        Ok(pruned)
+    }
+
     fn prune(
         &mut self,
         writer: &mut dyn Writer,
         before: Timestamp,
         after: Option<Mark>,
+        until: Option<Mark>,
         now: Timestamp,
     ) -> Result<Pruned, StoreError> {
         let pruned = writer.prune(&Slice {
             before,
             now,
             after,
+            until,
             rows_max: SLICE_ROWS_MAX,
             bytes_max: SLICE_BYTES_MAX,
         })?;

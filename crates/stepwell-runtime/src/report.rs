@@ -11,10 +11,12 @@ use stepwell_engine::{
 use stepwell_protocol::gateway::Request;
 use stepwell_protocol::op::{Metadata, Op, Opcode};
 use stepwell_protocol::reply::{self, Failure, Outcome, RawReply, Reply, RetryAfter};
-use stepwell_protocol::{SharedJson, StepId, UserError, metadata, shared_json, span};
+use stepwell_protocol::{SharedJson, StepId, UserError, limits, metadata, shared_json, span};
 
 /// How far a wait may look back, in milliseconds: a day. A wish for more counts as this.
 const LOOK_BACK_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// What an op, or something that it notes, takes besides its payload.
+const OP_BYTES: usize = 256;
 
 /// What came back from a call, in the engine's terms; `event` is the run's own, whose values conditions take.
 pub(crate) fn report_reply(
@@ -50,11 +52,12 @@ fn report(
                 retry_after: reply.retry_after,
                 no_retry: reply.no_retry,
                 outcome: match reply.outcome {
-                    Outcome::Ops(ops) => ReportedOutcome::Ops(
-                        ops.into_iter()
-                            .map(|op| report_op(op, reply.no_retry))
-                            .collect(),
-                    ),
+                    Outcome::Ops(ops) => {
+                        let ops = ops.into_iter();
+                        ReportedOutcome::Ops(noting_little(
+                            ops.map(|op| report_op(op, reply.no_retry)),
+                        ))
+                    }
                     Outcome::Returned(output) => ReportedOutcome::Returned(output),
                     Outcome::Failed(failure) => ReportedOutcome::Failed(failure),
                 },
@@ -84,8 +87,55 @@ fn report(
     }
 }
 
+/// Steps that a running function reports ahead of its answer, in the engine's terms.
+#[must_use]
+pub fn report_steps(ops: Vec<Op>) -> Vec<ReportedOp> {
+    noting_little(ops.into_iter().map(|op| report_op(op, false, None)))
+}
+
+/// What a durable endpoint reports, in the engine's terms.
+pub(crate) fn report_endpoint_steps(ops: Vec<Op>, event: Option<&SharedJson>) -> Vec<ReportedOp> {
+    let ops = ops.into_iter();
+    noting_little(ops.map(|op| report_endpoint_op(op, false, event)))
+}
+
+/// All ops of one report, which together note no more than may be noted at once.
+fn noting_little(ops: impl Iterator<Item = ReportedOp>) -> Vec<ReportedOp> {
+    let mut room = limits::METADATA_PER_REPORT_MAX;
+    let mut dropped = 0;
+    let ops = ops
+        .map(|mut op| {
+            dropped += op.metadata.len().saturating_sub(room);
+            op.metadata.truncate(room);
+            room -= op.metadata.len();
+            op
+        })
+        .collect();
+    if dropped > 0 {
+        tracing::warn!(
+            dropped,
+            limit = limits::METADATA_PER_REPORT_MAX,
+            "an app notes too much at once; what is beyond the limit is dropped"
+        );
+    }
+    ops
+}
+
+/// What a report takes while it waits to be written, in bytes.
+pub(crate) fn weight(ops: &[ReportedOp]) -> usize {
+    let ops = ops.iter().map(|op| {
+        let value = op.value.as_ref().map_or(0, |value| value.get().len());
+        let noted = op.metadata.iter();
+        let noted: usize = noted
+            .map(|noted| metadata::bytes_of(&noted.values) + OP_BYTES)
+            .sum();
+        value + noted + OP_BYTES
+    });
+    ops.sum::<usize>() + OP_BYTES
+}
+
 /// One op of a durable endpoint in the engine's terms: the data of its end may be wrapped.
-pub(crate) fn report_endpoint_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> ReportedOp {
+fn report_endpoint_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> ReportedOp {
     let mut reported = report_op(op, no_retry, event);
     if reported.op == Opcode::RunComplete {
         reported.op = Opcode::SyncRunComplete;
@@ -94,8 +144,7 @@ pub(crate) fn report_endpoint_op(op: Op, no_retry: bool, event: Option<&SharedJs
 }
 
 /// One op in the engine's terms; `no_retry` is what the answer's header said, which errors carry on.
-#[must_use]
-pub fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> ReportedOp {
+fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> ReportedOp {
     let title = op.title().to_owned();
     let ask = ask_of(&op, event);
     let kind = op.option("type").map(str::to_owned);
@@ -143,9 +192,7 @@ pub fn report_op(op: Op, no_retry: bool, event: Option<&SharedJson>) -> Reported
 
 /// What may be noted of what an op brings along.
 fn kept(mut metadata: Vec<Metadata>) -> Vec<Metadata> {
-    /// One op has no reason to bring more.
-    const KINDS_MAX: usize = 50;
-    metadata.truncate(KINDS_MAX);
+    metadata.truncate(limits::METADATA_PER_OP_MAX);
     metadata.retain(|noted| {
         let update = metadata::Update {
             kind: noted.kind.clone(),
@@ -229,3 +276,6 @@ fn wrap(data: Option<&SharedJson>) -> SharedJson {
     let text = format!("{{\"data\":{}}}", data.map_or("null", |data| data.get()));
     shared_json(text).expect("JSON in an object is JSON")
 }
+
+#[cfg(test)]
+mod tests;

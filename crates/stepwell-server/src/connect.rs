@@ -16,6 +16,7 @@ mod listing;
 mod outbox;
 mod seen;
 mod session;
+mod shortage;
 mod start;
 mod switchboard;
 mod sync;

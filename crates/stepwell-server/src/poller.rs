@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Characters that are shown of an answer.
 const SHOWN_MAX: usize = 500;
+/// Why an app does not take the place of another.
+pub(crate) const ANOTHER_APP: &str = "what answers at this URL is another app";
 /// How an app registers by its answer, and by a request of its own.
 const IN_BAND: &str = "in_band";
 const OUT_OF_BAND: &str = "out_of_band";
@@ -141,13 +143,14 @@ impl Poller {
             .collect()
     }
 
-    /// Asks an app to register, once: a URL at which there is none is not kept, and so not asked again.
-    pub(crate) async fn ask_once(&self, url: &str) -> Result<(), String> {
+    /// Asks an app to register, once: a URL under which none then is registered is not kept, and so not asked again.
+    /// `named`: an answer that would register another app is refused.
+    pub(crate) async fn ask_once(&self, url: &str, named: Option<&str>) -> Result<(), String> {
         let apps = &self.options.apps;
         let is_new = !apps.knows(url);
         apps.asked(url);
-        let registered = self.register(url).await;
-        if is_new && registered.is_err() {
+        let registered = self.register(url, named).await;
+        if is_new {
             apps.forget(url);
         }
         registered
@@ -155,7 +158,7 @@ impl Poller {
 
     async fn ask(&self, url: &str) {
         self.options.apps.asked(url);
-        match self.register(url).await {
+        match self.register(url, None).await {
             Ok(()) => {
                 if self.options.apps.recovered(url) || !self.asked.contains(url) {
                     tracing::info!(url, "app is reachable");
@@ -169,7 +172,7 @@ impl Poller {
         }
     }
 
-    async fn register(&self, url: &str) -> Result<(), String> {
+    async fn register(&self, url: &str, named: Option<&str>) -> Result<(), String> {
         let mut answer = self.put(url, self.options.signing_key.as_ref()).await?;
         if matches!(answer.status, 401 | 403)
             && let Some(fallback) = &self.options.signing_key_fallback
@@ -191,7 +194,7 @@ impl Poller {
             return Err(self.explain(url, &answer).await);
         }
         if answer.sync_kind.as_deref() == Some(IN_BAND) {
-            return self.take_in(url, &answer).await;
+            return self.take_in(url, &answer, named).await;
         }
         if known.name.is_none()
             && let Some(other) = self.other_mode(url).await
@@ -248,7 +251,7 @@ impl Poller {
     }
 
     /// Registers an app by its answer.
-    async fn take_in(&self, url: &str, answer: &Answer) -> Result<(), String> {
+    async fn take_in(&self, url: &str, answer: &Answer, named: Option<&str>) -> Result<(), String> {
         // Without one, whoever answers there could take any app over.
         let is_signed =
             self.options.kind == crate::ServerKind::Cloud && self.options.signing_key.is_some();
@@ -263,6 +266,9 @@ impl Poller {
         }
         let found: InBand = serde_json::from_slice(&answer.body)
             .map_err(|error| format!("its answer is not a registration: {error}"))?;
+        if named.is_some_and(|named| found.app_id != named) {
+            return Err(ANOTHER_APP.to_owned());
+        }
         let registration = serde_json::json!({
             "url": if found.url.is_empty() { url } else { &found.url },
             "deployType": "ping",

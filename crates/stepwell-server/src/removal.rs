@@ -20,11 +20,15 @@ pub(crate) enum RemoveError {
 }
 
 impl Shared {
-    /// Asks the app at a URL to register; returns when it says that it has.
+    /// Asks the app at a URL to register, which is to have this name if one is given; returns when it says that it has.
     ///
     /// # Errors
     /// What is wrong with what answers there.
-    pub(crate) async fn have_registered(&self, url: &str) -> Result<(), String> {
+    pub(crate) async fn have_registered(
+        &self,
+        url: &str,
+        named: Option<&str>,
+    ) -> Result<(), String> {
         let is_http =
             url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
         if !is_http {
@@ -45,7 +49,7 @@ impl Shared {
             tracing::error!(%error, "no client can be set up");
             "the server cannot ask now; see its log".to_owned()
         })?;
-        poller.ask_once(url).await
+        poller.ask_once(url, named).await
     }
 
     /// Removes the app that is wanted, if there is one: its functions start nothing any more, and it has no address. Its

@@ -204,17 +204,19 @@ impl Teller {
         }
         let count = runs.len();
         let read = self.handle.read(move |reader| {
-            let mut spans = Vec::new();
+            let (mut spans, mut told) = (Vec::new(), 0);
             while spans.len() < BATCH_SPANS_MAX
                 && let Some(run) = runs.pop_front()
             {
-                if let Err(error) = spans_of(reader, run, &mut spans) {
-                    tracing::warn!(%run, %error, "cannot read a run to trace");
+                match spans_of(reader, run, &mut spans) {
+                    Ok(true) => told += 1,
+                    Ok(false) => tracing::debug!(%run, "a run is gone that was to be traced"),
+                    Err(error) => tracing::warn!(%run, %error, "cannot read a run to trace"),
                 }
             }
-            Ok((spans, runs))
+            Ok((spans, told, runs))
         });
-        let (spans, others) = match read.await {
+        let (spans, told, others) = match read.await {
             Ok(read) => read,
             Err(error) => {
                 tracing::warn!(%error, "cannot read runs to trace");
@@ -222,14 +224,19 @@ impl Teller {
                 return VecDeque::new();
             }
         };
-        let count = (count - others.len()) as u64;
+        let lost = count - others.len() - told;
+        self.counts.dropped.inc_by(lost as u64);
+        if spans.is_empty() {
+            // The collector has no part in it.
+            return others;
+        }
         match self.export(spans).await {
             Ok(()) => {
-                self.counts.exported.inc_by(count);
+                self.counts.exported.inc_by(told as u64);
                 self.is_well();
             }
             Err(error) => {
-                self.counts.dropped.inc_by(count);
+                self.counts.dropped.inc_by(told as u64);
                 self.is_ill(&error);
             }
         }

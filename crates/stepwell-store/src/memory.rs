@@ -10,9 +10,10 @@ mod prune;
 mod read;
 
 use crate::{
-    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, MetadataRecord, Pruned, Slice,
-    StepRecord, Store, StoreError, Writer,
+    AttemptRecord, DeferRecord, EventRecord, FunctionRecord, Pruned, Slice, StepRecord, Store,
+    StoreError, Writer,
 };
+use notes::Noted;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stepwell_engine::{
@@ -84,7 +85,7 @@ struct Run {
     attempts: Vec<AttemptRecord>,
     defers: Vec<DeferRecord>,
     inputs: Vec<(StepId, SharedJson)>,
-    metadata: Vec<MetadataRecord>,
+    metadata: Noted,
     user_spans: BTreeMap<String, UserSpan>,
 }
 
@@ -171,7 +172,7 @@ impl Tables {
                     attempts: Vec::new(),
                     defers: Vec::new(),
                     inputs: Vec::new(),
-                    metadata: Vec::new(),
+                    metadata: Noted::default(),
                     user_spans: BTreeMap::new(),
                 };
                 self.runs.insert(row.id, run);
@@ -287,7 +288,7 @@ impl Tables {
             }
             Change::MetadataPut(row) => {
                 if let Some(run) = self.runs.get_mut(&row.run) {
-                    notes::put_metadata(&mut run.metadata, row);
+                    run.metadata.put(row);
                 }
             }
             Change::UserSpansPut(row) => {

@@ -12,6 +12,8 @@ pub struct Slice {
     pub now: Timestamp,
     /// Where the last slice of this walk stopped; nothing at its beginning.
     pub after: Option<Mark>,
+    /// The last run or event to look at; nothing when the walk goes to its end.
+    pub until: Option<Mark>,
     /// Rows to look at or remove; 0 counts as 1, so that every slice gets on.
     pub rows_max: usize,
     /// Bytes of payloads to remove; likewise.
@@ -26,6 +28,7 @@ impl Slice {
             before,
             now,
             after: None,
+            until: None,
             rows_max: usize::MAX,
             bytes_max: usize::MAX,
         }
@@ -41,6 +44,8 @@ pub struct Pruned {
     pub events: usize,
     /// Where to go on; nothing when the walk is over.
     pub next: Option<Mark>,
+    /// The run, right after `next`, of which only a part is gone yet.
+    pub torn: Option<Mark>,
 }
 
 /// A place in a walk: the run or event that was looked at last. Their ids share one order, that of time.
@@ -68,6 +73,14 @@ impl From<EventId> for Mark {
     fn from(id: EventId) -> Self {
         Self(u128::from_be_bytes(id.to_bytes()))
     }
+}
+
+/// The id at which a slice ends: none from there on is looked at.
+pub(crate) fn end_of(slice: &Slice) -> u128 {
+    let until = slice
+        .until
+        .map_or(u128::MAX, |mark| mark.0.saturating_add(1));
+    first_id(slice.before).min(until)
 }
 
 /// The least id of this moment, for ids that begin with their time: what was made before is less.

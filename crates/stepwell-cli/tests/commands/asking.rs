@@ -217,6 +217,73 @@ async fn an_event_is_sent_and_its_run_is_followed_repeated_and_exported() {
     }
 }
 
+/// A server with two pages of runs, which breaks before the second.
+async fn breaking() -> Asker {
+    let runs = axum::routing::get(async |query: axum::extract::RawQuery| {
+        let query = query.0.unwrap_or_default();
+        if query.contains("cursor") {
+            return Err(axum::http::StatusCode::BAD_REQUEST);
+        }
+        let page = json!({"cursor": "next", "hasMore": !query.contains("COMPLETED")});
+        Ok(axum::Json(json!({"data": [{"id": "01"}], "page": page})))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/v2/runs", runs);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Asker { url, key: None }
+}
+
+#[tokio::test]
+async fn a_file_of_an_export_changes_when_all_is_in_it() {
+    let (folder, asker) = (Folder::new(), breaking().await);
+    let file = folder.path("runs.jsonl");
+    std::fs::write(&file, "precious").unwrap();
+    let export = ["runs", "export", "--output", file.to_str().unwrap()];
+    asker.refused(&export).await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    let fresh = folder.path("fresh.jsonl");
+    let to_fresh = ["runs", "export", "--output", fresh.to_str().unwrap()];
+    asker.refused(&to_fresh).await;
+    assert!(!fresh.exists(), "half an export is none");
+
+    let whole = [&export[..], &["--status", "completed"]].concat();
+    #[cfg(unix)]
+    {
+        // A link leads to the file afterwards, too.
+        let link = folder.path("link.jsonl");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let link = [
+            "runs",
+            "export",
+            "--status",
+            "completed",
+            "--output",
+            link.to_str().unwrap(),
+        ];
+        asker.text(&link).await;
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"id\":\"01\"}\n");
+        std::fs::write(&file, "again").unwrap();
+        let nowhere = [
+            "runs",
+            "export",
+            "--status",
+            "completed",
+            "--output",
+            "/dev/null",
+        ];
+        asker.text(&nowhere).await;
+    }
+    asker.text(&whole).await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"id\":\"01\"}\n");
+    let left = std::fs::read_dir(file.parent().unwrap()).unwrap();
+    let drafts = left.filter(|entry| {
+        let name = entry.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains("partial")
+    });
+    assert_eq!(drafts.count(), 0);
+}
+
 #[tokio::test]
 async fn events_come_from_arguments_files_and_the_standard_input() {
     let folder = Folder::new();

@@ -88,6 +88,15 @@ fn found(next: Option<u8>) -> Result<Pruned, StoreError> {
         runs: 1,
         events: 1,
         next: next.map(mark),
+        torn: None,
+    })
+}
+
+/// A slice that stops within the run `run`, right after `next`.
+fn torn(next: u8, run: u8) -> Result<Pruned, StoreError> {
+    Ok(Pruned {
+        torn: Some(mark(run)),
+        ..found(Some(next))?
     })
 }
 
@@ -174,6 +183,32 @@ fn what_is_too_large_loses_its_oldest_until_it_is_not() {
     setup.clock.advance_ms(HOUR);
     setup.store.bytes = [1_001, 1_000].into();
     assert_eq!(afters(&setup.slices()), [None]);
+}
+
+#[test]
+fn a_run_that_is_partly_gone_goes_whole_and_nothing_with_it() {
+    let mut setup = Setup::new(Retention {
+        age: None,
+        bytes_max: Some(1_000),
+    });
+    setup.store.bytes = [1_001, 1_000].into();
+    setup.store.finds = [torn(1, 2), torn(1, 2), found(None)].into();
+    let slices = setup.slices();
+    assert_eq!(afters(&slices), [None, Some(mark(1)), Some(mark(1))]);
+    let untils: Vec<_> = slices.iter().map(|slice| slice.until).collect();
+    assert_eq!(untils, [None, Some(mark(2)), Some(mark(2))]);
+
+    // A failure in its midst is made good by the next sweep.
+    setup.clock.advance_ms(HOUR);
+    setup.store.bytes = [1_001].into();
+    setup.store.finds = [torn(3, 4), Err(StoreError::Full), found(None)].into();
+    assert_eq!(setup.slices().len(), 2);
+    setup.clock.advance_ms(HOUR);
+    let slices = setup.slices();
+    assert_eq!(
+        (slices.len(), slices[0].after, slices[0].until),
+        (1, Some(mark(3)), Some(mark(4)))
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stepwell_engine::ItemId;
 use stepwell_protocol::StepId;
 use stepwell_protocol::op::{Op, Opcode};
-use stepwell_runtime::{Clock, Stopped, Unavailable, report_op};
+use stepwell_runtime::{Clock, Stopped, Unavailable, report_steps};
 use stepwell_store::memory;
 use tokio::sync::{Semaphore, watch};
 
@@ -112,12 +112,9 @@ async fn a_call_that_a_stop_waits_for_may_still_checkpoint() {
 
     let call = app.calls().remove(0);
     let item = ItemId(call.request.ctx.qi_id.parse().expect("it is an item's id"));
-    let step = report_op(
-        Op::new(Opcode::StepRun, StepId::of("a", 0), "a"),
-        false,
-        None,
-    );
-    let recorded = handle.checkpoint(call.run, item, None, vec![step]).await;
+    let step = Op::new(Opcode::StepRun, StepId::of("a", 0), "a");
+    let steps = report_steps(vec![step]);
+    let recorded = handle.checkpoint(call.run, item, None, steps).await;
     assert_eq!(recorded, Ok(Ok(())));
     go.add_permits(1);
     assert_eq!(soon("it stops", stopping).await, Stopped::Clean);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use stepwell_protocol::connect::{ExecutorRequest, Frame, FrameKind, SdkResponse};
 use stepwell_protocol::reply::RawReply;
-use stepwell_protocol::{AppId, limits};
+use stepwell_protocol::{AppId, RunId, limits};
 use stepwell_runtime::{CallError, Invocation, Invoker};
 use tokio::time::{Instant, timeout_at};
 use ulid::Ulid;
@@ -139,7 +139,7 @@ impl Call {
                 Placement::Full(app) => {
                     let place = match &place_in_line {
                         Some(place) => place,
-                        None => match InLine::at(&self.gateway, app) {
+                        None => match InLine::at(&self.gateway, app, self.invocation.run) {
                             Some(place) => place_in_line.insert(place),
                             None => return Err(self.turned_away(app)),
                         },
@@ -164,7 +164,9 @@ impl Call {
     /// The call goes back to the queue, and comes again at its time.
     fn turned_away(&self, app: AppId) -> CallError {
         let mut switchboard = self.gateway.switchboard();
-        let wait = switchboard.lines.turn_away(app, Instant::now());
+        let (now, run) = (Instant::now(), self.invocation.run);
+        let wait = switchboard.lines.turn_away(app, now);
+        switchboard.shortage.turn_away(run, app, now + wait, now);
         tracing::debug!(run = %self.invocation.run, ?wait, "All workers are at capacity");
         CallError::NotFor(wait)
     }
@@ -250,13 +252,21 @@ impl Drop for Held<'_> {
 struct InLine<'g> {
     gateway: &'g Gateway,
     app: AppId,
+    run: RunId,
     room: std::sync::Arc<tokio::sync::Notify>,
 }
 
 impl<'g> InLine<'g> {
-    fn at(gateway: &'g Gateway, app: AppId) -> Option<Self> {
-        let room = gateway.switchboard().lines.enter(app, Instant::now())?;
-        Some(Self { gateway, app, room })
+    fn at(gateway: &'g Gateway, app: AppId, run: RunId) -> Option<Self> {
+        let mut switchboard = gateway.switchboard();
+        let room = switchboard.lines.enter(app, Instant::now())?;
+        switchboard.shortage.enter(run, app);
+        Some(Self {
+            gateway,
+            app,
+            run,
+            room,
+        })
     }
 
     /// Waits until there may be room, at most until then.
@@ -268,6 +278,8 @@ impl<'g> InLine<'g> {
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        self.gateway.switchboard().lines.leave(self.app);
+        let mut switchboard = self.gateway.switchboard();
+        switchboard.lines.leave(self.app);
+        switchboard.shortage.leave(self.run);
     }
 }

@@ -5,6 +5,7 @@ use super::late::LateReplies;
 use super::leases::{Leased, Leases, State};
 use super::lines::Lines;
 use super::outbox::Outbox;
+use super::shortage::Shortage;
 use super::workers::{Choice, Status, Worker, Workers};
 use super::{ConnectOptions, ConnectTimes};
 use std::time::SystemTime;
@@ -21,6 +22,7 @@ pub(super) struct Switchboard {
     leases: Leases,
     late: LateReplies,
     pub(super) lines: Lines,
+    pub(super) shortage: Shortage,
     times: ConnectTimes,
     connections_max: usize,
 }
@@ -65,6 +67,7 @@ impl Switchboard {
             leases: Leases::default(),
             late: LateReplies::default(),
             lines: Lines::default(),
+            shortage: Shortage::default(),
             times: options.times.clone(),
             connections_max: options.connections_max,
         }

@@ -5,6 +5,7 @@ use super::asked::Asked;
 use super::legacy::FunctionRun;
 use super::scalar::{Bytes, Map, Ulid};
 use super::{unavailable, unreadable};
+use crate::poller::ANOTHER_APP;
 use crate::removal::RemoveError;
 use async_graphql::{Context, Error, InputObject, Object, Result};
 use serde_json::{Value, json};
@@ -45,7 +46,7 @@ impl Mutation {
     async fn create_app(&self, context: &Context<'_>, input: CreateAppInput) -> Result<App> {
         let asked = context.data::<Asked>()?;
         asked
-            .have_registered(&input.url)
+            .have_registered(&input.url, None)
             .await
             .map_err(Error::new)?;
         let url = normalize_url(&input.url).unwrap_or_default();
@@ -64,18 +65,18 @@ impl Mutation {
         let asked = context.data::<Asked>()?;
         let id = input.id.parse().unwrap_or_else(|_| AppId::of(&input.id));
         let read = async || asked.read(move |reader| find(reader, id)).await;
-        if read().await.map_err(unreadable)?.is_none() {
+        let Some(known) = read().await.map_err(unreadable)? else {
             return Err(Error::new("app not found"));
-        }
+        };
         asked
-            .have_registered(&input.url)
+            .have_registered(&input.url, Some(&known.name))
             .await
             .map_err(Error::new)?;
         let url = normalize_url(&input.url).unwrap_or_default();
         let app = read().await.map_err(unreadable)?;
         let moved = app.filter(|app| app.url == input.url || app.url == url);
         let app = moved.map(App::of);
-        app.ok_or_else(|| Error::new("what answers at this URL is another app"))
+        app.ok_or_else(|| Error::new(ANOTHER_APP))
     }
 
     /// Removes an app with its functions, by its id or its name: they start nothing any more.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use stepwell_engine::{CheckpointError, ItemId};
 use stepwell_protocol::RunId;
 use stepwell_protocol::op::Op;
-use stepwell_runtime::report_op;
+use stepwell_runtime::report_steps;
 
 #[derive(Deserialize)]
 struct Checkpoint {
@@ -46,11 +46,7 @@ pub(super) async fn checkpoint(
     let generation = checkpoint
         .generation_id
         .filter(|generation| *generation > 0);
-    let steps = checkpoint
-        .steps
-        .into_iter()
-        .map(|op| report_op(op, false, None))
-        .collect();
+    let steps = report_steps(checkpoint.steps);
     shared
         .handle
         .checkpoint(run, item, generation, steps)

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use std::collections::HashMap;
 use stepwell_engine::{Standing, Verdict};
-use stepwell_protocol::{EventId, FunctionId};
+use stepwell_protocol::{EventId, FunctionId, RunId};
 use stepwell_store::{Reader, RunRecord, StoreError};
 use utoipa::ToSchema;
 
@@ -41,6 +41,13 @@ pub(crate) enum StandingRow {
     Event { until: String },
     /// For a call in flight.
     Call,
+    /// For a connected worker of its app to have room: all have as many calls as they take.
+    Worker {
+        /// The app's name.
+        app: String,
+        /// When the call is made again, if it does not take the next room that there is.
+        until: Option<String>,
+    },
     /// For its turn.
     Turn {
         /// How many items go first.
@@ -88,15 +95,15 @@ pub(super) async fn of_event(
     let mut told = Vec::with_capacity(rows.len());
     for (slug, verdict, run) in rows {
         let unfinished = run.as_ref().filter(|run| !run.status.has_ended());
-        let standing = match unfinished {
-            Some(run) => shared.handle.standing(run.id).await?,
+        let waits = match unfinished {
+            Some(run) => StandingRow::of_run(&shared, run.id).await?,
             None => None,
         };
         told.push(VerdictRow {
             function: slug,
             verdict,
             status: run.map(|run| run.status.as_str()),
-            waits: standing.map(StandingRow::of),
+            waits,
         });
     }
     Ok(Found(told, shared.handle.now().ms()))
@@ -142,8 +149,8 @@ pub(super) async fn standing(
     Path(run): Path<String>,
 ) -> Result<Found<StandingRow>, ApiError> {
     let id = run_id(&run)?;
-    let standing = match shared.handle.standing(id).await? {
-        Some(standing) => StandingRow::of(standing),
+    let standing = match StandingRow::of_run(&shared, id).await? {
+        Some(standing) => standing,
         None => {
             let found = shared.handle.read(move |reader| reader.run(id)).await?;
             let found = found.ok_or_else(|| unknown_run(id))?;
@@ -156,6 +163,37 @@ pub(super) async fn standing(
 }
 
 impl StandingRow {
+    /// What a run waits for; nothing when it is not unfinished.
+    async fn of_run(shared: &Shared, run: RunId) -> Result<Option<Self>, ApiError> {
+        let Some(standing) = shared.handle.standing(run).await? else {
+            return Ok(None);
+        };
+        // The engine knows of calls; who there is to take them only the gateway does.
+        let gateway = shared.options.connect.as_ref();
+        let short = match &standing {
+            Standing::Call | Standing::Time(_) => {
+                gateway.and_then(|gateway| gateway.shortage_of(run))
+            }
+            Standing::Queue { .. } | Standing::Wait(_) => None,
+        };
+        if let Some((app, waits)) = short {
+            match standing {
+                Standing::Time(at) if waits.comes_again => {
+                    let until = Some(moment(at));
+                    return Ok(Some(Self::Worker { app, until }));
+                }
+                // Another call of it may well be with a worker.
+                Standing::Call
+                    if shared.handle.under_way(run).await?.len() <= waits.calls_in_line =>
+                {
+                    return Ok(Some(Self::Worker { app, until: None }));
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(Self::of(standing)))
+    }
+
     fn of(standing: Standing) -> Self {
         match standing {
             Standing::Time(at) => Self::Time { until: moment(at) },

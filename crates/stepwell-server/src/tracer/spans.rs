@@ -18,14 +18,14 @@ static SCOPE: LazyLock<InstrumentationScope> = LazyLock::new(|| {
         .build()
 });
 
-/// Adds the spans of a run that has ended. One that was pruned meanwhile has none.
+/// Adds the spans of a run that has ended. Whether it is there: it may have been pruned meanwhile.
 pub(super) fn spans_of(
     reader: &dyn Reader,
     run: RunId,
     spans: &mut Vec<SpanData>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let Some(trace) = history::trace(reader, run, &[])? else {
-        return Ok(());
+        return Ok(false);
     };
     let function = reader.function(trace.function)?;
     let slug = function.map_or_else(String::new, |function| function.slug);
@@ -35,7 +35,7 @@ pub(super) fn spans_of(
             spans.push(span_data(&trace, span, &slug));
         }
     });
-    Ok(())
+    Ok(true)
 }
 
 fn span_data(trace: &Trace, span: &Span, slug: &str) -> SpanData {

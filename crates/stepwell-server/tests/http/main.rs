@@ -19,6 +19,7 @@ mod realtime;
 mod registration;
 mod retries;
 mod runs_api;
+mod seats;
 mod server;
 mod slow_clients;
 mod trace_api;

@@ -1,6 +1,6 @@
 //! Realtime, as browsers and publishers meet it.
 
-mod client;
+pub(crate) mod client;
 mod delivery;
 mod runs;
 mod tokens;

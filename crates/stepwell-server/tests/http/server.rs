@@ -10,7 +10,7 @@ use std::time::Duration;
 use stepwell_engine::{Backoff, Config};
 use stepwell_runtime::gateway::PrivateAddresses;
 use stepwell_runtime::{Clock, Handle, HttpInvoker, HttpOptions, Invokers, Options, Runtime};
-use stepwell_server::{ConnectOptions, Gateway, ServerOptions, router};
+use stepwell_server::{ConnectOptions, ConnectionLimits, Gateway, ServerOptions, router, serve};
 use stepwell_store::{Store, memory};
 
 /// How long anything may take. Only a test that fails meets it.
@@ -32,6 +32,8 @@ pub(crate) struct Setup {
     pub(crate) backoff: Backoff,
     pub(crate) clock: Clock,
     pub(crate) store: Store,
+    /// As the program limits them; not at all without.
+    pub(crate) connections: Option<ConnectionLimits>,
     /// For requests that functions have the server make.
     pub(crate) private_addresses: PrivateAddresses,
 }
@@ -45,6 +47,7 @@ impl Default for Setup {
             backoff: Backoff::Constant(0),
             clock: Clock::System,
             store: memory::open(),
+            connections: None,
             private_addresses: PrivateAddresses::Refuse,
         }
     }
@@ -89,7 +92,12 @@ impl Setup {
             ..self.server
         };
         let routes = router(runtime.handle(), server);
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        tokio::spawn(async move {
+            match self.connections {
+                None => axum::serve(listener, routes).await.unwrap_or_default(),
+                Some(limits) => serve(listener, routes, limits, std::future::pending()).await,
+            }
+        });
         let client = Client::builder()
             .timeout(PATIENCE)
             .build()

@@ -1,7 +1,7 @@
 //! What an OpenTelemetry collector is told of runs.
 
 use crate::app::{App, failed, id, ops, returned, step_run};
-use crate::server::{Server, function, soon};
+use crate::server::{Server, Setup, function, soon};
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,9 +13,11 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use prost::Message;
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use stepwell_engine::{Change, Snapshot, Timestamp};
 use stepwell_server::{Tracer, TracerError, TracerOptions};
+use stepwell_store::{Slice, Store, StoreError, Writer, memory};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -218,6 +220,79 @@ async fn a_collector_that_is_dead_holds_nothing_up_and_is_told_again_when_it_liv
     })
     .await;
     running.abort();
+}
+
+/// A store that the test may prune as well.
+#[derive(Debug, Clone)]
+struct Pruned(Arc<Mutex<Box<dyn Writer>>>);
+
+impl Pruned {
+    fn writer(&self) -> MutexGuard<'_, Box<dyn Writer>> {
+        self.0.lock().expect("nobody broke it")
+    }
+}
+
+impl Writer for Pruned {
+    fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
+        self.writer().commit(changes)
+    }
+
+    fn probe(&mut self, bytes: usize) -> Result<(), StoreError> {
+        self.writer().probe(bytes)
+    }
+
+    fn load(&mut self, now: Timestamp) -> Result<Snapshot, StoreError> {
+        self.writer().load(now)
+    }
+
+    fn prune(&mut self, slice: &Slice) -> Result<stepwell_store::Pruned, StoreError> {
+        self.writer().prune(slice)
+    }
+
+    fn bytes_used(&mut self) -> Result<u64, StoreError> {
+        self.writer().bytes_used()
+    }
+
+    fn give_back(&mut self) -> Result<bool, StoreError> {
+        self.writer().give_back()
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_gone_before_it_is_told_does_not_count_as_told() {
+    let Store { writer, reader } = memory::open();
+    let store = Pruned(Arc::new(Mutex::new(writer)));
+    let setup = Setup {
+        store: Store {
+            writer: Box::new(store.clone()),
+            reader,
+        },
+        ..Setup::default()
+    };
+    let (server, app) = (setup.start().await, app().await);
+    server
+        .register("app", &app, &[function("app-f", "go", &app.url, 1)])
+        .await;
+    let mut collector = Collector::start().await;
+    // It hears of runs from now on, and reads them later.
+    let tracer = tracer(&server, &collector.url).expect("it is well");
+    let counts = tracer.counts();
+    let send = async || {
+        let event = server.send(json!({"name": "go"})).await;
+        server.ended(&event).await;
+    };
+    send().await;
+    let whole = Slice::whole(Timestamp::from_ms(u64::MAX), server.handle.now());
+    let pruned = store.writer().prune(&whole).expect("it is pruned");
+    assert_eq!(pruned.runs, 1);
+    send().await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    soon("all is told", tracer.run(stop)).await;
+    let (_, spans) = collector.next().await;
+    let roots = spans.iter().filter(|span| span.parent_span_id.is_empty());
+    assert_eq!(roots.count(), 1);
+    assert_eq!((counts.exported(), counts.dropped()), (1, 1));
 }
 
 #[tokio::test]

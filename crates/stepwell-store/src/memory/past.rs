@@ -28,7 +28,7 @@ impl Tables {
                 .filter_map(|event| Some((event, self.first_run(event)?)))
                 .collect(),
             items,
-            metadata: run.metadata.clone(),
+            metadata: run.metadata.records().to_vec(),
             user_spans: run.user_spans.values().cloned().collect(),
         })
     }

@@ -1,7 +1,7 @@
 //! Forgetting what is old, as every store does, besides the bounds in number.
 
 use super::{Tables, has_second};
-use crate::prune::{Budget, first_id};
+use crate::prune::{Budget, end_of};
 use crate::{Mark, Pruned, Slice};
 use std::ops::Bound::{Excluded, Unbounded};
 use stepwell_engine::{ItemId, RunRow, Timestamp};
@@ -23,7 +23,7 @@ impl Tables {
         self.forgotten_keys = self.forgotten_keys.split_off(&over);
         let mut after = Mark::id(slice.after);
         while !budget.is_spent() {
-            let Some((id, found)) = self.next(after, first_id(slice.before)) else {
+            let Some((id, found)) = self.next(after, end_of(slice)) else {
                 self.forget_ends(&pruned);
                 return pruned;
             };

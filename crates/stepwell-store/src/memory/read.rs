@@ -112,7 +112,9 @@ impl Reader for Memory {
     fn metadata(&self, run: RunId) -> Result<Vec<MetadataRecord>, StoreError> {
         let tables = self.tables();
         let run = tables.runs.get(&run);
-        let mut noted = run.map(|run| run.metadata.clone()).unwrap_or_default();
+        let mut noted = run
+            .map(|run| run.metadata.records().to_vec())
+            .unwrap_or_default();
         noted.sort_by_key(|one| one.updated_at);
         Ok(noted)
     }

@@ -8,9 +8,17 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Pages that are copied between two looks at the progress: 4 MiB of a usual file.
 const PAGES_PER_STEP: i32 = 1_024;
+
+/// What the names of copies end with that are being made.
+const DRAFT: &str = ".partial";
+/// Drafts of one process for one target, at most; each holds a whole copy.
+const DRAFTS_MAX: u32 = 1_000;
+/// A draft that nobody has written to for so long is nobody's: checking a copy takes less.
+const ABANDONED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What becomes of a file that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,11 +179,24 @@ fn busy() -> rusqlite::Error {
 
 /// Whether a file is the database, or is used for it.
 fn belongs_to(target: &Path, database: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let (target, database) = (real(target), real(database));
     ["", "-wal", "-shm", "-journal", ".lock"]
         .into_iter()
         .any(|ending| with(&database, ending) == target)
+}
+
+/// A path without detours, also when there is no such file yet.
+fn real(path: &Path) -> PathBuf {
+    let in_folder = || Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?));
+    let real = path.canonicalize().ok().or_else(in_folder);
+    real.unwrap_or_else(|| path.to_owned())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 fn with(path: &Path, ending: &str) -> PathBuf {
@@ -193,31 +214,21 @@ struct Draft {
 
 impl Draft {
     fn beside(target: &Path, existing: Existing) -> Result<Self, BackupError> {
-        let placeholder = match existing {
-            Existing::Replace => None,
+        remove_abandoned(target);
+        let mut draft = Self {
+            path: make_draft(target)?,
+            placeholder: None,
+        };
+        if existing == Existing::Keep {
             // Made here, so that of two at the same time one is refused.
-            Existing::Keep => match OpenOptions::new().write(true).create_new(true).open(target) {
-                Ok(_) => Some(target.to_owned()),
+            match OpenOptions::new().write(true).create_new(true).open(target) {
+                Ok(_) => draft.placeholder = Some(target.to_owned()),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                     return Err(BackupError::Exists(target.to_owned()));
                 }
                 Err(error) => return Err(file("make", target)(error)),
-            },
-        };
-        let draft = Self {
-            path: with(target, ".partial"),
-            placeholder,
-        };
-        // What an earlier one left behind when it was killed.
-        remove(&draft.path);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        // It holds what the database holds.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options
-            .open(&draft.path)
-            .map_err(file("make", &draft.path))?;
+            }
+        }
         Ok(draft)
     }
 
@@ -227,16 +238,9 @@ impl Draft {
         std::fs::rename(&self.path, target).map_err(file("make", target))?;
         self.placeholder = None;
         // The name is to survive the machine, too, where a folder can be synced.
-        if let Some(folder) = target.parent() {
-            let folder = if folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                folder
-            };
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .unwrap_or_default();
-        }
+        File::open(folder_of(target))
+            .and_then(|folder| folder.sync_all())
+            .unwrap_or_default();
         Ok(())
     }
 }
@@ -247,6 +251,44 @@ impl Drop for Draft {
         remove(&with(&self.path, "-journal"));
         if let Some(placeholder) = &self.placeholder {
             remove(placeholder);
+        }
+    }
+}
+
+/// An empty file beside the target, of a name of its own: others may make a back-up with this target at the same time.
+fn make_draft(target: &Path) -> Result<PathBuf, BackupError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // It will hold what the database holds.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut number = 0_u32;
+    loop {
+        let path = with(target, &format!(".{}-{number}{DRAFT}", std::process::id()));
+        match options.open(&path) {
+            Ok(_) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && number < DRAFTS_MAX => {
+                number += 1;
+            }
+            Err(error) => return Err(file("make", target)(error)),
+        }
+    }
+}
+
+/// Removes drafts for this target that were left behind when those who made them were killed.
+fn remove_abandoned(target: &Path) {
+    let Some(name) = target.file_name().map(|name| name.to_string_lossy()) else {
+        return;
+    };
+    let (first, entries) = (format!("{name}."), std::fs::read_dir(folder_of(target)));
+    for entry in entries.into_iter().flatten().flatten() {
+        let found = entry.file_name();
+        let found = found.to_string_lossy();
+        let is_draft = found.starts_with(&first) && found.ends_with(DRAFT);
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        let age = changed.ok().and_then(|at| at.elapsed().ok());
+        if is_draft && age.is_some_and(|age| age > ABANDONED) {
+            remove(&entry.path());
         }
     }
 }

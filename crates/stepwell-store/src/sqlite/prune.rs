@@ -2,7 +2,7 @@
 //! of a run is found by its id: no slice depends on how much there is in all.
 
 use super::codec::Column;
-use crate::prune::{Budget, first_id};
+use crate::prune::{Budget, end_of};
 use crate::{Mark, Pruned, Slice};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use smallvec::SmallVec;
@@ -73,6 +73,7 @@ impl Walk<'_> {
                     break;
                 }
                 if found.old && !self.remove(&found)? {
+                    self.pruned.torn = Some(Mark::at(found.id));
                     break;
                 }
                 // Only now, so that a slice of one row removes that.
@@ -87,7 +88,7 @@ impl Walk<'_> {
     /// The next runs and events, in the order of their ids.
     fn page(&self, after: u128) -> rusqlite::Result<Vec<Found>> {
         let Slice { before, .. } = *self.slice;
-        let (after, end) = (Column(after), Column(first_id(before)));
+        let (after, end) = (Column(after), Column(end_of(self.slice)));
         let mut runs = self.transaction.prepare_cached(SELECT_RUNS)?;
         let runs = runs.query_map(params![after, end, PAGE, Column(before)], run)?;
         let mut found = runs.collect::<rusqlite::Result<Vec<_>>>()?;

@@ -77,8 +77,9 @@ impl Writer for SqliteWriter {
             .connection
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .and_then(|transaction| {
+                let mut noted = notes::Tallies::default();
                 for change in changes {
-                    write(&transaction, change)?;
+                    write(&transaction, change, &mut noted)?;
                 }
                 transaction.commit()
             });
@@ -124,7 +125,11 @@ fn fill(connection: &Connection, bytes: usize) -> rusqlite::Result<()> {
     connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))
 }
 
-fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+fn write(
+    connection: &Connection,
+    change: &Change,
+    noted: &mut notes::Tallies,
+) -> rusqlite::Result<()> {
     let statement =
         |sql| -> rusqlite::Result<CachedStatement<'_>> { connection.prepare_cached(sql) };
     match change {
@@ -192,6 +197,7 @@ fn write(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
             statement("delete from throttles where key = ?")?.execute(params![Column(*key)])?;
             Ok(())
         }
+        Change::MetadataPut(row) => notes::put_metadata(connection, row, noted),
         other => write_rarer(connection, other),
     }
 }
@@ -309,7 +315,6 @@ fn write_rarer(connection: &Connection, change: &Change) -> rusqlite::Result<()>
             "insert or replace into inputs values (?, ?, ?)",
             &[&Column(row.run), &Column(&row.step), &Column(&row.input)],
         ),
-        Change::MetadataPut(row) => notes::put_metadata(connection, row),
         Change::UserSpansPut(row) => notes::put_spans(connection, row),
         Change::VerdictPut(row) => execute(
             "insert or replace into verdicts values (?, ?, ?)",

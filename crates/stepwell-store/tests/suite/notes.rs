@@ -181,6 +181,44 @@ pub(crate) fn what_is_noted_of_a_run_is_bounded(mut store: Opened) {
     assert_eq!(spans, Some(limits::USER_SPANS_PER_RUN_MAX));
 }
 
+pub(crate) fn notes_of_one_batch_are_bounded_as_those_of_many(mut store: Opened) {
+    let mut rows = Rows::new();
+    let other = start(&mut store, &mut rows);
+    let event = rows.event("x/y");
+    let run = rows.run(&event);
+    let large = "x".repeat(60_000);
+    let put = |kind: &str, op, values| noted(&run, Target::Run, kind, op, values);
+    let set = |number: usize| put(&format!("k{number}"), Op::Set, json!({"a": large}));
+    let mut batch = vec![
+        put("early", Op::Set, json!({"a": "its run comes after it"})),
+        Change::EventPut(event),
+        Change::RunPut(Box::new(run.clone())),
+        noted(&other, Target::Run, "k", Op::Set, json!({"a": large})),
+    ];
+    batch.extend((0..20).map(set));
+    // Two that go, one that shrinks, and one that grows by what it was: room for three, not for a fourth.
+    batch.extend([
+        put("k0", Op::Delete, json!({"a": null})),
+        put("k1", Op::Delete, json!({"a": null})),
+        put("k2", Op::Set, json!({"a": 1})),
+        put("k3", Op::Set, json!({"a": large})),
+    ]);
+    batch.extend((20..24).map(set));
+    store.commit(batch);
+    let kinds: Vec<String> = metadata(&store, &run)
+        .into_iter()
+        .map(|one| one.1)
+        .collect();
+    let kept = (2..17).chain(20..23).map(|number| format!("k{number}"));
+    let mut kept: Vec<String> = kept.collect();
+    kept.sort_unstable();
+    assert_eq!(kinds, kept);
+    assert_eq!(metadata(&store, &other).len(), 1);
+    let small = |number: usize| put(&format!("n{number:04}"), Op::Set, json!({"a": 1}));
+    store.commit((0..limits::METADATA_PER_RUN_MAX).map(small).collect());
+    assert_eq!(metadata(&store, &run).len(), limits::METADATA_PER_RUN_MAX);
+}
+
 pub(crate) fn notes_find_their_place_in_the_tree(mut store: Opened) {
     let mut rows = Rows::new();
     let run = start(&mut store, &mut rows);

@@ -72,7 +72,7 @@ fn end(run: &RunRow, ended_at: Timestamp) -> Change {
         id: run.id,
         status: RunStatus::Completed,
         ended_at,
-        output: Some(super::json("1")),
+        output: Some(super::rows::json("1")),
         cause: None,
         last_call: None,
     })
@@ -335,6 +335,27 @@ pub(crate) fn a_run_larger_than_a_slice_goes_all_the_same(mut store: Opened) {
     assert_eq!(runs, 2);
     assert!(store.reader.steps(large.id).unwrap().is_empty());
     assert!(!has_event(&store, &event));
+}
+
+pub(crate) fn a_walk_ends_where_it_is_told_to(mut store: Opened) {
+    let mut days = Days::new();
+    let runs: Vec<RunRow> = (1..=3)
+        .map(|number| {
+            let (_, run) = days.work(&mut store, day(number));
+            store.commit(vec![end(&run, day(number))]);
+            run
+        })
+        .collect();
+    let to_second = Slice {
+        until: Some(Mark::from(runs[1].id)),
+        ..Slice::whole(day(9), day(9))
+    };
+    let pruned = slice(&mut store, &to_second);
+    assert_eq!((pruned.runs, pruned.next, pruned.torn), (2, None, None));
+    let left = runs
+        .iter()
+        .map(|run| store.reader.run(run.id).unwrap().is_some());
+    assert_eq!(left.collect::<Vec<_>>(), [false, false, true]);
 }
 
 pub(crate) fn events_that_wait_to_start_a_run_stay(mut store: Opened) {

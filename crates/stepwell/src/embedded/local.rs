@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stepwell_engine::{CheckpointError as EngineRefusal, ItemId};
 use stepwell_protocol::op::Op;
 use stepwell_protocol::{DecodeError, RunId, SharedJson};
-use stepwell_runtime::{Handle, report_op};
+use stepwell_runtime::Handle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{SetOnce, broadcast};
 
@@ -74,10 +74,7 @@ pub(crate) async fn report_steps(
         call.item.parse().map(ItemId).map_err(|_| {
             CheckpointError::Failed("the call names no item of this engine".to_owned())
         })?;
-    let steps = steps
-        .into_iter()
-        .map(|op| report_op(op, false, None))
-        .collect();
+    let steps = stepwell_runtime::report_steps(steps);
     let generation = Some(call.generation).filter(|generation| *generation > 0);
     match engine.checkpoint(call.run, item, generation, steps).await {
         Ok(Ok(())) => Ok(()),

@@ -52,6 +52,15 @@ pub(in crate::commands) fn waits(standing: &Value) -> String {
         "time" => format!(", waits until {}", text(standing, "/until")),
         "event" => format!(", waits for an event until {}", text(standing, "/until")),
         "call" => ", a call is in flight".to_owned(),
+        "worker" => {
+            let again = text(standing, "/until");
+            let app = text(standing, "/app");
+            let waits = format!(", waits for a worker of {app} with room");
+            match again.as_str() {
+                "" => waits,
+                again => format!("{waits}, looks again at {again}"),
+            }
+        }
         "turn" if standing["paused"] == true => ", its function is paused".to_owned(),
         "turn" => {
             let ahead = standing["ahead"].as_u64().unwrap_or(0);

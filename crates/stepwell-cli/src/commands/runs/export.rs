@@ -5,6 +5,7 @@ use crate::client::Client;
 use anyhow::Context;
 use clap::Args;
 use serde_json::Value;
+use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -32,12 +33,12 @@ pub(super) fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<()> 
     let mut out = None;
     let mut written = Ok(());
     arguments.filter.pages(client, &more, |page| {
-        written = open(&mut out, arguments.output.as_deref())
-            .and_then(|out| write_all(client, out, page, arguments.trace));
+        written = opened(&mut out, arguments.output.as_deref())
+            .and_then(|out| write_all(client, &mut out.stream, page, arguments.trace));
         written.is_ok()
     })?;
-    if let (Ok(()), Some(mut out)) = (&written, out) {
-        written = out.flush().map_err(anyhow::Error::from);
+    if let (Ok(()), Some(out)) = (&written, out) {
+        written = out.finish();
     }
     match written {
         // A reader that has had enough, such as `head`.
@@ -46,23 +47,85 @@ pub(super) fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<()> 
     }
 }
 
-type Out = BufWriter<Box<dyn Write>>;
+/// Where runs go. A file is made beside its place and moved there when all runs are in it: until then, whatever is there
+/// stays as it is.
+struct Out {
+    stream: BufWriter<Box<dyn Write>>,
+    draft: Option<Draft>,
+}
 
-/// Where runs go. A file is not touched before the server has answered.
-fn open<'o>(out: &'o mut Option<Out>, path: Option<&Path>) -> anyhow::Result<&'o mut Out> {
-    let opened: Out = match out.take() {
+impl Out {
+    fn open(path: Option<&Path>) -> anyhow::Result<Self> {
+        let (stream, draft): (Box<dyn Write>, _) = match path {
+            None => (Box::new(std::io::stdout().lock()), None),
+            // A pipe or a device, such as /dev/null, is written to.
+            Some(path) if path.exists() && !path.is_file() => {
+                (Box::new(File::options().write(true).open(path)?), None)
+            }
+            Some(path) => {
+                let (draft, file) = Draft::beside(path)?;
+                (Box::new(file), Some(draft))
+            }
+        };
+        Ok(Self {
+            stream: BufWriter::new(stream),
+            draft,
+        })
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        self.stream.flush()?;
+        drop(self.stream);
+        if let Some(draft) = self.draft {
+            std::fs::rename(&draft.path, &draft.place)?;
+        }
+        Ok(())
+    }
+}
+
+/// A file that is being written; removed unless it was moved.
+struct Draft {
+    path: PathBuf,
+    place: PathBuf,
+}
+
+impl Draft {
+    fn beside(path: &Path) -> anyhow::Result<(Self, File)> {
+        // Of a link, what it leads to is replaced.
+        let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let mut name = place.as_os_str().to_owned();
+        name.push(format!(".{}.partial", std::process::id()));
+        let draft = Self {
+            path: PathBuf::from(name),
+            place,
+        };
+        let file = File::create(&draft.path)?;
+        if let Ok(known) = std::fs::metadata(&draft.place) {
+            file.set_permissions(known.permissions())?;
+        }
+        Ok((draft, file))
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Once it was moved, there is nothing.
+        std::fs::remove_file(&self.path).unwrap_or_default();
+    }
+}
+
+/// Opens the place when the first page has come.
+fn opened<'o>(out: &'o mut Option<Out>, path: Option<&Path>) -> anyhow::Result<&'o mut Out> {
+    let opened = match out.take() {
         Some(opened) => opened,
-        None => BufWriter::new(match path {
-            Some(path) => Box::new(std::fs::File::create(path)?),
-            None => Box::new(std::io::stdout().lock()),
-        }),
+        None => Out::open(path)?,
     };
     Ok(out.insert(opened))
 }
 
 fn write_all(
     client: &Client,
-    out: &mut Out,
+    out: &mut impl Write,
     runs: Vec<Value>,
     with_trace: bool,
 ) -> anyhow::Result<()> {

@@ -169,6 +169,51 @@ async fn a_call_that_finds_no_room_goes_back_to_the_queue_and_costs_no_attempt()
     assert_eq!(server.ended(&second).await["output"], 2);
 }
 
+/// What the only run of an event waits for.
+async fn standing(server: &crate::server::Server, event: &str) -> serde_json::Value {
+    let runs = server.runs(event).await;
+    let Some(run) = runs.first() else {
+        return json!(null);
+    };
+    let id = run["run_id"].as_str().expect("it has an id");
+    let standing = server.get(&format!("/v1/runs/{id}/standing")).await;
+    standing.expect(200)["data"].clone()
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_a_worker_with_room_says_so() {
+    for (room, comes_again) in [(Duration::from_secs(600), false), (Duration::ZERO, true)] {
+        let server = timed(|times| times.room = room).start().await;
+        let apps = [app("shop", &[function("shop-f", "go", 0)])];
+        let mut introduction = Introduction::of(&server, "worker", &apps).await;
+        introduction.connect.max_worker_concurrency = Some(1);
+        let mut worker = introduction.connect().await;
+        let first = server.send(json!({"name": "go"})).await;
+        let held = worker.called().await;
+        let second = server.send(json!({"name": "go"})).await;
+        let told = soon("it waits for a worker", async {
+            loop {
+                let told = standing(&server, &second).await;
+                if told["for"] == "worker" {
+                    return told;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(told["app"], "shop");
+        assert_eq!(told["until"].is_string(), comes_again, "{told}");
+        assert_eq!(standing(&server, &first).await, json!({"for": "call"}));
+        let verdicts = server.get(&format!("/v1/events/{second}/verdicts")).await;
+        assert_eq!(verdicts.expect(200)["data"][0]["waits"]["for"], "worker");
+        worker.returned(&held, &json!(1)).await;
+        let call = worker.called().await;
+        assert_eq!(standing(&server, &second).await, json!({"for": "call"}));
+        worker.returned(&call, &json!(2)).await;
+        server.ended(&second).await;
+    }
+}
+
 /// The kind of the only item of an event's only run; nothing before there is one.
 async fn queued(server: &crate::server::Server, event: &str) -> String {
     let runs = server.runs(event).await;

@@ -112,6 +112,7 @@ async fn an_app_that_is_made_is_asked_to_register() {
         asked["errors"][0]["message"],
         "the app answered, but has not registered under this URL"
     );
+    assert_eq!(apps.list(), [], "nor is one that registers elsewhere");
 }
 
 /// What an app that registers by its answer says.
@@ -231,4 +232,20 @@ async fn an_app_that_has_moved_is_called_where_it_is_now() {
     let refused = ask(&server, UPDATE, json!({"id": "shop", "url": other.url})).await;
     let message = &refused["errors"][0]["message"];
     assert_eq!(message, "what answers at this URL is another app");
+
+    // One that registers by its answer is not registered at all.
+    let stranger = App::start(|call| {
+        let url = call.body["url"].as_str().unwrap_or("");
+        let body = in_band(url).replace("shop", "stranger");
+        let mut response = crate::app::sdk(200, body);
+        let headers = response.headers_mut();
+        headers.insert("x-inngest-sync-kind", HeaderValue::from_static("in_band"));
+        response
+    })
+    .await;
+    let refused = ask(&server, UPDATE, json!({"id": "shop", "url": stranger.url})).await;
+    let message = &refused["errors"][0]["message"];
+    assert_eq!(message, "what answers at this URL is another app");
+    let apps = told(&server, "{ apps { name } }", json!({})).await;
+    assert_eq!(apps["apps"], json!([{"name": "shop"}]));
 }

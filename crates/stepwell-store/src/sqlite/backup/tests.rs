@@ -134,10 +134,16 @@ fn a_file_that_is_there_is_kept_unless_told_otherwise() {
 fn what_cannot_be_copied_leaves_everything_as_it_was() {
     let files = files();
     drop(open(&Options::new(&files.database)).expect("the store opens"));
+    // Neither file is there while nobody has the database open.
+    let folder = files.database.parent().expect("a folder");
+    std::fs::create_dir(folder.join("elsewhere")).expect("it is made");
+    let detour = folder.join("elsewhere").join("..");
     for own in [
         files.database.clone(),
         with(&files.database, "-wal"),
         with(&files.database, ".lock"),
+        with(&detour.join("stepwell.db"), "-wal"),
+        with(&detour.join("stepwell.db"), "-shm"),
     ] {
         let made = backup(&files.database, &own, Existing::Replace, |_| {});
         assert!(matches!(made, Err(BackupError::Itself(_))), "{made:?}");
@@ -173,5 +179,61 @@ fn what_cannot_be_copied_leaves_everything_as_it_was() {
     assert_eq!(std::fs::read(&files.copy).expect("it is read"), b"precious");
     let fresh = files.copy.with_file_name("fresh.db");
     assert!(backup(&torn, &fresh, Existing::Keep, |_| {}).is_err());
-    assert!(!fresh.exists() && !with(&fresh, ".partial").exists());
+    assert!(!fresh.exists());
+    assert_eq!(drafts(&files), [""; 0]);
+}
+
+/// Copies that are being made, or were left behind.
+fn drafts(files: &Files) -> Vec<String> {
+    let folder = files.copy.parent().expect("a folder");
+    let names = std::fs::read_dir(folder).expect("it is read").map(|entry| {
+        let name = entry.expect("it is there").file_name();
+        name.into_string().expect("it is text")
+    });
+    let mut drafts: Vec<String> = names.filter(|name| name.ends_with(DRAFT)).collect();
+    drafts.sort();
+    drafts
+}
+
+#[test]
+fn two_back_ups_to_one_place_at_once_are_both_whole() {
+    let files = files();
+    let mut store = open(&Options::new(&files.database)).expect("the store opens");
+    store.writer.commit(&[event(0)]).expect("it is written");
+    let mut inner = None;
+    let outer = backup(&files.database, &files.copy, Existing::Replace, |_| {
+        if inner.is_none() {
+            store.writer.commit(&[event(1)]).expect("it is written");
+            let made = backup(&files.database, &files.copy, Existing::Replace, |_| {});
+            inner = Some((made, events_in(&files.copy)));
+        }
+    });
+    let (made, events) = inner.expect("it was made in the midst");
+    made.expect("the one that ended first is made");
+    assert_eq!(events, [0, 1]);
+    outer.expect("so is the other");
+    assert_eq!(events_in(&files.copy), [0], "which came last");
+    assert_eq!(drafts(&files), [""; 0]);
+}
+
+#[test]
+fn what_a_killed_back_up_left_goes_when_it_is_a_day_old() {
+    let files = files();
+    drop(open(&Options::new(&files.database)).expect("the store opens"));
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (name, age) in [
+        ("copy.db.7-0.partial", day + Duration::from_secs(60)),
+        ("copy.db.8-0.partial", day / 2),
+        ("other.db.7-0.partial", 2 * day),
+    ] {
+        let path = files.copy.with_file_name(name);
+        let left = File::create(&path).expect("it is made");
+        let changed = std::time::SystemTime::now() - age;
+        left.set_modified(changed).expect("it is dated");
+    }
+    backup(&files.database, &files.copy, Existing::Keep, |_| {}).expect("it is made");
+    assert_eq!(
+        drafts(&files),
+        ["copy.db.8-0.partial", "other.db.7-0.partial"]
+    );
 }

@@ -137,6 +137,7 @@ fn a_large_run_goes_from_its_last_step_backwards_a_bounded_part_at_once() {
         let last = format!("{first} and position >= {left}");
         assert_eq!(count(&path, &last), 0, "the first ones stay longest");
         assert_eq!(pruned.runs, usize::from(left == 0));
+        assert_eq!(pruned.torn.is_some(), left != 0);
         assert_eq!(
             count(&path, "select count(*) from runs"),
             if left == 0 { 1 } else { 2 }
