@@ -75,7 +75,12 @@ pub fn reframe(image: &Image, width: u32, height: u32, frame: Frame) -> Result<I
     check(width, height)?;
     match frame {
         Frame::Cover => Ok(scaled(image, centred(image, width, height), width, height)),
-        Frame::Attention => Ok(scaled(image, attention(image, width, height), width, height)),
+        Frame::Attention => Ok(scaled(
+            image,
+            attention(image, width, height),
+            width,
+            height,
+        )),
         Frame::Contain => {
             let inner = resize(image, Some(width), Some(height), Fit::Contain)?;
             Ok(padded(&inner, width, height))
