@@ -4,7 +4,8 @@
 
 pub mod brand;
 mod deps;
-mod failure;
+pub(crate) mod failure;
+pub mod vision;
 
 pub use deps::Deps;
 
@@ -14,7 +15,12 @@ use stepwell::{App, Client, Function};
 /// Every function of the studio.
 #[must_use]
 pub fn all(deps: &Deps) -> Vec<Function> {
-    vec![brand::ingestion::function(deps)]
+    vec![
+        brand::ingestion::function(deps),
+        vision::archive::function(deps),
+        vision::cleanup_blobs::function(deps),
+        vision::cleanup_temp::function(deps),
+    ]
 }
 
 /// The app that servers call: every function, with logging, and failures told to `reporter`.

@@ -1,9 +1,12 @@
 //! What functions work with.
 
+use crate::middleware::{Meter, Prices};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use stepwell::Clock;
 use studio233_ai::{BrandExtraction, Embedder};
+use studio233_blob::BlobStore;
 use studio233_db::Database;
 use studio233_rag::pdf::PdfLimits;
 use studio233_rag::{Chunker, Fetcher};
@@ -13,8 +16,18 @@ use studio233_rag::{Chunker, Fetcher};
 pub struct Deps {
     /// Workspaces, assets and knowledge.
     pub database: Database,
+    /// What is kept of images and documents.
+    pub blobs: BlobStore,
+    /// The folder for temporary files: the only one that files are deleted in.
+    pub temp_folder: PathBuf,
+    /// Counts what functions spend, and says which budgets are used up.
+    pub meter: Arc<dyn Meter>,
+    /// What models cost, for budgets in money.
+    pub prices: Prices,
     /// Gets documents, from the studio's blobs and the public network.
     pub fetcher: Fetcher,
+    /// Gets images from where documents come from, within limits for images.
+    pub images: Fetcher,
     /// Reads brands out of documents.
     pub extraction: BrandExtraction,
     /// Turns texts into vectors; searching must use the same one.

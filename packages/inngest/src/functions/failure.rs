@@ -1,7 +1,9 @@
 //! What a capability's error means for retries.
 
+use std::time::Duration;
 use stepwell::{BoxError, Error};
-use studio233_ai::ExtractionError;
+use studio233_ai::{ExtractionError, SourceError};
+use studio233_blob::BlobError;
 use studio233_db::DbError;
 use studio233_rag::pdf::PdfError;
 use studio233_rag::{FetchError, IndexError};
@@ -21,7 +23,40 @@ macro_rules! passing {
     )*};
 }
 
-passing!(FetchError, PdfError, IndexError, ExtractionError, DbError);
+passing!(
+    FetchError,
+    PdfError,
+    IndexError,
+    ExtractionError,
+    DbError,
+    Late
+);
+
+impl Passing for BlobError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store { .. })
+    }
+}
+
+impl Passing for SourceError {
+    fn is_transient(&self) -> bool {
+        self.transient
+    }
+}
+
+/// Something took too long.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} within {} s", limit.as_secs())]
+pub(crate) struct Late {
+    pub(crate) doing: &'static str,
+    pub(crate) limit: Duration,
+}
+
+impl Late {
+    fn is_transient(&self) -> bool {
+        true
+    }
+}
 
 /// The error as a step returns it: retried only if that may help.
 pub(crate) fn classify(error: impl Passing) -> Error {
