@@ -40,20 +40,23 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Makes a file of each, many at once, in their order. The first error is the whole's.
-    pub(crate) async fn transform<W>(
+    /// Makes a file of each, many at once, in their order. The first error is the whole's. `makes` says how many pixels
+    /// come to those that are decoded.
+    pub(crate) async fn transform<M, W>(
         self,
         files: &[MediaFile],
+        makes: M,
         work: W,
     ) -> Result<Vec<MediaFile>, PluginError>
     where
+        M: Fn(&Info) -> u64 + Clone + Send,
         W: Fn(Opened) -> Result<Made, FileError> + Clone + Send + 'static,
     {
         self.each(files, |position, file| {
-            let work = work.clone();
+            let (makes, work) = (makes.clone(), work.clone());
             async move {
                 let _place = self.services.pool.file().await;
-                let made = self.computed(file, work).await?;
+                let made = self.computed(file, makes, work).await?;
                 self.stored(position, file, made).await
             }
         })
@@ -74,7 +77,7 @@ impl Job<'_> {
             let work = work.clone();
             async move {
                 let _place = self.services.pool.file().await;
-                self.computed(file, work).await
+                self.computed(file, |_: &Info| 0, work).await
             }
         })
         .await
@@ -106,13 +109,14 @@ impl Job<'_> {
         results.try_collect().await
     }
 
-    async fn computed<T, W>(self, file: &MediaFile, work: W) -> Result<T, FileError>
+    async fn computed<T, M, W>(self, file: &MediaFile, makes: M, work: W) -> Result<T, FileError>
     where
+        M: FnOnce(&Info) -> u64,
         T: Send + 'static,
         W: FnOnce(Opened) -> Result<T, FileError> + Send + 'static,
     {
         let opened = self.opened(file).await?;
-        let pixels = opened.info.pixels();
+        let pixels = opened.info.pixels() + makes(&opened.info);
         let done = self.services.pool.compute(pixels, move || work(opened));
         done.await
             .unwrap_or_else(|Panicked| Err(FileError::Panicked))

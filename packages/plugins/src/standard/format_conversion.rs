@@ -92,7 +92,7 @@ impl Plugin for FormatConversion {
                 &image,
             ))
         };
-        let files = job.transform(&files, work).await?;
+        let files = job.transform(&files, |_| 0, work).await?;
         Ok(Output {
             files,
             metadata: Object::new(),

@@ -84,6 +84,7 @@ impl Plugin for ImageReframe {
             Strategy::Contain => Frame::Contain,
             Strategy::Attention => Frame::Attention,
         };
+        let made = u64::from(config.target_width) * u64::from(config.target_height);
         let work = move |opened: crate::each::Opened| {
             let image = opened.decode()?;
             let framed = reframe(&image, config.target_width, config.target_height, frame)?;
@@ -94,7 +95,7 @@ impl Plugin for ImageReframe {
             };
             Ok(Made::new(encode(&framed, &encoding)?, Format::Png, &framed))
         };
-        let files = job.transform(&files, work).await?;
+        let files = job.transform(&files, move |_| made, work).await?;
         Ok(Output {
             files,
             metadata: Object::new(),

@@ -1,7 +1,9 @@
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use studio233_media::{Color, Encoding, Fit, Format, encode, resize, resize_animation};
+use studio233_media::{
+    Color, Encoding, Fit, Format, Info, encode, resize, resize_animation, resized_size,
+};
 
 use super::{IMAGES, VERSION, default_quality};
 use crate::each::{Job, Made, Opened};
@@ -103,8 +105,15 @@ impl Plugin for ImageResize {
             context,
             suffix: "_resized",
         };
+        let (width, height) = (config.width, config.height);
+        let fit = fit(config.fit_mode);
+        let makes = move |info: &Info| {
+            // What cannot be made is refused when its turn comes, before it takes memory.
+            let made = resized_size(info.width, info.height, width, height, fit);
+            made.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+        };
         let work = move |opened: Opened| resized(&opened, &config);
-        let files = job.transform(&files, work).await?;
+        let files = job.transform(&files, makes, work).await?;
         Ok(Output {
             files,
             metadata: Object::new(),
@@ -112,13 +121,17 @@ impl Plugin for ImageResize {
     }
 }
 
-fn resized(opened: &Opened, config: &Config) -> Result<Made, FileError> {
-    let fit = match config.fit_mode {
+fn fit(mode: FitMode) -> Fit {
+    match mode {
         FitMode::Contain => Fit::Contain,
         FitMode::Cover => Fit::Cover,
         FitMode::Stretch => Fit::Stretch,
         FitMode::ScaleDown => Fit::ScaleDown,
-    };
+    }
+}
+
+fn resized(opened: &Opened, config: &Config) -> Result<Made, FileError> {
+    let fit = fit(config.fit_mode);
     let format = match config.output_format {
         OutputFormat::Original => opened.info.format,
         OutputFormat::Png => Format::Png,

@@ -66,6 +66,7 @@ impl Plugin for ImageUpscale {
             context,
             suffix: "_upscaled",
         };
+        let most = u64::from(config.max_dimension).pow(2);
         let work = move |opened: crate::each::Opened| {
             let image = opened.decode()?;
             let larger = upscale(&image, config.scale, config.max_dimension)?;
@@ -79,7 +80,7 @@ impl Plugin for ImageUpscale {
             made.metadata.insert("scale".to_owned(), json!(scale));
             Ok(made)
         };
-        let files = job.transform(&files, work).await?;
+        let files = job.transform(&files, move |_| most, work).await?;
         Ok(Output {
             files,
             metadata: Object::new(),
