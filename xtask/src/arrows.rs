@@ -181,6 +181,18 @@ const RULES: &[Rule] = &[
         tests_may: &[],
     },
     Rule {
+        name: "studio233-media",
+        may: &[],
+        may_optionally: &[],
+        tests_may: &[],
+    },
+    Rule {
+        name: "studio233-plugins",
+        may: &["studio233-blob", "studio233-media"],
+        may_optionally: &[],
+        tests_may: &[],
+    },
+    Rule {
         name: "studio233-inngest",
         may: &[
             "stepwell",
@@ -188,6 +200,8 @@ const RULES: &[Rule] = &[
             "studio233-blob",
             "studio233-brand",
             "studio233-db",
+            "studio233-media",
+            "studio233-plugins",
             "studio233-rag",
         ],
         may_optionally: &[],
@@ -202,6 +216,8 @@ const RULES: &[Rule] = &[
             "studio233-brand",
             "studio233-db",
             "studio233-inngest",
+            "studio233-media",
+            "studio233-plugins",
             "studio233-rag",
         ],
         may_optionally: &[],
@@ -216,6 +232,8 @@ const RULES: &[Rule] = &[
             "studio233-brand",
             "studio233-db",
             "studio233-inngest",
+            "studio233-media",
+            "studio233-plugins",
             "studio233-rag",
         ],
         may_optionally: &[],
@@ -241,6 +259,8 @@ const CAPABILITIES: &[&str] = &[
     "studio233-brand",
     "studio233-blob",
     "studio233-db",
+    "studio233-media",
+    "studio233-plugins",
     "studio233-rag",
 ];
 

@@ -1,9 +1,11 @@
 //! Serving: what the commands that run a server share.
 
+mod app_url;
 mod greeting;
 mod interrupts;
 mod open_files;
 
+use self::app_url::parse_app_url;
 use self::interrupts::Interrupts;
 use self::open_files::room_for_connections;
 use crate::connect::Connect;
@@ -53,7 +55,8 @@ pub(crate) struct Options {
         short = 'u',
         env = "STEPWELL_SDK_URL",
         value_delimiter = ',',
-        value_name = "URL"
+        value_name = "URL",
+        value_parser = parse_app_url
     )]
     sdk_url: Vec<String>,
     /// Seconds between two questions to an app; 0 takes the default.

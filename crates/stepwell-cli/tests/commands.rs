@@ -136,6 +136,10 @@ async fn wrong_options_are_explained() {
             &["dev", "--connect-gateway-url", "https://jobs.example"],
             "write a WebSocket's URL, e.g. wss://jobs.example/v0/connect",
         ),
+        (
+            &["dev", "-u", "/api/inngest"],
+            "write the URL of an app, e.g. http://localhost:3000/api/inngest",
+        ),
         (&["develop"], "unrecognized subcommand 'develop'"),
         (&[], "Usage: stepwell"),
     ] {

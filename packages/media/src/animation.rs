@@ -13,7 +13,6 @@ const QUANTIZER_SPEED: i32 = 10;
 
 /// Why an animation is not resized.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum AnimationError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
@@ -109,7 +108,9 @@ pub fn resize_animation(
 /// How often it repeats, by the extension that Netscape introduced. None: it plays once.
 fn repeat(bytes: &[u8]) -> Option<Repeat> {
     const NAME: &[u8] = b"\x21\xff\x0bNETSCAPE2.0\x03\x01";
-    let at = bytes.windows(NAME.len()).position(|window| window == NAME)?;
+    let at = bytes
+        .windows(NAME.len())
+        .position(|window| window == NAME)?;
     match bytes.get(at + NAME.len()..)? {
         [0, 0, ..] => Some(Repeat::Infinite),
         [low, high, ..] => Some(Repeat::Finite(u16::from_le_bytes([*low, *high]))),

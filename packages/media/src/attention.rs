@@ -1,8 +1,8 @@
 //! Where to cut. The idea is that of content-aware croppers such as smartcrop: what people look at has edges, skin, or
 //! strong colour. Nothing is learned, so the same picture is always cut the same way.
 
-use crate::resize::{Region, largest, scaled};
 use crate::Image;
+use crate::resize::{Region, largest, scaled};
 
 /// The longest side of the copy that is looked at: noise is gone, a face is still some pixels.
 const MAP_SIDE: u32 = 192;
@@ -99,7 +99,12 @@ impl Map {
         } else {
             let whole = largest(image, image.width(), image.height());
             // At most `MAP_SIDE`.
-            small = scaled(image, whole, side(image.width()) as u32, side(image.height()) as u32);
+            small = scaled(
+                image,
+                whole,
+                side(image.width()) as u32,
+                side(image.height()) as u32,
+            );
             &small
         };
         let (width, height) = (small.width() as usize, small.height() as usize);

@@ -182,16 +182,16 @@ fn open<'b>(bytes: &'b [u8], limits: &Limits) -> Result<Opened<'b>, DecodeError>
     let failed = |error| failed(format, bytes, error);
     let read = Cursor::new(bytes);
     let mut decoder: Box<dyn ImageDecoder + 'b> = match format {
-        Format::Png => Box::new(PngDecoder::with_limits(read, decoder_limits(limits)).map_err(failed)?),
+        Format::Png => {
+            Box::new(PngDecoder::with_limits(read, decoder_limits(limits)).map_err(failed)?)
+        }
         Format::Jpeg => Box::new(JpegDecoder::new(read).map_err(failed)?),
         Format::Webp => Box::new(WebPDecoder::new(read).map_err(failed)?),
         Format::Gif => Box::new(GifDecoder::new(read).map_err(failed)?),
     };
     let (width, height) = decoder.dimensions();
     check_size(format, width, height, limits)?;
-    decoder
-        .set_limits(decoder_limits(limits))
-        .map_err(failed)?;
+    decoder.set_limits(decoder_limits(limits)).map_err(failed)?;
     Ok(Opened { format, decoder })
 }
 

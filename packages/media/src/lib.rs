@@ -25,4 +25,4 @@ pub use encode::{EncodeError, Encoding, encode};
 pub use format::Format;
 pub use palette::{PALETTE_COLORS_MAX, Swatch, palette};
 pub use pixels::{Color, Image, InvalidColor};
-pub use resize::{Fit, Frame, Region, SIDE_MAX, SizeError, reframe, resize, upscale};
+pub use resize::{Fit, Frame, Region, SIDE_MAX, SizeError, reframe, resize, resized_size, upscale};

@@ -7,7 +7,7 @@ use crate::{Color, Image};
 pub const PALETTE_COLORS_MAX: usize = 32;
 
 /// Pixels that are looked at, spread evenly: enough for shares within a percent.
-const SAMPLES_MAX: usize = 8192;
+const SAMPLES_MAX: usize = 16_384;
 
 /// Less alpha than this is background shining through.
 const ALPHA_MIN: u8 = 128;
@@ -66,7 +66,8 @@ fn points(image: &Image) -> Vec<Point> {
     // Within the sides, which are `u32`.
     let places = |side: u32| {
         let count = (f64::from(side) / step).ceil().max(1.0) as u32;
-        (0..count).map(move |at| ((f64::from(at) + 0.5) * f64::from(side) / f64::from(count)) as u32)
+        (0..count)
+            .map(move |at| ((f64::from(at) + 0.5) * f64::from(side) / f64::from(count)) as u32)
     };
     let mut counted: BTreeMap<[u8; 3], u32> = BTreeMap::new();
     for y in places(height) {
@@ -174,7 +175,9 @@ fn swatches(points: &[Point], clusters: &Clusters) -> Vec<Swatch> {
     for (at, middle) in clusters.middles.iter().enumerate() {
         let members = || {
             let pairs = points.iter().zip(&clusters.assigned);
-            pairs.filter(move |(_, cluster)| **cluster == at).map(|(point, _)| point)
+            pairs
+                .filter(move |(_, cluster)| **cluster == at)
+                .map(|(point, _)| point)
         };
         let nearest =
             members().min_by(|a, b| a.lab.distance(*middle).total_cmp(&b.lab.distance(*middle)));

@@ -62,7 +62,7 @@ pub fn resize(
     height: Option<u32>,
     fit: Fit,
 ) -> Result<Image, SizeError> {
-    let (to_width, to_height) = size(image.width(), image.height(), width, height, fit)?;
+    let (to_width, to_height) = resized_size(image.width(), image.height(), width, height, fit)?;
     let region = match fit {
         Fit::Cover => centred(image, to_width, to_height),
         _ => whole(image),
@@ -75,7 +75,12 @@ pub fn reframe(image: &Image, width: u32, height: u32, frame: Frame) -> Result<I
     check(width, height)?;
     match frame {
         Frame::Cover => Ok(scaled(image, centred(image, width, height), width, height)),
-        Frame::Attention => Ok(scaled(image, attention(image, width, height), width, height)),
+        Frame::Attention => Ok(scaled(
+            image,
+            attention(image, width, height),
+            width,
+            height,
+        )),
         Frame::Contain => {
             let inner = resize(image, Some(width), Some(height), Fit::Contain)?;
             Ok(padded(&inner, width, height))
@@ -91,12 +96,15 @@ pub fn upscale(image: &Image, scale: f64, side_max: u32) -> Result<Image, SizeEr
     // Sides fit `u32` many times over; what does not saturates, and is refused.
     let larger = |side: u32| (f64::from(side) * scale).round() as u32;
     let (width, height) = (larger(image.width()), larger(image.height()));
+    if (width, height) == (image.width(), image.height()) {
+        return Ok(image.clone());
+    }
     check(width, height)?;
     Ok(scaled(image, whole(image), width, height))
 }
 
-/// The size that [`resize`] makes.
-pub(crate) fn size(
+/// The size that [`resize`] makes of an image, before it does.
+pub fn resized_size(
     from_width: u32,
     from_height: u32,
     width: Option<u32>,
@@ -115,7 +123,7 @@ pub(crate) fn size(
     if matches!(fit, Fit::Contain | Fit::ScaleDown) {
         (to_width, to_height) = inside(from_width, from_height, to_width, to_height);
         if fit == Fit::ScaleDown && (to_width > from_width || to_height > from_height) {
-            (to_width, to_height) = (from_width, from_height);
+            return Ok((from_width, from_height));
         }
     }
     check(to_width, to_height)?;
@@ -193,11 +201,28 @@ pub(crate) fn largest(image: &Image, width: u32, height: u32) -> Region {
     }
 }
 
+/// The region without the hair by which rounding may have put it over the image's edge.
+fn inside_of(image: &Image, region: Region) -> Region {
+    let fitting = |start: f64, length: f64, side: u32| {
+        let side = f64::from(side);
+        if start + length <= side {
+            return length;
+        }
+        (side - start) * (1.0 - 1e-12)
+    };
+    Region {
+        width: fitting(region.left, region.width, image.width()),
+        height: fitting(region.top, region.height, image.height()),
+        ..region
+    }
+}
+
 /// A region at another size. Where there is alpha, colours weigh by it, so that no dark rim appears.
 pub(crate) fn scaled(image: &Image, region: Region, width: u32, height: u32) -> Image {
     if region == whole(image) && (width, height) == (image.width(), image.height()) {
         return image.clone();
     }
+    let region = inside_of(image, region);
     let pixel_type = image.pixel_type();
     let from = ImageRef::new(image.width(), image.height(), image.samples(), pixel_type)
         .expect("an image has as many samples as its size says");

@@ -27,13 +27,21 @@ impl ImageSource for Results {
 }
 
 async fn remove(server: &Server, result: EncodedImage) -> Result<Answer<Cutout>, ImageError> {
+    remove_within(Duration::from_secs(60), server, result).await
+}
+
+async fn remove_within(
+    timeout: Duration,
+    server: &Server,
+    result: EncodedImage,
+) -> Result<Answer<Cutout>, ImageError> {
     let settings = FalSettings {
         base_url: server.url.clone(),
-        request_timeout: Duration::from_secs(5),
+        request_timeout: Duration::from_secs(60),
         polling: Polling {
             wait_first: Duration::from_millis(5),
             wait_max: Duration::from_millis(20),
-            timeout: Duration::from_millis(400),
+            timeout,
         },
         ..FalSettings::default()
     };
@@ -185,7 +193,8 @@ async fn an_image_without_transparency_is_no_cutout() {
 #[tokio::test]
 async fn a_request_that_never_ends_is_given_up_and_cancelled() {
     let server = server((0..200).map(|_| status("IN_QUEUE"))).await;
-    let error = remove(&server, png(true)).await.unwrap_err();
+    let within = Duration::from_millis(400);
+    let error = remove_within(within, &server, png(true)).await.unwrap_err();
     assert!(error.is_transient());
     assert!(shown(&error).ends_with("no answer within 0.4 s"));
     let last = server.targets().pop().unwrap();

@@ -163,13 +163,13 @@ async fn a_refused_key_is_final_and_shown_nowhere() {
 #[tokio::test]
 async fn a_model_that_hangs_makes_way_for_the_other() {
     let server = Server::start([Reply::never(), says(r#"{"pass": false, "issues": []}"#)]).await;
-    let request = question().timeout(Duration::from_millis(300));
+    let request = question().timeout(Duration::from_secs(2));
     let (verdict, _) = ask(&gemini(&server), &request).await.unwrap();
     assert!(!verdict.pass);
     let server = Server::start([Reply::never(), Reply::never()]).await;
     let error = ask(&gemini(&server), &request).await.unwrap_err();
     assert!(error.is_transient());
-    assert!(shown(&error).ends_with("no answer within 0.3 s"));
+    assert!(shown(&error).ends_with("no answer within 2 s"));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ fn parser(server: &Server) -> LlamaParse {
         polling: Polling {
             wait_first: Duration::from_millis(5),
             wait_max: Duration::from_millis(20),
-            timeout: Duration::from_millis(400),
+            timeout: Duration::from_secs(60),
         },
         ..LlamaParseSettings::default()
     };

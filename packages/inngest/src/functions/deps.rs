@@ -5,9 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use stepwell::Clock;
-use studio233_ai::{BrandExtraction, Embedder};
+use studio233_ai::{BrandExtraction, Embedder, ImageModel, Verifier};
 use studio233_blob::BlobStore;
 use studio233_db::Database;
+use studio233_plugins::Registry;
 use studio233_rag::pdf::PdfLimits;
 use studio233_rag::{Chunker, Fetcher};
 
@@ -32,6 +33,14 @@ pub struct Deps {
     pub extraction: BrandExtraction,
     /// Turns texts into vectors; searching must use the same one.
     pub embedder: Arc<dyn Embedder>,
+    /// Makes images.
+    pub image_model: Arc<dyn ImageModel>,
+    /// Makes an image when the first model did not.
+    pub image_model_fallback: Option<Arc<dyn ImageModel>>,
+    /// Says whether a made image will do.
+    pub verifier: Arc<dyn Verifier>,
+    /// What nodes of workflows can do.
+    pub plugins: Registry,
     /// Cuts documents into pieces.
     pub chunker: Chunker,
     /// What a PDF may cost.

@@ -25,7 +25,8 @@ pub(super) fn to_srgb(image: DynamicImage, profile: &[u8]) -> DynamicImage {
     let alpha = image.color().has_alpha();
     let layout = if alpha { Layout::Rgba } else { Layout::Rgb };
     let srgb = ColorProfile::new_srgb();
-    let Ok(transform) = profile.create_transform_8bit(layout, &srgb, layout, TransformOptions::default())
+    let Ok(transform) =
+        profile.create_transform_8bit(layout, &srgb, layout, TransformOptions::default())
     else {
         return image;
     };

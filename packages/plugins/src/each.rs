@@ -1,0 +1,197 @@
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+use studio233_blob::{ContentType, Put};
+use studio233_media::{Format, Image, Info, decode, probe};
+
+use crate::outputs;
+use crate::pool::Panicked;
+use crate::{Context, FileError, MediaFile, MediaKind, Object, PluginError, Services};
+
+/// A file that a plugin made.
+pub(crate) struct Made {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) format: Format,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Added to what the input's metadata says.
+    pub(crate) metadata: Object,
+}
+
+impl Made {
+    pub(crate) fn new(bytes: Vec<u8>, format: Format, image: &Image) -> Self {
+        Self {
+            bytes,
+            format,
+            width: image.width(),
+            height: image.height(),
+            metadata: Object::new(),
+        }
+    }
+}
+
+/// Who processes files, for whom, and what its outputs' names end with (before the extension).
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'a> {
+    pub(crate) plugin: &'static str,
+    pub(crate) services: &'a Services,
+    pub(crate) context: &'a Context,
+    pub(crate) suffix: &'static str,
+}
+
+impl Job<'_> {
+    /// Makes a file of each, many at once, in their order. The first error is the whole's. `makes` says how many pixels
+    /// come to those that are decoded.
+    pub(crate) async fn transform<M, W>(
+        self,
+        files: &[MediaFile],
+        makes: M,
+        work: W,
+    ) -> Result<Vec<MediaFile>, PluginError>
+    where
+        M: Fn(&Info) -> u64 + Clone + Send,
+        W: Fn(Opened) -> Result<Made, FileError> + Clone + Send + 'static,
+    {
+        self.each(files, |position, file| {
+            let (makes, work) = (makes.clone(), work.clone());
+            async move {
+                let _place = self.services.pool.file().await;
+                let made = self.computed(file, makes, work).await?;
+                self.stored(position, file, made).await
+            }
+        })
+        .await
+    }
+
+    /// Looks at each, many at once, and tells what was found in their order.
+    pub(crate) async fn inspect<T, W>(
+        self,
+        files: &[MediaFile],
+        work: W,
+    ) -> Result<Vec<T>, PluginError>
+    where
+        T: Send + 'static,
+        W: Fn(Opened) -> Result<T, FileError> + Clone + Send + 'static,
+    {
+        self.each(files, |_, file| {
+            let work = work.clone();
+            async move {
+                let _place = self.services.pool.file().await;
+                self.computed(file, |_: &Info| 0, work).await
+            }
+        })
+        .await
+    }
+
+    /// Runs `work` over the files, as many at once as the pool takes, and says of an error which file it was.
+    pub(crate) async fn each<'f, T, F>(
+        self,
+        files: &'f [MediaFile],
+        work: impl Fn(usize, &'f MediaFile) -> F,
+    ) -> Result<Vec<T>, PluginError>
+    where
+        F: Future<Output = Result<T, FileError>> + Send,
+    {
+        let at_once = self.services.pool.size().files.max(1);
+        // Futures do nothing before they are polled, which the stream does to so many of them.
+        let mut waiting = Vec::with_capacity(files.len());
+        for (position, file) in files.iter().enumerate() {
+            let processed = work(position, file);
+            waiting.push(async move {
+                processed.await.map_err(|source| PluginError::File {
+                    plugin: self.plugin,
+                    file: file.plain_name(),
+                    source,
+                })
+            });
+        }
+        let results = stream::iter(waiting).buffered(at_once);
+        results.try_collect().await
+    }
+
+    async fn computed<T, M, W>(self, file: &MediaFile, makes: M, work: W) -> Result<T, FileError>
+    where
+        M: FnOnce(&Info) -> u64,
+        T: Send + 'static,
+        W: FnOnce(Opened) -> Result<T, FileError> + Send + 'static,
+    {
+        let opened = self.opened(file).await?;
+        let pixels = opened.info.pixels() + makes(&opened.info);
+        let done = self.services.pool.compute(pixels, move || work(opened));
+        done.await
+            .unwrap_or_else(|Panicked| Err(FileError::Panicked))
+    }
+
+    /// The bytes of a file and what its header says.
+    pub(crate) async fn opened(self, file: &MediaFile) -> Result<Opened, FileError> {
+        let limits = self.services.limits;
+        let limit = limits.bytes_max;
+        if file.size > limit {
+            let bytes = file.size;
+            return Err(FileError::TooLarge { bytes, limit });
+        }
+        let fetched = self.services.source.fetch(&file.url, limit).await;
+        let bytes = fetched.map_err(FileError::Source)?;
+        self.look_at(bytes)
+    }
+
+    pub(crate) fn look_at(self, bytes: Bytes) -> Result<Opened, FileError> {
+        let limits = self.services.limits;
+        let info = probe(&bytes, &limits)?;
+        Ok(Opened {
+            bytes,
+            info,
+            limits,
+        })
+    }
+
+    /// Stores what was made of a file, over what an earlier try stored.
+    pub(crate) async fn stored(
+        self,
+        position: usize,
+        input: &MediaFile,
+        made: Made,
+    ) -> Result<MediaFile, FileError> {
+        let extension = made.format.extension();
+        let name = format!("{}{}.{extension}", input.stem(), self.suffix);
+        let key = outputs::key(self.context, position, input, &name)?;
+        let size = made.bytes.len() as u64;
+        let content_type =
+            ContentType::parse(made.format.content_type()).expect("a format's content type is one");
+        let blobs = &self.services.blobs;
+        blobs
+            .put(&key, made.bytes.into(), &content_type, Put::Overwrite)
+            .await?;
+
+        let mut metadata = input.metadata.clone().unwrap_or_default();
+        metadata.insert("mimeType".to_owned(), made.format.content_type().into());
+        metadata.insert("sourceId".to_owned(), input.id.clone().into());
+        metadata.extend(made.metadata);
+        metadata.insert("processedBy".to_owned(), Value::from(self.plugin));
+        Ok(MediaFile {
+            id: outputs::id(self.context, position, input),
+            url: format!("blob:{key}"),
+            name,
+            kind: MediaKind::Image,
+            format: made.format.name().to_owned(),
+            size,
+            width: Some(made.width),
+            height: Some(made.height),
+            duration: None,
+            metadata: Some(metadata),
+        })
+    }
+}
+
+/// A file that can be decoded, as far as its header tells.
+pub(crate) struct Opened {
+    pub(crate) bytes: Bytes,
+    pub(crate) info: Info,
+    pub(crate) limits: studio233_media::Limits,
+}
+
+impl Opened {
+    pub(crate) fn decode(&self) -> Result<Image, FileError> {
+        Ok(decode(&self.bytes, &self.limits)?)
+    }
+}

@@ -1,0 +1,260 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use studio233_media::{Color, Encoding, Format, Image, encode};
+
+use super::{IMAGES, VERSION};
+use crate::each::{Job, Made, Opened};
+use crate::pool::Panicked;
+use crate::{
+    About, BackgroundRemover, Context, Executor, FileError, MediaFile, Object, Output, Plugin,
+    PluginError, Provider, Removal, Secret, ServiceError, Services,
+};
+
+const ID: &str = "background-removal";
+
+/// `background-removal`: asks a provider for the subject alone, looks at what came back, and writes PNG.
+///
+/// With `auto` fal.ai is asked first; Gemini when that fails, or when its picture still has a background. What the first provider
+/// gave is kept if the next one does no better.
+#[derive(Debug, Clone)]
+pub struct BackgroundRemoval {
+    services: Services,
+}
+
+/// Its config.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Config {
+    pub provider: Choice,
+    /// The node's own key for the provider; the app's otherwise.
+    #[schemars(with = "Option<String>", extend("writeOnly" = true))]
+    pub api_key: Option<Secret>,
+}
+
+/// Which provider is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// fal.ai, then Gemini.
+    #[default]
+    Auto,
+    Fal,
+    Gemini,
+}
+
+impl Choice {
+    fn in_order(self) -> &'static [Provider] {
+        match self {
+            Self::Auto => &[Provider::Fal, Provider::Gemini],
+            Self::Fal => &[Provider::Fal],
+            Self::Gemini => &[Provider::Gemini],
+        }
+    }
+}
+
+impl BackgroundRemoval {
+    pub fn new(services: &Services) -> Self {
+        let services = services.clone();
+        Self { services }
+    }
+
+    fn removers(&self, choice: Choice) -> Vec<Arc<dyn BackgroundRemover>> {
+        let named = |provider: &Provider| {
+            let mut removers = self.services.removers.iter();
+            removers
+                .find(|remover| remover.provider() == *provider)
+                .cloned()
+        };
+        choice.in_order().iter().filter_map(named).collect()
+    }
+}
+
+#[async_trait]
+impl Plugin for BackgroundRemoval {
+    type Config = Config;
+
+    fn about(&self) -> About {
+        About {
+            id: ID,
+            version: VERSION,
+            executor: Executor::Native,
+            accepts: IMAGES,
+        }
+    }
+
+    async fn run(
+        &self,
+        context: &Context,
+        config: Config,
+        files: Vec<MediaFile>,
+    ) -> Result<Output, PluginError> {
+        let removers = self.removers(config.provider);
+        if removers.is_empty() {
+            let missing = match config.provider {
+                Choice::Auto => "no provider is configured; it needs fal.ai or Gemini",
+                Choice::Fal => "fal.ai is not configured",
+                Choice::Gemini => "Gemini is not configured",
+            };
+            return Err(PluginError::NotConfigured {
+                plugin: ID,
+                missing,
+            });
+        }
+        let job = Job {
+            plugin: ID,
+            services: &self.services,
+            context,
+            suffix: "_no_bg",
+        };
+        let (removers, config) = (&removers, &config);
+        let files = job
+            .each(&files, |position, file| async move {
+                let _place = self.services.pool.file().await;
+                let opened = job.opened(file).await?;
+                let made = removed(job, &opened, removers, config.api_key.as_ref()).await?;
+                job.stored(position, file, made).await
+            })
+            .await?;
+        Ok(Output {
+            files,
+            metadata: Object::new(),
+        })
+    }
+}
+
+/// What the first provider made that did well; else the best of what came back; else the first provider's error, which is
+/// the one that people mean to mend.
+async fn removed(
+    job: Job<'_>,
+    opened: &Opened,
+    removers: &[Arc<dyn BackgroundRemover>],
+    api_key: Option<&Secret>,
+) -> Result<Made, FileError> {
+    let mut best: Option<(f64, Made)> = None;
+    let mut first_error = None;
+    for remover in removers {
+        let tried = one(job, opened, remover.as_ref(), api_key).await;
+        match tried {
+            Ok((quality, made)) if quality.verified => return Ok(made),
+            Ok((quality, made)) => {
+                if best
+                    .as_ref()
+                    .is_none_or(|(score, _)| quality.score > *score)
+                {
+                    best = Some((quality.score, made));
+                }
+            }
+            Err(error) => {
+                let provider = remover.provider().name();
+                tracing::warn!(provider, %error, "background removal failed");
+                // One that may work later beats one that never will: the whole is then tried again.
+                let replaces = |first: &FileError| !first.is_retriable() && error.is_retriable();
+                if first_error.as_ref().is_none_or(replaces) {
+                    first_error = Some(error);
+                }
+            }
+        }
+    }
+    match (best, first_error) {
+        (Some((_, made)), _) => Ok(made),
+        (None, Some(error)) => Err(error),
+        (None, None) => {
+            let none = ServiceError::permanent("no provider was asked");
+            Err(FileError::Removal(none))
+        }
+    }
+}
+
+async fn one(
+    job: Job<'_>,
+    opened: &Opened,
+    remover: &dyn BackgroundRemover,
+    api_key: Option<&Secret>,
+) -> Result<(Quality, Made), FileError> {
+    let removal = Removal {
+        image: opened.bytes.clone(),
+        content_type: opened.info.format.content_type(),
+        api_key: api_key.cloned(),
+    };
+    let removed = remover.remove(removal).await.map_err(FileError::Removal)?;
+    let broken = |error: FileError| {
+        let message = "the provider's answer is no picture that can be read";
+        FileError::Removal(ServiceError::transient(message).because(error))
+    };
+    let answer = job.look_at(removed.image).map_err(broken)?;
+    let provider = remover.provider().name();
+    let pixels = answer.info.pixels();
+    let computed = job.services.pool.compute(pixels, move || {
+        let image = answer.decode()?;
+        let quality = Quality::of(&image);
+        let encoding = Encoding {
+            format: Format::Png,
+            quality: 100,
+            background: Color::WHITE,
+        };
+        let mut made = Made::new(encode(&image, &encoding)?, Format::Png, &image);
+        made.metadata.insert("provider".to_owned(), json!(provider));
+        made.metadata
+            .insert("verified".to_owned(), json!(quality.verified));
+        made.metadata
+            .insert("qualityScore".to_owned(), json!(quality.score));
+        Ok((quality, made))
+    });
+    let computed = computed.await;
+    computed
+        .unwrap_or_else(|Panicked| Err(FileError::Panicked))
+        .map_err(broken)
+}
+
+/// What can be seen of a picture without knowing its subject.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Quality {
+    /// There is a subject, and there is nothing around it.
+    verified: bool,
+    /// From 0 to 1, with two digits: how much of the rim is clear, and how sharply the subject stands out.
+    score: f64,
+}
+
+/// Less of a picture is no subject, or no background that went.
+const SHARE_MIN: f64 = 0.005;
+const CLEAR: u8 = 16;
+const SOLID: u8 = 240;
+/// Most of the rim has to be clear; a subject may touch it.
+const CLEAR_RIM_MIN: f64 = 0.3;
+
+impl Quality {
+    fn of(image: &Image) -> Self {
+        let (mut clear, mut solid, mut all) = (0_u64, 0_u64, 0_u64);
+        let (mut clear_rim, mut rim) = (0_u64, 0_u64);
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        for (at, [.., alpha]) in image.pixels().enumerate() {
+            let (x, y) = (at % width, at / width);
+            let is_clear = u64::from(alpha <= CLEAR);
+            all += 1;
+            clear += is_clear;
+            solid += u64::from(alpha >= SOLID);
+            if x == 0 || y == 0 || x + 1 == width || y + 1 == height {
+                rim += 1;
+                clear_rim += is_clear;
+            }
+        }
+        let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+        let (clear_share, solid_share) = (share(clear, all), share(solid, all));
+        let rim_share = share(clear_rim, rim);
+        let is_cut_out = clear_share >= SHARE_MIN && solid_share >= SHARE_MIN;
+        let sharpness = clear_share + solid_share;
+        let score = if is_cut_out {
+            (rim_share + sharpness) / 2.0
+        } else {
+            0.0
+        };
+        Self {
+            verified: is_cut_out && rim_share >= CLEAR_RIM_MIN,
+            score: (score * 100.0).round() / 100.0,
+        }
+    }
+}

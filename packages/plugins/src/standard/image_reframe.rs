@@ -1,0 +1,104 @@
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use studio233_media::{Color, Encoding, Format, Frame, encode, reframe};
+
+use super::{IMAGES, VERSION};
+use crate::each::{Job, Made};
+use crate::{About, Context, Executor, MediaFile, Object, Output, Plugin, PluginError, Services};
+
+/// `image-reframe`: brings pictures into a frame of a fixed size and writes PNG.
+#[derive(Debug, Clone)]
+pub struct ImageReframe {
+    services: Services,
+}
+
+/// Its config.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Config {
+    #[schemars(range(min = 1, max = 8192))]
+    pub target_width: u32,
+    #[schemars(range(min = 1, max = 8192))]
+    pub target_height: u32,
+    pub strategy: Strategy,
+}
+
+/// What happens to what stands out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// It is cut off evenly.
+    #[default]
+    Cover,
+    /// Nothing stands out: transparent bars fill the frame.
+    Contain,
+    /// It is cut off where the least is to be seen.
+    Attention,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            target_width: 1080,
+            target_height: 1080,
+            strategy: Strategy::Cover,
+        }
+    }
+}
+
+impl ImageReframe {
+    pub fn new(services: &Services) -> Self {
+        let services = services.clone();
+        Self { services }
+    }
+}
+
+#[async_trait]
+impl Plugin for ImageReframe {
+    type Config = Config;
+
+    fn about(&self) -> About {
+        About {
+            id: "image-reframe",
+            version: VERSION,
+            executor: Executor::Native,
+            accepts: IMAGES,
+        }
+    }
+
+    async fn run(
+        &self,
+        context: &Context,
+        config: Config,
+        files: Vec<MediaFile>,
+    ) -> Result<Output, PluginError> {
+        let job = Job {
+            plugin: self.about().id,
+            services: &self.services,
+            context,
+            suffix: "_reframed",
+        };
+        let frame = match config.strategy {
+            Strategy::Cover => Frame::Cover,
+            Strategy::Contain => Frame::Contain,
+            Strategy::Attention => Frame::Attention,
+        };
+        let made = u64::from(config.target_width) * u64::from(config.target_height);
+        let work = move |opened: crate::each::Opened| {
+            let image = opened.decode()?;
+            let framed = reframe(&image, config.target_width, config.target_height, frame)?;
+            let encoding = Encoding {
+                format: Format::Png,
+                quality: 100,
+                background: Color::WHITE,
+            };
+            Ok(Made::new(encode(&framed, &encoding)?, Format::Png, &framed))
+        };
+        let files = job.transform(&files, move |_| made, work).await?;
+        Ok(Output {
+            files,
+            metadata: Object::new(),
+        })
+    }
+}

@@ -1,0 +1,159 @@
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use studio233_media::{
+    Color, Encoding, Fit, Format, Info, encode, resize, resize_animation, resized_size,
+};
+
+use super::{IMAGES, VERSION, default_quality};
+use crate::each::{Job, Made, Opened};
+use crate::{
+    About, Context, Executor, FileError, MediaFile, Object, Output, Plugin, PluginError, Services,
+};
+
+/// `image-resize`: makes pictures larger or smaller. A GIF keeps its frames while its format is kept.
+#[derive(Debug, Clone)]
+pub struct ImageResize {
+    services: Services,
+}
+
+/// Its config.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Config {
+    /// In pixels; absent, it follows from the height.
+    #[schemars(range(min = 1, max = 16383))]
+    pub width: Option<u32>,
+    /// In pixels; absent, it follows from the width.
+    #[schemars(range(min = 1, max = 16383))]
+    pub height: Option<u32>,
+    pub fit_mode: FitMode,
+    pub output_format: OutputFormat,
+    /// Of JPEG and WebP.
+    #[schemars(range(min = 1, max = 100))]
+    pub quality: u8,
+}
+
+/// How a picture meets the size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FitMode {
+    /// As large as fits.
+    #[default]
+    Contain,
+    /// Exactly the size, cut evenly.
+    Cover,
+    /// Exactly the size, distorted.
+    Stretch,
+    /// As large as fits, but never larger than it was.
+    ScaleDown,
+}
+
+/// What is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OutputFormat {
+    /// What it was.
+    #[default]
+    Original,
+    Png,
+    Jpeg,
+    Webp,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            width: None,
+            height: None,
+            fit_mode: FitMode::Contain,
+            output_format: OutputFormat::Original,
+            quality: default_quality(),
+        }
+    }
+}
+
+impl ImageResize {
+    pub fn new(services: &Services) -> Self {
+        let services = services.clone();
+        Self { services }
+    }
+}
+
+#[async_trait]
+impl Plugin for ImageResize {
+    type Config = Config;
+
+    fn about(&self) -> About {
+        About {
+            id: "image-resize",
+            version: VERSION,
+            executor: Executor::Native,
+            accepts: IMAGES,
+        }
+    }
+
+    async fn run(
+        &self,
+        context: &Context,
+        config: Config,
+        files: Vec<MediaFile>,
+    ) -> Result<Output, PluginError> {
+        let job = Job {
+            plugin: self.about().id,
+            services: &self.services,
+            context,
+            suffix: "_resized",
+        };
+        let (width, height) = (config.width, config.height);
+        let fit = fit(config.fit_mode);
+        let makes = move |info: &Info| {
+            // What cannot be made is refused when its turn comes, before it takes memory.
+            let made = resized_size(info.width, info.height, width, height, fit);
+            made.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+        };
+        let work = move |opened: Opened| resized(&opened, &config);
+        let files = job.transform(&files, makes, work).await?;
+        Ok(Output {
+            files,
+            metadata: Object::new(),
+        })
+    }
+}
+
+fn fit(mode: FitMode) -> Fit {
+    match mode {
+        FitMode::Contain => Fit::Contain,
+        FitMode::Cover => Fit::Cover,
+        FitMode::Stretch => Fit::Stretch,
+        FitMode::ScaleDown => Fit::ScaleDown,
+    }
+}
+
+fn resized(opened: &Opened, config: &Config) -> Result<Made, FileError> {
+    let fit = fit(config.fit_mode);
+    let format = match config.output_format {
+        OutputFormat::Original => opened.info.format,
+        OutputFormat::Png => Format::Png,
+        OutputFormat::Jpeg => Format::Jpeg,
+        OutputFormat::Webp => Format::Webp,
+    };
+    let (width, height) = (config.width, config.height);
+    if format == Format::Gif {
+        let made = resize_animation(&opened.bytes, &opened.limits, width, height, fit)?;
+        return Ok(Made {
+            bytes: made.bytes,
+            format,
+            width: made.width,
+            height: made.height,
+            metadata: Object::new(),
+        });
+    }
+    let image = resize(&opened.decode()?, width, height, fit)?;
+    let encoding = Encoding {
+        format,
+        quality: config.quality,
+        background: Color::WHITE,
+    };
+    Ok(Made::new(encode(&image, &encoding)?, format, &image))
+}

@@ -1,0 +1,89 @@
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use studio233_media::{Color, Encoding, Format, encode, upscale};
+
+use super::{IMAGES, VERSION};
+use crate::each::{Job, Made};
+use crate::{About, Context, Executor, MediaFile, Object, Output, Plugin, PluginError, Services};
+
+/// `image-upscale`: enlarges with Lanczos3 and writes PNG. What is as large already keeps its size.
+#[derive(Debug, Clone)]
+pub struct ImageUpscale {
+    services: Services,
+}
+
+/// Its config.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Config {
+    #[schemars(range(min = 1.0, max = 4.0))]
+    pub scale: f64,
+    /// The longest side that comes out, in pixels.
+    #[schemars(range(min = 512, max = 4096))]
+    pub max_dimension: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            scale: 2.0,
+            max_dimension: 2048,
+        }
+    }
+}
+
+impl ImageUpscale {
+    pub fn new(services: &Services) -> Self {
+        let services = services.clone();
+        Self { services }
+    }
+}
+
+#[async_trait]
+impl Plugin for ImageUpscale {
+    type Config = Config;
+
+    fn about(&self) -> About {
+        About {
+            id: "image-upscale",
+            version: VERSION,
+            executor: Executor::Native,
+            accepts: IMAGES,
+        }
+    }
+
+    async fn run(
+        &self,
+        context: &Context,
+        config: Config,
+        files: Vec<MediaFile>,
+    ) -> Result<Output, PluginError> {
+        let job = Job {
+            plugin: self.about().id,
+            services: &self.services,
+            context,
+            suffix: "_upscaled",
+        };
+        let most = u64::from(config.max_dimension).pow(2);
+        let work = move |opened: crate::each::Opened| {
+            let image = opened.decode()?;
+            let larger = upscale(&image, config.scale, config.max_dimension)?;
+            let encoding = Encoding {
+                format: Format::Png,
+                quality: 100,
+                background: Color::WHITE,
+            };
+            let mut made = Made::new(encode(&larger, &encoding)?, Format::Png, &larger);
+            let scale = f64::from(larger.width()) / f64::from(image.width());
+            made.metadata.insert("scale".to_owned(), json!(scale));
+            Ok(made)
+        };
+        let files = job.transform(&files, move |_| most, work).await?;
+        Ok(Output {
+            files,
+            metadata: Object::new(),
+        })
+    }
+}
