@@ -5,6 +5,7 @@ use crate::execution::Execution;
 use crate::moment::Moment;
 use crate::step::Step;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use stepwell_protocol::RunId;
@@ -63,6 +64,13 @@ impl<E> Context<E> {
         &self.step.execution().run.function_id
     }
 
+    /// The client of the function's app, for code under a step that sends events itself. It sends to where the run is; what
+    /// it sends outside of a step's code is sent on every call.
+    #[must_use]
+    pub fn client(&self) -> &crate::Client {
+        &self.step.execution().client
+    }
+
     /// The time by the client's clock; in `stepwell::testing`, the test's. It differs from call to call, so it is read in a
     /// step's code.
     #[must_use]
@@ -81,6 +89,12 @@ impl<E> Context<E> {
     #[must_use]
     pub fn provided<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
         self.step.execution().provided.get()
+    }
+
+    /// The sessions that the run belongs to, by key: those of its events.
+    #[must_use]
+    pub fn sessions(&self) -> &BTreeMap<String, String> {
+        &self.step.execution().sessions
     }
 
     /// How many attempts there are.
