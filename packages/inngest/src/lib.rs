@@ -3,6 +3,8 @@
 //! - [`events`]: the eight event contracts. Every app and package that wants background work sends one.
 //! - [`client`]: the client that sends them and that the functions belong to.
 //! - `functions` (cargo feature `functions`, on by default): the jobs, as one list, and what they are given.
+//! - `EventArchive` and `ArchivedAnalyses` (the same feature): what `studio233_ai::vision` asks for archives by, for functions and
+//!   for agents' tools.
 //! - [`middleware`]: logging and error reporting around all of them.
 //!
 //! A producer depends on this crate without default features, and needs nothing else:
@@ -36,12 +38,16 @@
 //! This crate knows the capabilities (`studio233-ai`, `-db`, `-rag`); none of them knows it. Nothing in a
 //! function reads the environment: what it works with comes in as `functions::Deps`.
 
+#[cfg(feature = "functions")]
+mod archive;
 mod client;
 pub mod events;
 #[cfg(feature = "functions")]
 pub mod functions;
 pub mod middleware;
 
+#[cfg(feature = "functions")]
+pub use archive::{ArchivedAnalyses, EventArchive};
 pub use client::{APP_ID, client};
 #[cfg(feature = "functions")]
 pub use functions::app;

@@ -179,6 +179,8 @@ impl Source for BlobSource {
 pub enum Provider {
     Fal,
     Gemini,
+    /// Nobody elsewhere: what works without a key.
+    Local,
 }
 
 impl Provider {
@@ -187,6 +189,7 @@ impl Provider {
         match self {
             Self::Fal => "fal",
             Self::Gemini => "gemini",
+            Self::Local => "local",
         }
     }
 }

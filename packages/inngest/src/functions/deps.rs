@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use stepwell::Clock;
-use studio233_ai::{BrandExtraction, Embedder, ImageModel, Verifier};
+use studio233_ai::vision::Analyzer;
+use studio233_ai::{BrandExtraction, Embedder, ImageModel, LanguageModel, Verifier};
 use studio233_blob::BlobStore;
 use studio233_db::Database;
 use studio233_plugins::Registry;
@@ -31,6 +32,10 @@ pub struct Deps {
     pub images: Fetcher,
     /// Reads brands out of documents.
     pub extraction: BrandExtraction,
+    /// Says what is in images, with what the archive knows already.
+    pub vision: Analyzer,
+    /// Sums up what is known of brands.
+    pub language_model: Arc<dyn LanguageModel>,
     /// Turns texts into vectors; searching must use the same one.
     pub embedder: Arc<dyn Embedder>,
     /// Makes images.

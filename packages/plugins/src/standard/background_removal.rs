@@ -18,7 +18,7 @@ const ID: &str = "background-removal";
 
 /// `background-removal`: asks a provider for the subject alone, looks at what came back, and writes PNG.
 ///
-/// With `auto` fal.ai is asked first; Gemini when that fails, or when its picture still has a background. What the first provider
+/// With `auto` fal.ai is asked first; Gemini when that fails, or when its picture still has a background; then the local one. What the first provider
 /// gave is kept if the next one does no better.
 #[derive(Debug, Clone)]
 pub struct BackgroundRemoval {
@@ -49,7 +49,7 @@ pub enum Choice {
 impl Choice {
     fn in_order(self) -> &'static [Provider] {
         match self {
-            Self::Auto => &[Provider::Fal, Provider::Gemini],
+            Self::Auto => &[Provider::Fal, Provider::Gemini, Provider::Local],
             Self::Fal => &[Provider::Fal],
             Self::Gemini => &[Provider::Gemini],
         }
