@@ -48,7 +48,16 @@ impl Studio {
             .await
             .unwrap();
         let deps = Deps {
-            database,
+            database: database.clone(),
+            blobs: blobs.clone(),
+            temp_folder: folder.path().to_owned(),
+            meter: Arc::new(database),
+            prices: crate::middleware::Prices::default(),
+            images: Fetcher::new(blobs.clone(), FetchLimits::images()),
+            image_model: Arc::new(studio233_ai::local::LocalImageModel),
+            image_model_fallback: None,
+            verifier: Arc::new(studio233_ai::local::LocalVerifier),
+            plugins: studio233_plugins::Registry::default(),
             fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
             extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
             embedder: Arc::new(LocalEmbedder),
