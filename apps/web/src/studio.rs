@@ -17,7 +17,7 @@ use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
 use studio233_blob::BlobStore;
 use studio233_db::{Database, DatabaseUrl};
 use studio233_inngest::functions::{self, Deps};
-use studio233_inngest::middleware::LogReporter;
+use studio233_inngest::middleware::{LogReporter, Prices};
 use studio233_rag::pdf::PdfLimits;
 use studio233_rag::{Chunker, FetchLimits, Fetcher, Retriever};
 use tokio::net::TcpListener;
@@ -61,10 +61,16 @@ impl Studio {
 
         let pdf_limits = PdfLimits::default();
         let fetcher = Fetcher::new(blobs.clone(), FetchLimits::default());
+        let images = Fetcher::new(blobs.clone(), FetchLimits::images());
         let embedder = Arc::new(LocalEmbedder);
         let deps = Deps {
             database: database.clone(),
-            fetcher: fetcher.allowing(settings.allow_origins),
+            blobs: blobs.clone(),
+            temp_folder: data.join("temp"),
+            meter: Arc::new(database.clone()),
+            prices: Prices::default(),
+            fetcher: fetcher.allowing(settings.allow_origins.clone()),
+            images: images.allowing(settings.allow_origins),
             extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
             embedder: embedder.clone(),
             chunker: Chunker::default(),

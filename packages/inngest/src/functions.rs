@@ -5,6 +5,8 @@
 pub mod brand;
 mod deps;
 pub(crate) mod failure;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod studio;
 pub mod vision;
 

@@ -8,6 +8,8 @@
 
 #[cfg(feature = "functions")]
 pub mod budget;
+#[cfg(all(test, feature = "functions"))]
+mod collector;
 #[cfg(feature = "functions")]
 mod courier;
 mod error_reporting;

@@ -61,7 +61,9 @@ fn belongs_to_one(
     function_id: &Option<String>,
 ) -> impl FnOnce(&Option<String>, &()) -> garde::Result + '_ {
     move |workspace_id, _| match workspace_id.is_some() == function_id.is_some() {
-        true => Err(garde::Error::new("a budget is a workspace's or a function's")),
+        true => Err(garde::Error::new(
+            "a budget is a workspace's or a function's",
+        )),
         false => Ok(()),
     }
 }

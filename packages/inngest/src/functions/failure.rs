@@ -24,6 +24,7 @@ macro_rules! passing {
 }
 
 passing!(
+    BlobError,
     FetchError,
     PdfError,
     IndexError,
@@ -31,12 +32,6 @@ passing!(
     DbError,
     Late
 );
-
-impl Passing for BlobError {
-    fn is_transient(&self) -> bool {
-        matches!(self, Self::Store { .. })
-    }
-}
 
 impl Passing for SourceError {
     fn is_transient(&self) -> bool {

@@ -81,7 +81,11 @@ impl fmt::Display for UsedUp {
             UsageKind::Seconds => "milliseconds",
             UsageKind::Currency => "millionths of the currency",
         };
-        write!(formatter, " has used {} of {} {unit}", self.used, self.limit)?;
+        write!(
+            formatter,
+            " has used {} of {} {unit}",
+            self.used, self.limit
+        )?;
         match &self.until {
             Some(until) => write!(formatter, ", until {until}"),
             None => write!(formatter, ", until it is raised"),
@@ -194,10 +198,15 @@ fn change_of(held: &Held, seen: &[String]) -> String {
             BudgetScope::Function(id) => ("functionId", id.as_str()),
         };
         let kind = text(budget.kind.as_str());
-        format!("async.data.{field} == {} && async.data.kind == {kind}", text(id))
+        format!(
+            "async.data.{field} == {} && async.data.kind == {kind}",
+            text(id)
+        )
     });
     let any = budgets.map(|one| format!("({one})")).collect::<Vec<_>>();
-    let others = seen.iter().map(|id| format!(" && async.id != {}", text(id)));
+    let others = seen
+        .iter()
+        .map(|id| format!(" && async.id != {}", text(id)));
     format!("({}){}", any.join(" || "), others.collect::<String>())
 }
 
@@ -244,7 +253,12 @@ pub async fn set(
 ) -> Result<EventId, ChangeError> {
     let now_ms = SystemClock.now().unix_ms();
     database.set_budget(budget, now_ms).await?;
-    let change = changed(&budget.scope, budget.kind, budget.period, Some(budget.limit));
+    let change = changed(
+        &budget.scope,
+        budget.kind,
+        budget.period,
+        Some(budget.limit),
+    );
     tell(client, change).await
 }
 

@@ -61,7 +61,7 @@ pub(super) enum Delivery {
 }
 
 /// A service that reports are taken to.
-pub(super) trait Service: Send + 'static {
+pub(super) trait Service: Send + Sync + 'static {
     /// What it is called in logs; no secrets.
     fn name(&self) -> &str;
     /// Makes one request.
@@ -161,7 +161,12 @@ impl Courier {
     /// Takes no more reports and delivers those that wait, each with one request more; what is left after `limit` is
     /// dropped.
     pub(super) async fn close(&self, limit: Duration) -> Deliveries {
-        let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let open = self
+            .0
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(Open { queue, mut task }) = open {
             self.0.hurries.store(true, Ordering::Relaxed);
             drop(queue);
@@ -170,7 +175,10 @@ impl Courier {
                 // It may have counted one more before it stopped.
                 let _ = task.await;
             }
-            let Deliveries { delivered, dropped: lost } = self.deliveries();
+            let Deliveries {
+                delivered,
+                dropped: lost,
+            } = self.deliveries();
             let taken = self.0.counts.taken.load(Ordering::Relaxed);
             let left = taken.saturating_sub(delivered + lost.min(taken));
             if left > 0 {
@@ -235,7 +243,8 @@ impl<S: Service> Round<S> {
                 attempt,
                 "an error report is sent again: {why}"
             );
-            self.rest(after.unwrap_or(wait).min(self.patience.wait_max)).await;
+            self.rest(after.unwrap_or(wait).min(self.patience.wait_max))
+                .await;
             wait = wait.saturating_mul(2);
             attempt += 1;
         }

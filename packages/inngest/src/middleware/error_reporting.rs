@@ -45,7 +45,10 @@ impl Reporters {
 
 impl fmt::Debug for Reporters {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Reporters").field(&self.0.len()).finish()
+        formatter
+            .debug_tuple("Reporters")
+            .field(&self.0.len())
+            .finish()
     }
 }
 

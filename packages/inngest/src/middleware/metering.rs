@@ -213,3 +213,6 @@ impl Account {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,10 @@ mod tests {
             seconds: 1.5,
         };
         assert_eq!(prices.cost(&usage("gemini", "flash")), 301 + 25 + 39_000);
-        assert_eq!(prices.cost(&usage("fal", "birefnet")), 301 + 25 + 39_000 + 30);
+        assert_eq!(
+            prices.cost(&usage("fal", "birefnet")),
+            301 + 25 + 39_000 + 30
+        );
         assert_eq!(prices.cost(&usage("local", "")), 0);
         let endless = Usage {
             output_tokens: u64::MAX,

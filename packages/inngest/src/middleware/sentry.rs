@@ -36,7 +36,9 @@ pub struct Dsn {
 
 /// Why a text is no DSN. Nothing of it is told, for it holds a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the Sentry DSN is not valid: {problem}; copy it from the project's settings, under client keys")]
+#[error(
+    "the Sentry DSN is not valid: {problem}; copy it from the project's settings, under client keys"
+)]
 pub struct InvalidDsn {
     problem: &'static str,
 }
@@ -51,7 +53,10 @@ impl FromStr for Dsn {
             return Err(invalid("it is not an http(s) URL"));
         }
         let is_key = |key: &str| {
-            !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            !key.is_empty()
+                && key
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
         };
         let public_key = url.username().to_owned();
         if !is_key(&public_key) {
@@ -59,14 +64,19 @@ impl FromStr for Dsn {
         }
         let secret_key = url.password().map(str::to_owned);
         if secret_key.as_deref().is_some_and(|key| !is_key(key)) {
-            return Err(invalid("its secret key has characters that keys do not have"));
+            return Err(invalid(
+                "its secret key has characters that keys do not have",
+            ));
         }
         let path = url.path().trim_end_matches('/');
         let (before, project) = path.rsplit_once('/').unwrap_or(("", path));
         if !is_key(project) {
             return Err(invalid("it does not end with a project's id"));
         }
-        let (endpoint, project) = (format!("{before}/api/{project}/envelope/"), project.to_owned());
+        let (endpoint, project) = (
+            format!("{before}/api/{project}/envelope/"),
+            project.to_owned(),
+        );
         url.set_path(&endpoint);
         url.set_query(None);
         url.set_fragment(None);
@@ -179,7 +189,10 @@ impl SentryReporter {
         let http = http_client().map_err(SentryUnavailable)?;
         let patience = settings.patience;
         let sentry = Sentry {
-            name: format!("Sentry at {}", settings.dsn.endpoint.origin().ascii_serialization()),
+            name: format!(
+                "Sentry at {}",
+                settings.dsn.endpoint.origin().ascii_serialization()
+            ),
             settings,
             http,
             limited_until: None,
@@ -220,7 +233,10 @@ impl Service for Sentry {
     }
 
     async fn deliver(&mut self, letter: &Letter) -> Delivery {
-        if self.limited_until.is_some_and(|until| Instant::now() < until) {
+        if self
+            .limited_until
+            .is_some_and(|until| Instant::now() < until)
+        {
             return Delivery::Refused {
                 why: "it limits the rate".to_owned(),
             };
@@ -255,14 +271,17 @@ fn authentication(dsn: &Dsn) -> HeaderValue {
         "Sentry sentry_version=7, sentry_client={USER_AGENT}, sentry_key={}{secret}",
         dsn.public_key
     );
-    let mut value = HeaderValue::from_str(&text).expect("a DSN's keys are ASCII letters and digits");
+    let mut value =
+        HeaderValue::from_str(&text).expect("a DSN's keys are ASCII letters and digits");
     value.set_sensitive(true);
     value
 }
 
 /// For how long no errors are to be sent, if the answer says so: `60:error;default:organization, 2700::key`.
 fn rate_limit(headers: &HeaderMap, is_429: bool) -> Option<Duration> {
-    let limits = headers.get("X-Sentry-Rate-Limits").and_then(|value| value.to_str().ok());
+    let limits = headers
+        .get("X-Sentry-Rate-Limits")
+        .and_then(|value| value.to_str().ok());
     let Some(limits) = limits else {
         return is_429.then(|| retry_after(headers).unwrap_or(LIMITED_FOR));
     };
@@ -271,7 +290,9 @@ fn rate_limit(headers: &HeaderMap, is_429: bool) -> Option<Duration> {
         let seconds: f64 = parts.next()?.trim().parse().ok()?;
         let categories = parts.next().unwrap_or("");
         let is_ours = categories.is_empty()
-            || categories.split(';').any(|category| matches!(category.trim(), "error" | "default"));
+            || categories
+                .split(';')
+                .any(|category| matches!(category.trim(), "error" | "default"));
         is_ours.then(|| Duration::try_from_secs_f64(seconds).ok())?
     });
     limits.max()

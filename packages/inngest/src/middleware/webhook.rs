@@ -1,6 +1,8 @@
 //! Failures as JSON to any HTTP service.
 
-use super::courier::{Courier, Deliveries, Delivery, Letter, Patience, Service, http_client, judged};
+use super::courier::{
+    Courier, Deliveries, Delivery, Letter, Patience, Service, http_client, judged,
+};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
@@ -22,7 +24,9 @@ pub struct WebhookSettings {
 #[non_exhaustive]
 pub enum InvalidWebhook {
     /// The address is not one.
-    #[error("the web hook's address is not an http(s) URL; write it like https://example.com/errors")]
+    #[error(
+        "the web hook's address is not an http(s) URL; write it like https://example.com/errors"
+    )]
     Url,
     /// The header cannot be sent.
     #[error("the web hook's header {name:?} cannot be sent; use visible ASCII characters")]

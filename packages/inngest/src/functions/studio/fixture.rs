@@ -1,25 +1,17 @@
 //! A studio in a folder, on either database, with everything real.
 
 use crate::events::studio::WorkflowRequested;
-use super::FetchedFiles;
-use crate::functions::{Deps, app};
-use crate::middleware::Prices;
+use crate::functions::{Deps, app, fixture};
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use stepwell::testing::{Builder, TestApp};
-use stepwell::{Config, OutgoingEvent, SystemClock};
-use studio233_ai::BrandExtraction;
-use studio233_ai::local::{LocalBrandReader, LocalEmbedder, LocalImageModel, LocalVerifier};
-use studio233_blob::{BlobStore, ContentType, Key, Put};
+use stepwell::{Config, OutgoingEvent};
+use studio233_blob::{ContentType, Key, Put};
 use studio233_db::{
-    BatchJob, BatchJobId, Database, DatabaseUrl, NewBatchJob, NewStep, NewWorkflowRun, RunState,
-    WorkflowRun, WorkflowRunId,
+    BatchJob, BatchJobId, NewBatchJob, NewStep, NewWorkflowRun, RunState, WorkflowRun,
+    WorkflowRunId,
 };
-use studio233_plugins::{Registry, Services};
-use studio233_rag::pdf::PdfLimits;
-use studio233_rag::{Chunker, FetchLimits, Fetcher};
 
 /// Declares tests of a studio, once for each kind of database.
 macro_rules! on_both {
@@ -49,20 +41,17 @@ pub(super) struct Studio {
 impl Studio {
     pub(super) async fn on_sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("runs.db");
-        let database = Database::open_sqlite(path).await.unwrap();
-        Self::on(folder, database).await
+        let deps = fixture::deps(folder.path()).await;
+        Self::of(folder, deps)
     }
 
     pub(super) async fn on_postgres() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let url = DatabaseUrl::parse(&testbed::postgres::database().unwrap()).unwrap();
-        let database = Database::open(&url).await.unwrap();
-        Self::on(folder, database).await
+        let deps = fixture::deps_on_postgres(folder.path()).await;
+        Self::of(folder, deps)
     }
 
-    async fn on(folder: tempfile::TempDir, database: Database) -> Self {
-        let deps = deps(folder.path(), database).await;
+    fn of(folder: tempfile::TempDir, deps: Deps) -> Self {
         Self {
             _folder: folder,
             uploads: AtomicU32::new(0),
@@ -166,30 +155,6 @@ impl Studio {
     pub(super) async fn job(&self, id: &str) -> BatchJob {
         let job = self.deps.database.batch_job(&BatchJobId::new(id)).await;
         job.unwrap().unwrap()
-    }
-}
-
-async fn deps(folder: &Path, database: Database) -> Deps {
-    let blobs = BlobStore::in_folder(folder.join("blobs")).await.unwrap();
-    let images = Fetcher::new(blobs.clone(), FetchLimits::images());
-    let services = Services::new(FetchedFiles::new(images.clone()), blobs.clone());
-    Deps {
-        database: database.clone(),
-        temp_folder: folder.to_owned(),
-        meter: Arc::new(database),
-        prices: Prices::default(),
-        fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
-        images,
-        blobs,
-        extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
-        embedder: Arc::new(LocalEmbedder),
-        image_model: Arc::new(LocalImageModel),
-        image_model_fallback: None,
-        verifier: Arc::new(LocalVerifier),
-        plugins: Registry::standard(&services),
-        chunker: Chunker::default(),
-        pdf_limits: PdfLimits::default(),
-        clock: Arc::new(SystemClock),
     }
 }
 

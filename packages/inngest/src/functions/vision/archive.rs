@@ -49,8 +49,6 @@ pub struct Source {
     pub key: String,
     /// Its type.
     pub content_type: String,
-    /// False when it was there already.
-    pub stored: bool,
 }
 
 /// What a run returns.
@@ -123,7 +121,6 @@ async fn archive_source(deps: &Deps, event: &ArchiveRequested) -> Result<Source,
         return Ok(Source {
             key: key.to_string(),
             content_type: content_type.as_str().to_owned(),
-            stored: false,
         });
     }
     let image = fetch(deps, &event.image_url).await?;
@@ -132,7 +129,6 @@ async fn archive_source(deps: &Deps, event: &ArchiveRequested) -> Result<Source,
     Ok(Source {
         key: key.to_string(),
         content_type: content_type.as_str().to_owned(),
-        stored: true,
     })
 }
 
@@ -187,7 +183,8 @@ fn key(event: &ArchiveRequested, kind: &str, name: &str) -> Result<Key, Error> {
     let hash = &event.image_hash;
     if hash.is_empty() || !hash.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         let shown: String = hash.chars().take(80).collect();
-        let message = format!("the image hash {shown:?} is none; send the SHA-256 of the URL in hex");
+        let message =
+            format!("the image hash {shown:?} is none; send the SHA-256 of the URL in hex");
         return Err(Error::new("InvalidImageHash", message).non_retriable());
     }
     let key = Key::parse(&format!("{}/{kind}/{hash}/{name}", super::FOLDER));

@@ -9,7 +9,7 @@ use crate::functions::failure::classify;
 use crate::functions::vision::FOLDER;
 use serde::{Deserialize, Serialize};
 use stepwell::{Context, CronTick, Error, Function, State};
-use studio233_blob::{BlobStore, Key, LIST_LIMIT_MAX, Meta};
+use studio233_blob::{BlobStore, Key, LIST_LIMIT_MAX, Listed, Page};
 
 /// The function's id.
 pub const ID: &str = "cleanup-old-blobs";
@@ -107,7 +107,11 @@ async fn look(blobs: &BlobStore, before_ms: i64, after: Option<String>) -> Resul
         before_ms,
         after,
         last: page.items.last().map(|blob| blob.key.to_string()),
-        old: page.items.iter().filter(|blob| is_old(blob, before_ms)).count(),
+        old: page
+            .items
+            .iter()
+            .filter(|blob| is_old(blob, before_ms))
+            .count(),
         is_last: page.next.is_none(),
     })
 }
@@ -124,7 +128,10 @@ async fn purge(blobs: &BlobStore, page: &Looked) -> Result<(), Error> {
     loop {
         // What came in between makes the page longer.
         let found = list(blobs, after.as_deref(), PAGE).await?;
-        let within = found.items.iter().take_while(|blob| blob.key.as_str() <= last.as_str());
+        let within = found
+            .items
+            .iter()
+            .take_while(|blob| blob.key.as_str() <= last.as_str());
         for blob in within.filter(|blob| is_old(blob, page.before_ms)) {
             blobs.delete(&blob.key).await.map_err(classify)?;
         }
@@ -135,18 +142,14 @@ async fn purge(blobs: &BlobStore, page: &Looked) -> Result<(), Error> {
     }
 }
 
-async fn list(
-    blobs: &BlobStore,
-    after: Option<&str>,
-    limit: usize,
-) -> Result<studio233_blob::Page, Error> {
+async fn list(blobs: &BlobStore, after: Option<&str>, limit: usize) -> Result<Page, Error> {
     let folder = Key::parse(FOLDER)?;
     let after = after.map(Key::parse).transpose()?;
     let page = blobs.list(Some(&folder), after.as_ref(), limit).await;
     page.map_err(classify)
 }
 
-fn is_old(blob: &Meta, before_ms: i64) -> bool {
+fn is_old(blob: &Listed, before_ms: i64) -> bool {
     blob.modified_at.as_millisecond() < before_ms
 }
 

@@ -100,13 +100,12 @@ fn prune(folder: &Path, asked: &str) -> Result<Pruned, PruneError> {
     };
     let root = there(folder.canonicalize()).map_err(failed("look for the folder of"))?;
     // People name the folder as it is configured, programs often as the file system does.
-    let folders = [Some(folder), root.as_deref()];
-    let mut named = folders.into_iter().flatten();
-    let within = named.find_map(|folder| path_within(folder, Path::new(asked)));
-    let within = within.ok_or_else(outside)?;
+    let by_name = path_within(folder, Path::new(asked));
     let Some(root) = root else {
-        return gone;
+        return by_name.map_or_else(|| Err(outside()), |_| gone);
     };
+    let within = by_name.or_else(|| path_within(&root, Path::new(asked)));
+    let within = within.ok_or_else(outside)?;
     let file = root.join(within);
     // Where the way leads says the file system: a link on it may lead out.
     let parent = file.parent().unwrap_or(&root);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::events::brand::Classification;
-use crate::functions::app;
+use crate::functions::{app, fixture};
 use crate::middleware::ErrorReport;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,15 +11,14 @@ use std::sync::{Arc, Mutex};
 use stepwell::embedded::{
     Backoff, Embedded, EngineClock, EngineConfig, ManualClock, Run, RunStatus, Timestamp,
 };
-use stepwell::{Config, OutgoingEvent, SystemClock};
+use stepwell::{Config, OutgoingEvent};
 use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
 use studio233_ai::{
     Answer, BrandExtraction, BrandReader, BrandReading, EmbedError, Embedder, Purpose, ReadError,
 };
 use studio233_blob::{BlobStore, ContentType, Key, Put};
 use studio233_db::{Database, IndexingStatus, NewWorkspace};
-use studio233_rag::pdf::PdfLimits;
-use studio233_rag::{Chunker, FetchLimits, Fetcher, blob_url};
+use studio233_rag::blob_url;
 
 const SAMPLE: &[u8] = include_bytes!("../../../../../../samples/brand-guidelines.pdf");
 
@@ -34,40 +33,18 @@ struct Studio {
 impl Studio {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open_sqlite(folder.path().join("studio.db"))
-            .await
-            .unwrap();
+        let deps = fixture::deps(folder.path()).await;
         let workspace = NewWorkspace {
             id: WorkspaceId::new("w"),
             name: "W".to_owned(),
             slug: "w".to_owned(),
             user_id: "local".to_owned(),
         };
-        database.create_workspace(&workspace, 1).await.unwrap();
-        let blobs = BlobStore::in_folder(folder.path().join("blobs"))
-            .await
-            .unwrap();
-        let deps = Deps {
-            database: database.clone(),
-            blobs: blobs.clone(),
-            temp_folder: folder.path().to_owned(),
-            meter: Arc::new(database),
-            prices: crate::middleware::Prices::default(),
-            images: Fetcher::new(blobs.clone(), FetchLimits::images()),
-            image_model: Arc::new(studio233_ai::local::LocalImageModel),
-            image_model_fallback: None,
-            verifier: Arc::new(studio233_ai::local::LocalVerifier),
-            plugins: studio233_plugins::Registry::default(),
-            fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
-            extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
-            embedder: Arc::new(LocalEmbedder),
-            chunker: Chunker::default(),
-            pdf_limits: PdfLimits::default(),
-            clock: Arc::new(SystemClock),
-        };
+        let created = deps.database.create_workspace(&workspace, 1).await;
+        created.unwrap();
         Self {
             _folder: folder,
-            blobs,
+            blobs: deps.blobs.clone(),
             deps,
             reports: Arc::default(),
         }
