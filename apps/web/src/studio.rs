@@ -13,11 +13,13 @@ use std::time::Duration;
 use stepwell::SystemClock;
 use stepwell::serve;
 use studio233_ai::BrandExtraction;
-use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
+use studio233_ai::local::{LocalBrandReader, LocalEmbedder, LocalImageModel, LocalVerifier};
 use studio233_blob::BlobStore;
 use studio233_db::{Database, DatabaseUrl};
+use studio233_inngest::functions::studio::FetchedFiles;
 use studio233_inngest::functions::{self, Deps};
 use studio233_inngest::middleware::{LogReporter, Prices};
+use studio233_plugins::{Registry, Services};
 use studio233_rag::pdf::PdfLimits;
 use studio233_rag::{Chunker, FetchLimits, Fetcher, Retriever};
 use tokio::net::TcpListener;
@@ -62,6 +64,8 @@ impl Studio {
         let pdf_limits = PdfLimits::default();
         let fetcher = Fetcher::new(blobs.clone(), FetchLimits::default());
         let images = Fetcher::new(blobs.clone(), FetchLimits::images());
+        let images = images.allowing(settings.allow_origins.clone());
+        let services = Services::new(FetchedFiles::new(images.clone()), blobs.clone());
         let embedder = Arc::new(LocalEmbedder);
         let deps = Deps {
             database: database.clone(),
@@ -69,10 +73,14 @@ impl Studio {
             temp_folder: data.join("temp"),
             meter: Arc::new(database.clone()),
             prices: Prices::default(),
-            fetcher: fetcher.allowing(settings.allow_origins.clone()),
-            images: images.allowing(settings.allow_origins),
+            fetcher: fetcher.allowing(settings.allow_origins),
+            images,
             extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
             embedder: embedder.clone(),
+            image_model: Arc::new(LocalImageModel),
+            image_model_fallback: None,
+            verifier: Arc::new(LocalVerifier),
+            plugins: Registry::standard(&services),
             chunker: Chunker::default(),
             pdf_limits: pdf_limits.clone(),
             clock: Arc::new(SystemClock),
