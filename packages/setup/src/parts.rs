@@ -5,7 +5,7 @@ use crate::{Failure, chain};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use stepwell::{App, Client, SystemClock};
+use stepwell::{App, Client};
 use studio233_ai::background::ByImageModel;
 use studio233_ai::fal::Fal;
 use studio233_ai::gemini::Gemini;
@@ -24,12 +24,9 @@ use studio233_db::{Database, DatabaseUrl};
 use studio233_inngest::ArchivedAnalyses;
 use studio233_inngest::functions::studio::{FetchedFiles, RemovedBy};
 use studio233_inngest::functions::{self, Deps};
-use studio233_inngest::middleware::{
-    LogReporter, Prices, Reporters, SentryReporter, WebhookReporter,
-};
+use studio233_inngest::middleware::{LogReporter, Reporters, SentryReporter, WebhookReporter};
 use studio233_plugins::{Provider, Registry, Services};
-use studio233_rag::pdf::PdfLimits;
-use studio233_rag::{Chunker, FetchLimits, Fetcher};
+use studio233_rag::{FetchLimits, Fetcher};
 
 /// Reports that wait get this long when a program ends.
 const REPORTS_GRACE: Duration = Duration::from_secs(5);
@@ -80,26 +77,17 @@ impl Parts {
         let providers = cast.shown();
         let archived = ArchivedAnalyses::new(blobs.clone());
         let deps = Deps {
-            meter: Arc::new(database.clone()),
-            database,
-            temp_folder,
-            prices: Prices::default(),
             fetcher: fetcher.allowing(origins.clone()),
             vision: Analyzer::new(cast.vision, Arc::new(images.clone()))
                 .with_cache(Arc::new(archived)),
             images,
-            blobs,
             extraction: cast.extraction,
             language_model: cast.language,
             embedder: cast.embedder,
             image_model: cast.images,
-            // Gemini has a fallback model of its own; the local provider needs none.
-            image_model_fallback: None,
             verifier: cast.verifier,
             plugins: Registry::standard(&services),
-            chunker: Chunker::default(),
-            pdf_limits: PdfLimits::default(),
-            clock: Arc::new(SystemClock),
+            ..Deps::local(database, blobs, temp_folder)
         };
         Ok(Self {
             deps,

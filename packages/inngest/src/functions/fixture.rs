@@ -1,23 +1,12 @@
 //! What functions work with in tests: everything real, in a folder that goes with it.
 
 use super::Deps;
-use super::studio::FetchedFiles;
-use crate::ArchivedAnalyses;
-use crate::middleware::{Prices, Reporter};
+use crate::middleware::Reporter;
 use std::path::Path;
-use std::sync::Arc;
 use stepwell::testing::{Builder, TestApp};
-use stepwell::{App, Config, SystemClock};
-use studio233_ai::BrandExtraction;
-use studio233_ai::local::{
-    LocalBrandReader, LocalEmbedder, LocalImageModel, LocalLanguageModel, LocalVerifier, LocalVision,
-};
-use studio233_ai::vision::Analyzer;
+use stepwell::{App, Config};
 use studio233_blob::{BlobStore, ContentType, Key, Put};
 use studio233_db::{Database, DatabaseUrl, NewWorkspace, WorkspaceId};
-use studio233_plugins::{Registry, Services};
-use studio233_rag::pdf::PdfLimits;
-use studio233_rag::{Chunker, FetchLimits, Fetcher};
 
 pub(crate) struct Fixture {
     pub(crate) folder: tempfile::TempDir,
@@ -110,26 +99,5 @@ async fn deps_on(database: Database, folder: &Path) -> Deps {
     let blobs = BlobStore::in_folder(folder.join("blobs")).await.unwrap();
     let temp_folder = folder.join("temp");
     std::fs::create_dir(&temp_folder).unwrap();
-    let images = Fetcher::new(blobs.clone(), FetchLimits::images());
-    Deps {
-        database: database.clone(),
-        blobs: blobs.clone(),
-        temp_folder,
-        meter: Arc::new(database),
-        prices: Prices::default(),
-        fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
-        images: images.clone(),
-        vision: Analyzer::new(Arc::new(LocalVision), Arc::new(images.clone()))
-            .with_cache(Arc::new(ArchivedAnalyses::new(blobs.clone()))),
-        language_model: Arc::new(LocalLanguageModel),
-        image_model: Arc::new(LocalImageModel),
-        image_model_fallback: None,
-        verifier: Arc::new(LocalVerifier),
-        plugins: Registry::standard(&Services::new(FetchedFiles::new(images), blobs)),
-        extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
-        embedder: Arc::new(LocalEmbedder),
-        chunker: Chunker::default(),
-        pdf_limits: PdfLimits::default(),
-        clock: Arc::new(SystemClock),
-    }
+    Deps::local(database, blobs, temp_folder)
 }

@@ -4,6 +4,8 @@ mod adapters;
 pub mod cancelled;
 pub mod dry_run;
 pub mod fashion_item;
+#[cfg(test)]
+mod fixture;
 mod node;
 pub mod process_workflow;
 
