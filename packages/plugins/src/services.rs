@@ -179,7 +179,7 @@ impl Source for BlobSource {
 pub enum Provider {
     Fal,
     Gemini,
-    /// Nobody elsewhere: what works without a key.
+    /// The studio's own, which needs no key. Asked last, and only when the choice is left to the studio.
     Local,
 }
 

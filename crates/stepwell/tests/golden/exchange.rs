@@ -121,6 +121,13 @@ impl Exchange {
         self.name
     }
 
+    /// A deferral that an earlier call has reported.
+    pub(crate) fn deferred(mut self, id: &str) -> Self {
+        let defers = self.call.entry("defers").or_insert_with(|| json!({}));
+        defers[StepId::of(id, 0).to_string()] = json!({"abortable": true});
+        self
+    }
+
     /// A step that is recorded already.
     pub(crate) fn recorded(self, id: &str, value: Value) -> Self {
         self.recorded_again(id, 0, value)

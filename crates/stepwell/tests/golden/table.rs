@@ -354,12 +354,23 @@ fn riders() -> Vec<Exchange> {
             }),
         ),
         Exchange::call(
-            "defer-aborted",
+            "defer-taken-back",
             function(async |ctx: Context| {
                 ctx.step().defer("later", OTHER, json!({"n": 1})).abort();
                 Ok::<_, Error>("done")
             }),
         ),
+        Exchange::call(
+            "defer-aborted",
+            function(async |ctx: Context| {
+                let deferral = ctx.step().defer("later", OTHER, json!({"n": 1}));
+                let () = ctx.step().run("work", || async { Ok(()) }).await?;
+                deferral.abort();
+                Ok::<_, Error>("done")
+            }),
+        )
+        .deferred("later")
+        .recorded("work", json!({"data": null})),
         Exchange::call(
             "defer-and-fail",
             function(async |ctx: Context| {
