@@ -85,3 +85,50 @@ impl VisionCache for ArchivedAnalyses {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::functions::fixture::Fixture;
+    use crate::functions::vision::archive;
+    use serde_json::json;
+
+    const URL: &str =
+        "data:image/gif;base64,R0lGODlhAQABAIAAAP8AAP///yH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==";
+
+    fn request() -> ArchiveRequest {
+        let seen = json!({"global_context": {"scene_description": "A red dot."}});
+        ArchiveRequest {
+            image_url: URL.to_owned(),
+            image_hash: ImageHash::of_url(URL),
+            analysis: serde_json::from_value(seen).unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_archived_is_known_and_asking_twice_is_asking_once() {
+        let fixture = Fixture::new().await;
+        let archived = ArchivedAnalyses::new(fixture.deps.blobs.clone());
+        let hash = request().image_hash;
+        assert_eq!(archived.lookup(&hash).await.unwrap(), None);
+
+        let app = fixture.builder().start().await.unwrap();
+        for (scope, runs) in [("run-1", 1), ("run-1", 1), ("run-2", 2)] {
+            let asking = EventArchive::new(app.client().clone(), scope);
+            asking.archive_requested(request()).await.unwrap();
+            app.settle().await.unwrap();
+            assert_eq!(app.runs_of(archive::ID).unwrap().len(), runs, "{scope}");
+        }
+        assert_eq!(archived.lookup(&hash).await.unwrap(), Some(request().analysis));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_an_error_which_callers_take_for_not_known() {
+        let fixture = Fixture::new().await;
+        let hash = request().image_hash;
+        let key = format!("vision/metadata/{hash}/latest.json");
+        fixture.put(&key, "{\"objects\": 7}", "application/json").await;
+        let archived = ArchivedAnalyses::new(fixture.deps.blobs.clone());
+        archived.lookup(&hash).await.unwrap_err();
+    }
+}

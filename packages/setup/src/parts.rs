@@ -257,3 +257,70 @@ fn opening(error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new("start", chain(error))
         .hint("check that the data folder is readable and writable, and that its disk has room")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use studio233_ai::ApiKey;
+    use studio233_ai::fal::FalSettings;
+    use studio233_ai::gemini::GeminiSettings;
+    use studio233_ai::llama_parse::LlamaParseSettings;
+
+    fn key() -> ApiKey {
+        ApiKey::new("the-secret").unwrap()
+    }
+
+    async fn cast(providers: Providers) -> Parts {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            providers,
+            ..Settings::in_folder(folder.path())
+        };
+        let parts = Parts::open(&settings).await.unwrap();
+        assert!(settings.data.join("temp").is_dir());
+        assert!(!format!("{parts:?}").contains("secret"));
+        parts
+    }
+
+    fn player(parts: &Parts, part: &str) -> String {
+        let mut players = parts.providers.iter();
+        players.find(|(name, _)| *name == part).unwrap().1.clone()
+    }
+
+    #[tokio::test]
+    async fn without_a_key_nothing_leaves_the_machine() {
+        let parts = cast(Providers::default()).await;
+        assert!(parts.are_local());
+        parts.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_key_has_its_service_play_its_parts_and_others_stay() {
+        let gemini = GeminiProvider {
+            key: key(),
+            settings: GeminiSettings::default(),
+            embeds: false,
+        };
+        let parts = cast(Providers {
+            gemini: Some(gemini),
+            fal: Some((key(), FalSettings::default())),
+            llama_parse: Some((key(), LlamaParseSettings::default())),
+        })
+        .await;
+        assert!(!parts.are_local());
+        for part in ["language", "vision", "images"] {
+            assert!(player(&parts, part).starts_with("gemini ("), "{part}");
+        }
+        assert_eq!(player(&parts, "embeddings"), "local");
+        let documents = player(&parts, "documents");
+        assert!(documents.starts_with("llama-parse + gemini ("), "{documents}");
+        assert!(documents.contains(", then gemini ("), "{documents}");
+        let removers = player(&parts, "backgrounds");
+        assert!(removers.starts_with("fal (") && removers.ends_with(", then local"), "{removers}");
+
+        let fal = Some((key(), FalSettings::default()));
+        let parts = cast(Providers { fal, ..Providers::default() }).await;
+        assert_eq!(player(&parts, "language"), "local");
+        assert!(!parts.are_local());
+    }
+}

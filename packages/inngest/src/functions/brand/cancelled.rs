@@ -66,3 +66,71 @@ async fn mark(ctx: Context, deps: State<Deps>) -> Result<(), Error> {
     });
     Ok(ended.await?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::brand::{Classification, KnowledgeIngested};
+    use crate::functions::fixture::{Fixture, make_workspace};
+    use async_trait::async_trait;
+    use std::sync::Arc;
+    use studio233_ai::{Answer, EmbedError, Embedder, Purpose};
+    use studio233_db::IndexingStatus;
+
+    /// Is away.
+    struct Away;
+
+    #[async_trait]
+    impl Embedder for Away {
+        fn provider(&self) -> &str {
+            "away"
+        }
+
+        fn batch_max(&self) -> usize {
+            1_000
+        }
+
+        async fn embed(
+            &self,
+            _: &[String],
+            _: Purpose,
+        ) -> Result<Answer<Vec<Vec<f32>>>, EmbedError> {
+            Err(EmbedError::Provider {
+                provider: "away".to_owned(),
+                transient: true,
+                source: "come back later".into(),
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_workspace_whose_document_was_cancelled_is_not_indexing() {
+        let sample = include_bytes!("../../../../../samples/brand-guidelines.pdf");
+        let mut fixture = Fixture::new().await;
+        make_workspace(&fixture.deps).await;
+        fixture.put("uploads/doc.pdf", &sample[..], "application/pdf").await;
+        fixture.deps.embedder = Arc::new(Away);
+        let database = fixture.deps.database.clone();
+        let status = async || {
+            let workspace = database.workspace(&WorkspaceId::new("w")).await;
+            workspace.unwrap().unwrap().indexing_status
+        };
+        let app = fixture.builder().start().await.unwrap();
+        let sent = app.send(KnowledgeIngested {
+            workspace_id: "w".to_owned(),
+            asset_id: "a".to_owned(),
+            url: "blob:uploads/doc.pdf".to_owned(),
+            filename: "brand.pdf".to_owned(),
+            classification: Classification::CoreBrandMark,
+        });
+        let sent = sent.await.unwrap();
+        app.run_due().await.unwrap();
+        assert_eq!(status().await, IndexingStatus::Indexing);
+
+        let run = app.runs_of_event(sent).unwrap()[0].id();
+        assert!(app.cancel(run).await.unwrap());
+        app.settle().await.unwrap();
+        assert_eq!(status().await, IndexingStatus::Idle);
+        app.runs_of(ID).unwrap()[0].assert_steps(["end-indexing"]).assert_completed();
+    }
+}
