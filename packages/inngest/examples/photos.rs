@@ -96,7 +96,10 @@ async fn main() -> Result<()> {
     let (plain, durable) = (best(&plain), best(&durable));
     let (plain, durable) = (plain.unwrap_or_default(), durable.unwrap_or_default());
     let ratio = durable.as_secs_f64() / plain.as_secs_f64();
-    println!("the workflow takes {ratio:.3} times as long: {:+.1} %", (ratio - 1.0) * 100.0);
+    println!(
+        "the workflow takes {ratio:.3} times as long: {:+.1} %",
+        (ratio - 1.0) * 100.0
+    );
     Ok(())
 }
 
@@ -144,11 +147,19 @@ fn photo((width, height): (u32, u32), seed: u32) -> Result<Vec<u8>> {
         noise ^= noise << 13;
         noise ^= noise >> 17;
         noise ^= noise << 5;
-        let (across, down) = (f64::from(x) / f64::from(width), f64::from(y) / f64::from(height));
+        let (across, down) = (
+            f64::from(x) / f64::from(width),
+            f64::from(y) / f64::from(height),
+        );
         let wave = ((across * 9.0 + turn).sin() + (down * 7.0 - turn).cos()) / 2.0;
-        let edge = if (across * 12.0 + down * 5.0 + turn).fract() < 0.5 { 40.0 } else { 0.0 };
+        let edge = if (across * 12.0 + down * 5.0 + turn).fract() < 0.5 {
+            40.0
+        } else {
+            0.0
+        };
         let grain = f64::from(noise % 24);
-        let channel = |weight: f64| (110.0 + wave * 70.0 * weight + edge + grain).clamp(0.0, 255.0) as u8;
+        let channel =
+            |weight: f64| (110.0 + wave * 70.0 * weight + edge + grain).clamp(0.0, 255.0) as u8;
         image::Rgb([channel(1.0), channel(0.6), channel(-0.8)])
     });
     let mut file = Vec::new();
@@ -179,11 +190,7 @@ fn plain_loop(photos: &Photos, width: u32, out: &Path, cores: usize) -> Result<(
 }
 
 /// Threads that take one number after another.
-fn on_all_cores(
-    count: u32,
-    cores: usize,
-    work: impl Fn(u32) -> Result<()> + Sync,
-) -> Result<()> {
+fn on_all_cores(count: u32, cores: usize, work: impl Fn(u32) -> Result<()> + Sync) -> Result<()> {
     let next = AtomicU32::new(0);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..cores)
@@ -236,7 +243,9 @@ impl Studio {
             clock: Arc::new(SystemClock),
         };
         let app = app(studio233_inngest::client(Config::dev()), &deps, LogReporter);
-        let engine = Embedded::builder().app(app).sqlite(folder.join("engine.db"));
+        let engine = Embedded::builder()
+            .app(app)
+            .sqlite(folder.join("engine.db"));
         let engine = engine.start().await?;
         Ok(Self { database, engine })
     }

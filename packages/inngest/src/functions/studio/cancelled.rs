@@ -61,10 +61,8 @@ async fn mark(ctx: Context, deps: State<Deps>) -> Result<(), Error> {
         } else if event.name == ProcessFashionItem::NAME
             && let Some(job) = id("jobId")
         {
-            let canceled = BatchOutcome::Canceled;
-            let ended = deps
-                .database
-                .end_batch_job(&BatchJobId::new(job), canceled, now_ms);
+            let (job, canceled) = (BatchJobId::new(job), BatchOutcome::Canceled);
+            let ended = deps.database.end_batch_job(&job, canceled, now_ms);
             ended.await.map(drop)
         } else {
             Ok(())

@@ -40,7 +40,11 @@ pub struct Problem {
 
 /// What a run returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "lowercase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "status",
+    rename_all = "lowercase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Output {
     /// The workflow can be run.
     Completed {
@@ -200,7 +204,10 @@ impl DryRun<'_> {
             return Ok(standing);
         }
         let completed = step.run(format!("step-{id}-complete"), || async {
-            let description = node.data.as_ref().and_then(|data| data.description.as_ref());
+            let description = node
+                .data
+                .as_ref()
+                .and_then(|data| data.description.as_ref());
             let output = json!({
                 "message": node::title(node),
                 "description": description,

@@ -217,7 +217,8 @@ impl Item<'_> {
             return Ok(None);
         }
         let job = database.batch_job(&self.job).await.map_err(classify)?;
-        let workspace = job.and_then(|job| Some(job.config.get("workspaceId")?.as_str()?.to_owned()));
+        let workspace =
+            job.and_then(|job| Some(job.config.get("workspaceId")?.as_str()?.to_owned()));
         Ok(Some(Begun {
             workspace_id: workspace,
         }))

@@ -80,13 +80,22 @@ impl Studio {
         let key = Key::parse(key).unwrap();
         let content_type = ContentType::parse(content_type).unwrap();
         let bytes = bytes.to_vec().into();
-        let put = self.deps.blobs.put(&key, bytes, &content_type, Put::Overwrite);
+        let put = self
+            .deps
+            .blobs
+            .put(&key, bytes, &content_type, Put::Overwrite);
         put.await.unwrap();
     }
 
     pub(super) async fn bytes(&self, url: &str) -> Vec<u8> {
         let key = Key::parse(url.strip_prefix("blob:").unwrap()).unwrap();
-        self.deps.blobs.get(&key, 1 << 30).await.unwrap().bytes.to_vec()
+        self.deps
+            .blobs
+            .get(&key, 1 << 30)
+            .await
+            .unwrap()
+            .bytes
+            .to_vec()
     }
 
     /// The keys below a folder of the store.
@@ -128,8 +137,15 @@ impl Studio {
         let steps = self.deps.database.run_steps(&WorkflowRunId::new(run)).await;
         let steps = steps.unwrap().into_iter();
         let told = steps.map(|step| {
-            let error = step.error.map(|error| format!(": {}", error["message"].as_str().unwrap()));
-            format!("{} {}{}", step.node_id, step.state.as_str(), error.unwrap_or_default())
+            let error = step
+                .error
+                .map(|error| format!(": {}", error["message"].as_str().unwrap()));
+            format!(
+                "{} {}{}",
+                step.node_id,
+                step.state.as_str(),
+                error.unwrap_or_default()
+            )
         });
         told.collect()
     }
@@ -137,7 +153,9 @@ impl Studio {
     /// The state of a run, and its error.
     pub(super) async fn state(&self, run: &str) -> (RunState, Option<String>) {
         let run = self.run(run).await;
-        let error = run.error.map(|error| error["message"].as_str().unwrap().to_owned());
+        let error = run
+            .error
+            .map(|error| error["message"].as_str().unwrap().to_owned());
         (run.state, error)
     }
 
@@ -149,7 +167,11 @@ impl Studio {
             config,
             input_urls: vec!["blob:uploads/product.png".to_owned()],
         };
-        self.deps.database.create_batch_jobs(&[job], 1).await.unwrap();
+        self.deps
+            .database
+            .create_batch_jobs(&[job], 1)
+            .await
+            .unwrap();
     }
 
     pub(super) async fn job(&self, id: &str) -> BatchJob {

@@ -37,7 +37,11 @@ pub const CONCURRENCY: u32 = 5;
 
 /// What a run returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "lowercase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "status",
+    rename_all = "lowercase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Output {
     /// All nodes have run; what they made stands in the run's row.
     Completed {
@@ -205,7 +209,9 @@ impl Workflow<'_> {
 
         let sinks: Vec<String> = graph.sinks().map(str::to_owned).collect();
         let completed = step.run("mark-completed", || async {
-            let steps = graph.order().filter_map(|id| Some(done.get(id)?.record(id)));
+            let steps = graph
+                .order()
+                .filter_map(|id| Some(done.get(id)?.record(id)));
             let output = json!({
                 "status": "completed",
                 "steps": steps.collect::<Vec<_>>(),

@@ -44,7 +44,12 @@ async fn nodes_are_walked_and_nothing_is_made(studio: Studio) {
     ]);
     assert_eq!(studio.state("r").await, (RunState::Completed, None));
     assert_eq!(studio.nodes("r").await, ["small COMPLETED", "in COMPLETED"]);
-    let rows = studio.deps.database.run_steps(&WorkflowRunId::new("r")).await.unwrap();
+    let rows = studio
+        .deps
+        .database
+        .run_steps(&WorkflowRunId::new("r"))
+        .await
+        .unwrap();
     let output = rows[0].output.as_ref().unwrap();
     assert_eq!(output["message"], "SMALL");
     assert_eq!(output["description"], "Makes it small.");
@@ -54,13 +59,19 @@ async fn nodes_are_walked_and_nothing_is_made(studio: Studio) {
 
 async fn all_problems_are_told_at_once(studio: Studio) {
     let nodes = [
-        ("a", "image-resize", json!({"width": 0, "fitMode": "squeeze"})),
+        (
+            "a",
+            "image-resize",
+            json!({"width": 0, "fitMode": "squeeze"}),
+        ),
         ("b", "sparkle", json!({})),
         ("c", "media-output", json!({})),
         ("d", "", json!({})),
     ];
     let edges = [("a", "c"), ("c", "a"), ("c", "gone")];
-    let event = studio.requested(&dry(request("r", &nodes, &edges, &[]))).await;
+    let event = studio
+        .requested(&dry(request("r", &nodes, &edges, &[])))
+        .await;
     let run = studio.app().await.run(event).await.unwrap();
     let graph = "the graph cannot be run: the edge \"c\" → \"gone\" needs \"gone\", which is no node; \
                  a cycle: \"a\" → \"c\" → \"a\"";
@@ -158,5 +169,8 @@ async fn a_database_that_stays_away_fails_the_dry_run() {
         .assert_attempts("step-in-start", 5)
         .assert_step_completed("mark-run-failed");
     let (state, error) = studio.state("r").await;
-    assert_eq!((state, error.as_deref()), (RunState::Failed, Some("the database is away")));
+    assert_eq!(
+        (state, error.as_deref()),
+        (RunState::Failed, Some("the database is away"))
+    );
 }

@@ -62,13 +62,22 @@ async fn shop(mut studio: Studio, model: &Arc<Painter>, judge: &Arc<Judge>) -> S
 }
 
 async fn stock(studio: &Studio) {
-    studio.put("uploads/product.png", &product(), "image/png").await;
-    studio.put("studio/references/anna.png", &mannequin(), "image/png").await;
+    studio
+        .put("uploads/product.png", &product(), "image/png")
+        .await;
+    studio
+        .put("studio/references/anna.png", &mannequin(), "image/png")
+        .await;
 }
 
 /// Runs the job `j`.
 async fn dress(studio: &Studio, attempts_max: Option<u32>) -> (TestRun, BatchJob) {
-    let run = studio.app().await.run(event("j", attempts_max)).await.unwrap();
+    let run = studio
+        .app()
+        .await
+        .run(event("j", attempts_max))
+        .await
+        .unwrap();
     (run, studio.job("j").await)
 }
 
@@ -87,7 +96,10 @@ async fn a_photo_that_passes_at_once_is_the_result(studio: Studio) {
     ]);
     run.assert_step("verify-attempt-1", json!({"pass": true, "issues": []}));
     let recorded: Generated = run.step("generate-attempt-1").output();
-    assert_eq!((recorded.url.as_str(), recorded.first_model_failed), (url, None));
+    assert_eq!(
+        (recorded.url.as_str(), recorded.first_model_failed),
+        (url, None)
+    );
     assert_eq!((job.status, job.attempts), (BatchJobStatus::Completed, 1));
     assert_eq!(job.items[0].output_url.as_deref(), Some(url));
     assert_eq!(job.result_summary.unwrap()["resultUrl"], url);
@@ -99,13 +111,20 @@ async fn a_photo_that_passes_at_once_is_the_result(studio: Studio) {
     assert_eq!(seen[0].result.bytes(), &painted(0));
     // The workspace pays for one image.
     let scope = BudgetScope::Workspace(WorkspaceId::new("w"));
-    let images = studio.deps.database.usage_since(&scope, UsageKind::Images, 0).await;
+    let images = studio
+        .deps
+        .database
+        .usage_since(&scope, UsageKind::Images, 0)
+        .await;
     assert_eq!(images.unwrap(), 1);
 }
 
 async fn an_attempt_is_told_what_was_wrong_with_the_one_before(studio: Studio) {
     let model = Painter::new([]);
-    let judge = Judge::new([no(&["The collar is gone."]), no(&["The cuffs are blue.", "It glows."])]);
+    let judge = Judge::new([
+        no(&["The collar is gone."]),
+        no(&["The cuffs are blue.", "It glows."]),
+    ]);
     let studio = shop(studio, &model, &judge).await;
     let (run, job) = dress(&studio, None).await;
     let url = "blob:studio/fashion/j/attempt-3.png";
@@ -113,8 +132,16 @@ async fn an_attempt_is_told_what_was_wrong_with_the_one_before(studio: Studio) {
     assert_eq!((job.status, job.attempts), (BatchJobStatus::Completed, 3));
     let prompts = model.prompts.lock().unwrap();
     assert!(!prompts[0].contains("turned down"), "{}", prompts[0]);
-    assert!(prompts[1].ends_with("\n- The collar is gone."), "{}", prompts[1]);
-    assert!(prompts[2].ends_with("\n- The cuffs are blue.\n- It glows."), "{}", prompts[2]);
+    assert!(
+        prompts[1].ends_with("\n- The collar is gone."),
+        "{}",
+        prompts[1]
+    );
+    assert!(
+        prompts[2].ends_with("\n- The cuffs are blue.\n- It glows."),
+        "{}",
+        prompts[2]
+    );
     assert!(!prompts[2].contains("collar"));
     assert_eq!(studio.keys("studio/fashion/j").await.len(), 3);
 }
@@ -139,11 +166,19 @@ async fn a_model_that_refuses_fails_the_job_at_once(studio: Studio) {
     let studio = shop(studio, &model, &Judge::new([])).await;
     let (run, job) = dress(&studio, None).await;
     let told = "painter refuses to make the image: it shows a person";
-    run.assert_failed_with(told).assert_attempts("generate-attempt-1", 1);
-    assert_eq!((job.status, job.error.as_deref()), (BatchJobStatus::Failed, Some(told)));
+    run.assert_failed_with(told)
+        .assert_attempts("generate-attempt-1", 1);
+    assert_eq!(
+        (job.status, job.error.as_deref()),
+        (BatchJobStatus::Failed, Some(told))
+    );
     // A refusal costs, too.
     let scope = BudgetScope::Workspace(WorkspaceId::new("w"));
-    let tokens = studio.deps.database.usage_since(&scope, UsageKind::Tokens, 0).await;
+    let tokens = studio
+        .deps
+        .database
+        .usage_since(&scope, UsageKind::Tokens, 0)
+        .await;
     assert_eq!(tokens.unwrap(), 30);
 }
 
@@ -154,11 +189,13 @@ async fn a_job_that_was_cancelled_is_left(studio: Studio) {
     let studio = shop(studio, &model, &judge).await;
     *judge.cancels.lock().unwrap() = Some(studio.deps.database.clone());
     let (run, job) = dress(&studio, None).await;
-    run.assert_output(ignored.clone()).assert_not_reached("verify-attempt-2");
+    run.assert_output(ignored.clone())
+        .assert_not_reached("verify-attempt-2");
     assert_eq!(job.status, BatchJobStatus::Canceled);
     assert_eq!(model.prompts.lock().unwrap().len(), 1);
     let (run, _) = dress(&studio, None).await;
-    run.assert_output(ignored).assert_steps(["update-status-processing"]);
+    run.assert_output(ignored)
+        .assert_steps(["update-status-processing"]);
 }
 
 async fn what_is_made_without_models_passes(studio: Studio) {
@@ -166,26 +203,40 @@ async fn what_is_made_without_models_passes(studio: Studio) {
     studio.queue_job("j", json!({})).await;
     let (run, job) = dress(&studio, None).await;
     let output: Value = run.output();
-    assert_eq!((&output["status"], &output["attempts"]), (&json!("success"), &json!(1)));
+    assert_eq!(
+        (&output["status"], &output["attempts"]),
+        (&json!("success"), &json!(1))
+    );
     let dressed = image::load_from_memory(&studio.bytes(output["url"].as_str().unwrap()).await);
-    assert_eq!(dressed.unwrap().to_rgb8().get_pixel(50, 100).0, [200, 20, 30]);
+    assert_eq!(
+        dressed.unwrap().to_rgb8().get_pixel(50, 100).0,
+        [200, 20, 30]
+    );
     assert_eq!(job.status, BatchJobStatus::Completed);
 }
 
 #[tokio::test]
 async fn no_image_is_an_error_that_is_tried_again() {
-    let (model, judge) = (Painter::new([Err(nothing()), Err(nothing())]), Judge::new([]));
+    let (model, judge) = (
+        Painter::new([Err(nothing()), Err(nothing())]),
+        Judge::new([]),
+    );
     let studio = shop(Studio::on_sqlite().await, &model, &judge).await;
     let (run, job) = dress(&studio, None).await;
-    run.assert_completed().assert_attempts("generate-attempt-1", 3);
+    run.assert_completed()
+        .assert_attempts("generate-attempt-1", 3);
     assert_eq!((job.status, job.attempts), (BatchJobStatus::Completed, 1));
 
     let never = Painter::new(std::iter::repeat_with(|| Err(nothing())).take(5));
     let studio = shop(Studio::on_sqlite().await, &never, &judge).await;
     let (run, job) = dress(&studio, None).await;
     let told = "painter returned no image: I would rather talk about it";
-    run.assert_failed_with(told).assert_attempts("generate-attempt-1", 5);
-    assert_eq!((job.status, job.error.as_deref()), (BatchJobStatus::Failed, Some(told)));
+    run.assert_failed_with(told)
+        .assert_attempts("generate-attempt-1", 5);
+    assert_eq!(
+        (job.status, job.error.as_deref()),
+        (BatchJobStatus::Failed, Some(told))
+    );
 }
 
 #[tokio::test]
@@ -194,10 +245,14 @@ async fn the_fallback_model_makes_what_the_first_one_did_not() {
     let mut studio = shop(Studio::on_sqlite().await, &model, &Judge::new([])).await;
     studio.deps.image_model_fallback = Some(fallback);
     let (run, job) = dress(&studio, None).await;
-    run.assert_completed().assert_attempts("generate-attempt-1", 1);
+    run.assert_completed()
+        .assert_attempts("generate-attempt-1", 1);
     let generated: Generated = run.step("generate-attempt-1").output();
     let first = generated.first_model_failed.unwrap();
-    assert_eq!(first, "painter refuses to make the image: it shows a person");
+    assert_eq!(
+        first,
+        "painter refuses to make the image: it shows a person"
+    );
     assert_eq!(job.status, BatchJobStatus::Completed);
 }
 
@@ -220,19 +275,50 @@ async fn when_no_model_answers_the_earlier_time_counts() {
         .assert_attempts("generate-attempt-1", 2)
         .assert_took(Duration::from_secs(40));
     let failed = &run.step("generate-attempt-1").failed_attempts()[0].error;
-    assert!(failed.message.contains("429: quota; the fallback model: painter"), "{}", failed.message);
+    assert!(
+        failed
+            .message
+            .contains("429: quota; the fallback model: painter"),
+        "{}",
+        failed.message
+    );
 }
 
 #[tokio::test]
 async fn what_is_asked_for_wrongly_is_told_at_once() {
     let cases = [
         ("gone", PRODUCT, "anna", "there is no batch job gone"),
-        ("j", "blob:uploads/nothing.png", "anna", "cannot fetch the image at blob:uploads/nothing.png"),
-        ("j", "blob:uploads/page.png", "anna", "cannot fetch the image at blob:uploads/page.png"),
-        ("j", "http://127.0.0.1:9/a.png", "anna", "cannot fetch the image at http://127.0.0.1:9/a.png"),
-        ("j", PRODUCT, "berta", "there is no reference image \"berta\""),
+        (
+            "j",
+            "blob:uploads/nothing.png",
+            "anna",
+            "cannot fetch the image at blob:uploads/nothing.png",
+        ),
+        (
+            "j",
+            "blob:uploads/page.png",
+            "anna",
+            "cannot fetch the image at blob:uploads/page.png",
+        ),
+        (
+            "j",
+            "http://127.0.0.1:9/a.png",
+            "anna",
+            "cannot fetch the image at http://127.0.0.1:9/a.png",
+        ),
+        (
+            "j",
+            PRODUCT,
+            "berta",
+            "there is no reference image \"berta\"",
+        ),
         ("j", PRODUCT, "../../etc/passwd", "cannot fetch the image"),
-        ("j", PRODUCT, "data:image/png;base64,AAAA", "the reference image in the data: URL cannot be read"),
+        (
+            "j",
+            PRODUCT,
+            "data:image/png;base64,AAAA",
+            "the reference image in the data: URL cannot be read",
+        ),
     ];
     for (job, product, reference, told) in cases {
         let (model, judge) = (Painter::new([]), Judge::new([]));
@@ -245,9 +331,19 @@ async fn what_is_asked_for_wrongly_is_told_at_once() {
             timestamp: 1.into(),
             max_attempts: None,
         };
-        let run = studio.app().await.run(OutgoingEvent::new(&event)).await.unwrap();
-        run.assert_failed_with(told).assert_step_completed("mark-failed");
-        assert!(run.steps().iter().all(|step| step.attempts() == 1), "{}", run.history());
+        let run = studio
+            .app()
+            .await
+            .run(OutgoingEvent::new(&event))
+            .await
+            .unwrap();
+        run.assert_failed_with(told)
+            .assert_step_completed("mark-failed");
+        assert!(
+            run.steps().iter().all(|step| step.attempts() == 1),
+            "{}",
+            run.history()
+        );
         if job == "j" {
             assert_eq!(studio.job("j").await.status, BatchJobStatus::Failed);
         }
@@ -259,7 +355,12 @@ async fn a_job_whose_id_is_a_path_stays_in_its_folder() {
     let (model, judge) = (Painter::new([]), Judge::new([]));
     let studio = shop(Studio::on_sqlite().await, &model, &judge).await;
     studio.queue_job("../../j", json!({})).await;
-    let run = studio.app().await.run(event("../../j", None)).await.unwrap();
+    let run = studio
+        .app()
+        .await
+        .run(event("../../j", None))
+        .await
+        .unwrap();
     run.assert_completed();
     let keys = studio.keys("studio/fashion").await;
     assert!(keys[0].starts_with("studio/fashion/~"), "{keys:?}");
@@ -282,7 +383,11 @@ async fn a_crash_after_any_commit_changes_nothing() {
                 let job = studio.job(&id).await;
                 assert_eq!((job.status, job.attempts), (BatchJobStatus::Completed, 2));
                 let keys = studio.keys(&format!("studio/fashion/{id}")).await;
-                assert_eq!(keys.len(), 2, "a repeated step writes the same blob: {keys:?}");
+                assert_eq!(
+                    keys.len(),
+                    2,
+                    "a repeated step writes the same blob: {keys:?}"
+                );
                 Ok::<_, TestError>(())
             },
         )
