@@ -15,7 +15,7 @@ use std::time::Duration;
 use stepwell::embedded::RunStatus;
 use stepwell::testing::{Builder, TestApp, TestError, assert_survives_crashes};
 use studio233_ai::local::{LocalEmbedder, LocalVision};
-use studio233_ai::vision::{Analyzer, Vision, VisionError, VisionRequest};
+use studio233_ai::vision::{Analyzer, ImageHash, Vision, VisionError, VisionRequest};
 use studio233_ai::{Answer, Embedder, LanguageError, ProviderError, Usage};
 use studio233_db::BudgetScope;
 
@@ -411,6 +411,28 @@ async fn a_workspaces_images_start_a_minute_apart() {
     assert_eq!(status(second), RunStatus::Completed);
 }
 
+/// Never answers.
+struct Blind;
+
+#[async_trait]
+impl Vision for Blind {
+    fn provider(&self) -> &str {
+        "blind"
+    }
+
+    async fn analyse(&self, _: &VisionRequest) -> Result<Answer<VisionAnalysis>, VisionError> {
+        std::future::pending().await
+    }
+}
+
+fn seen() -> VisionAnalysis {
+    let seen = json!({
+        "global_context": {"scene_description": "A mark."},
+        "color_palette": {"dominant_hex_estimates": ["#E4572E", "#17324D"]}
+    });
+    serde_json::from_value(seen).unwrap()
+}
+
 #[tokio::test]
 async fn it_survives_crashes() {
     let fixture = RefCell::new(Fixture::new().await);
@@ -418,10 +440,16 @@ async fn it_survives_crashes() {
         || {
             let mut made = Fixture::blocking();
             futures::executor::block_on(studio(&made));
-            // Without the archive's knowledge: a step that is executed again after its result was archived finds it there,
-            // and says so.
+            // The archive answers, so that nothing is sent from within a step: that is sent again by a step that is executed
+            // again, under the same id, and starts nothing, but it is an event more.
+            let known = serde_json::to_vec(&seen()).unwrap();
+            let hash = ImageHash::of_url("blob:uploads/mark.png");
+            let key = format!("vision/metadata/{hash}/latest.json");
+            futures::executor::block_on(made.put(&key, known, "application/json"));
+            let archived = crate::ArchivedAnalyses::new(made.deps.blobs.clone());
             let images = Arc::new(made.deps.images.clone());
-            made.deps.vision = Analyzer::new(Arc::new(LocalVision), images);
+            made.deps.vision =
+                Analyzer::new(Arc::new(Blind), images).with_cache(Arc::new(archived));
             let builder: Builder = made.builder();
             fixture.replace(made);
             builder
@@ -429,7 +457,6 @@ async fn it_survives_crashes() {
         async |app: &TestApp| {
             app.run(event("a")).await?.assert_completed();
             app.settle().await?;
-            assert_eq!(app.runs_of(vision::archive::ID)?.len(), 1);
             assert_eq!(app.runs_of(synthesize::ID)?.len(), 1);
             Ok::<_, TestError>(())
         },
