@@ -100,7 +100,7 @@ async fn a_worker_runs_the_studios_jobs_until_it_is_told_to_stop() {
                 && run.status.has_ended()
             {
                 let output = run.output.as_ref().expect("it has one");
-                return serde_json::from_str::<Value>(output).unwrap();
+                return serde_json::from_str::<Value>(output.get()).unwrap();
             }
             news.recv().await.unwrap();
         }
