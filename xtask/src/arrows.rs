@@ -206,12 +206,13 @@ const RULES: &[Rule] = &[
         may_optionally: &[
             "studio233-ai",
             "studio233-blob",
+            "studio233-brand",
             "studio233-db",
             "studio233-media",
             "studio233-plugins",
             "studio233-rag",
         ],
-        tests_may: &["stepwell-server", "studio233-brand"],
+        tests_may: &["stepwell-server"],
     },
     Rule {
         name: "studio233-setup",
