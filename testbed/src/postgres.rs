@@ -4,7 +4,6 @@
 //! test of a process that asks starts one for that process. A server that cannot be started is an error that says what
 //! to do; nothing is skipped.
 
-
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -148,12 +147,13 @@ pub fn database() -> Result<String, Error> {
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
             match OWN.get() {
                 Some(server) => server.url.clone(),
-                None => OWN.get_or_init({
-                    let server = Server::start()?;
-                    || server
-                })
-                .url
-                .clone(),
+                None => OWN
+                    .get_or_init({
+                        let server = Server::start()?;
+                        || server
+                    })
+                    .url
+                    .clone(),
             }
         }
     };

@@ -134,6 +134,12 @@ const RULES: &[Rule] = &[
         tests_may: &[],
     },
     Rule {
+        name: "stepwell-conformance",
+        may: &["stepwell"],
+        may_optionally: &[],
+        tests_may: &[],
+    },
+    Rule {
         name: "stepwell-bench",
         may: &[
             "stepwell-protocol",

@@ -31,6 +31,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
                 "warnings",
             ])
         }),
+        check("docs", || sdk_docs(workspace)),
     ];
     let suites = test::run_suites(workspace);
 
@@ -43,6 +44,22 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
         ));
     }
     Ok(test::report(&suites) && checks.iter().all(|check| check.passed))
+}
+
+/// What people read who depend on the SDK: every public item is described, every link leads somewhere.
+fn sdk_docs(workspace: &Workspace) -> Result<bool> {
+    let mut doc = cargo();
+    doc.current_dir(&workspace.root)
+        .env("RUSTDOCFLAGS", "-D warnings -D missing_docs")
+        .args([
+            "doc",
+            "--package",
+            "stepwell",
+            "--package",
+            "stepwell-macros",
+        ])
+        .args(["--no-deps", "--all-features"]);
+    process::run(&mut doc).map(|()| true)
 }
 
 fn check(name: &'static str, work: impl FnOnce() -> Result<bool>) -> Check {

@@ -35,7 +35,7 @@ enum Command {
     Setup,
     /// Set up, build once, run every test, end with `N passed, N failed`
     Test,
-    /// Everything that has to hold before a change is merged: format, arrows, tidy, clippy, tests
+    /// Everything that has to hold before a change is merged: format, arrows, tidy, clippy, the SDK's documentation, tests
     Ci,
     /// Play seeds of the simulation; the story of the first that breaks a promise is told
     Sim(sim::Options),

@@ -63,12 +63,12 @@ pub(crate) fn run_suites(workspace: &Workspace) -> Vec<Suite> {
     if ready.is_err() {
         return suites;
     }
-    let binary = workspace.target.join("debug/stepwell");
+    let built = workspace.target.join("debug");
     suites.push(suite("typescript", summary::of_node_test, || {
         let mut npm = Command::new("npm");
         npm.current_dir(workspace.path(setup::TYPESCRIPT))
             .args(["test", "--silent"]);
-        against(npm, &binary)
+        against(npm, &built)
     }));
     suites.push(suite("python", summary::of_pytest, || {
         let mut pytest = Command::new(setup::python_path(workspace));
@@ -76,7 +76,7 @@ pub(crate) fn run_suites(workspace: &Workspace) -> Vec<Suite> {
             .current_dir(workspace.path(setup::PYTHON))
             .args(["-m", "pytest"])
             .env("PYTHONDONTWRITEBYTECODE", "1");
-        against(pytest, &binary)
+        against(pytest, &built)
     }));
     suites
 }
@@ -98,10 +98,11 @@ fn cargo_in(root: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// A conformance suite starts the server it tests itself.
-fn against(mut command: Command, binary: &Path) -> Command {
+/// A conformance suite itself starts the server that it tests, and the apps on the Rust SDK that it meets there.
+fn against(mut command: Command, built: &Path) -> Command {
     command
-        .env("STEPWELL_BIN", binary)
+        .env("STEPWELL_BIN", built.join("stepwell"))
+        .env("STEPWELL_RUST_APPS", built.join("stepwell-conformance"))
         .env_remove("STEPWELL_URL");
     command
 }

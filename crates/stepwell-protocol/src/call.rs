@@ -19,7 +19,7 @@ pub struct CallRequest {
     /// What the steps so far gave.
     #[serde(default)]
     pub steps: MemoizedSteps,
-    /// Deferred runs; none are supported yet by this crate's users, but SDKs expect the field.
+    /// What the run has deferred so far: by step, `{"abortable": bool}`.
     #[serde(default)]
     pub defers: serde_json::Map<String, serde_json::Value>,
     /// The run's request version, -1 on its first call.

@@ -32,14 +32,15 @@ async fn invoice(ctx: Context<OrderPlaced>) -> Result<String, Error> {
     Ok(number)
 }
 
+pub(crate) fn app(client: Client) -> App {
+    let function = Function::new("invoice").on::<OrderPlaced>();
+    App::new(client).function(function.handler(invoice))
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().init();
-    let app = App::new(Client::from_env("shop")?).function(
-        Function::new("invoice")
-            .on::<OrderPlaced>()
-            .handler(invoice),
-    );
+    let app = app(Client::from_env("shop")?);
     let worker = Worker::builder(app).max_concurrency(50).build()?;
     worker.run().await?;
     Ok(())

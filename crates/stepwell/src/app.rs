@@ -2,10 +2,8 @@
 
 use crate::client::{Checkpoint, Client};
 use crate::event::{EventFamily, Member};
-use crate::execution::{
-    CallReply, Checkpointer, Ended, Execution, Known, Limits, Target, check_output, drive, is_final,
-};
-use crate::function::{Checkpointing, Function};
+use crate::execution::{Call, CallReply, Checkpointer, Limits, Performed, Target, is_final};
+use crate::function::{Checkpointing, Function, Transport};
 use crate::middleware::{Middleware, RunInfo, Stack, TraceContext};
 use crate::schemas::{SchemaError, Schemas};
 use crate::{BoxFuture, Error};
@@ -208,6 +206,14 @@ struct Inner {
     callables: HashMap<String, Callable>,
 }
 
+/// How a call has come.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) transport: Transport,
+    /// The trace that it belongs to.
+    pub(crate) trace: TraceContext,
+}
+
 struct Callable {
     handler: crate::function::ErasedHandler,
     middleware: Stack,
@@ -280,7 +286,7 @@ impl Runner {
         function: &str,
         target: Option<String>,
         body: &[u8],
-        trace: TraceContext,
+        way: Way,
     ) -> CallReply {
         let failed = |message: String| {
             let body =
@@ -300,21 +306,25 @@ impl Runner {
             tracing::warn!(%error, run = %call.ctx.run_id, "a call's events and steps could not be fetched");
             return failed(error.to_string());
         }
-        self.answer_in(function, call, trace).await
+        self.answer_in(function, call, way).await
     }
 
     pub(crate) async fn answer(&self, function: &str, request: CallRequest) -> CallReply {
-        self.answer_in(function, request, TraceContext::default())
-            .await
+        let way = Way {
+            transport: Transport::Http,
+            trace: TraceContext::default(),
+        };
+        self.answer_in(function, request, way).await
     }
 
-    /// Runs a call that belongs to a trace.
+    /// Runs a call that came this way.
     pub(crate) async fn answer_in(
         &self,
         function: &str,
         request: CallRequest,
-        trace: TraceContext,
+        way: Way,
     ) -> CallReply {
+        let Way { transport, trace } = way;
         let Some(callable) = self.0.callables.get(function) else {
             return unknown_function(function);
         };
@@ -330,7 +340,7 @@ impl Runner {
         };
         let span = tracing::info_span!("run", id = %run.run_id, function = %function);
         let reply = self
-            .wrapped(callable, run, request)
+            .wrapped(callable, run, request, transport)
             .instrument(span.clone())
             .await;
         let clock = &**self.0.client.clock();
@@ -339,11 +349,17 @@ impl Runner {
     }
 
     /// The call within what middleware puts around it.
-    async fn wrapped(&self, callable: &Callable, run: RunInfo, request: CallRequest) -> CallReply {
+    async fn wrapped(
+        &self,
+        callable: &Callable,
+        run: RunInfo,
+        request: CallRequest,
+        transport: Transport,
+    ) -> CallReply {
         if callable.middleware.is_empty() {
-            return self.run(callable, run, request).await;
+            return self.run(callable, run, request, transport).await;
         }
-        let call = self.run(callable, run.clone(), request);
+        let call = self.run(callable, run.clone(), request, transport);
         let call = Box::pin(async { call.await.into_raw() });
         let wrapped = callable.middleware.wrap_request(&run, call);
         match caught(wrapped).await {
@@ -357,87 +373,45 @@ impl Runner {
         }
     }
 
-    async fn run(&self, callable: &Callable, run: RunInfo, request: CallRequest) -> CallReply {
-        let middleware = &callable.middleware;
-        let events = match request.events.is_empty() {
-            true => vec![request.event],
-            false => request.events,
-        };
-        let fail = |error: Error| {
-            let is_final = is_final(&error, &run);
-            middleware.notify(|hooks| hooks.on_run_error(&run, &error, is_final));
-            CallReply::failed(&error, is_final)
-        };
-        let (events, provided) = match catch_unwind(AssertUnwindSafe(|| {
-            middleware.transform_input(&run, events)
-        })) {
-            Ok(Ok(input)) => input,
-            Ok(Err(error)) => return fail(error),
-            Err(payload) => return fail(crate::execution::panic_error(&*payload)),
-        };
+    async fn run(
+        &self,
+        callable: &Callable,
+        run: RunInfo,
+        request: CallRequest,
+        transport: Transport,
+    ) -> CallReply {
         let target = match request.ctx.step_id.as_str() {
             DISCOVERY | "" => Target::Discovery {
                 plan_only: request.ctx.disable_immediate_execution,
             },
             step => Target::Step(StepId::parse(step)),
         };
-        // A run's first steps may be called for before any is recorded, each for itself.
-        let is_first_call = request.ctx.attempt == 0
-            && request.steps.0.is_empty()
-            && matches!(target, Target::Discovery { .. });
-        let mut checkpointer = self.checkpointer(callable, &request.ctx, &target);
-        let execution = Execution::new(
-            run.clone(),
-            middleware.clone(),
-            self.0.client.clone(),
-            Arc::clone(self.0.client.clock()),
-            Known {
-                steps: request.steps,
-                completed: request.ctx.stack,
-                defers: request.defers,
-                provided,
-            },
-        );
-        if !execution.is_replaying() {
-            middleware.notify(|hooks| hooks.on_memoization_end(&run));
-        }
-        if is_first_call {
-            middleware.notify(|hooks| hooks.on_run_start(&run));
-        }
-        let called = catch_unwind(AssertUnwindSafe(|| {
-            (callable.handler)(Arc::clone(&execution), &events)
-        }));
-        let function = match called {
-            Ok(Ok(function)) => middleware.wrap_function(&run, function),
-            Ok(Err(error)) => return fail(error),
-            Err(payload) => return fail(crate::execution::panic_error(&*payload)),
-        };
         let target_id = match &target {
             Target::Step(id) => Some(id.clone()),
             Target::Discovery { .. } => None,
         };
-        let limits = callable.limits;
-        let reports = checkpointer.as_mut();
-        let ended = drive(Arc::clone(&execution), function, target, limits, reports).await;
-        let ended = match ended {
-            Ended::Returned(output) => match check_output(output) {
-                Ok(output) => Ended::Returned(output),
-                Err(error) => Ended::Failed(error),
+        let mut checkpointer = self.checkpointer(callable, &request.ctx, &target, transport);
+        let call = Call {
+            client: &self.0.client,
+            middleware: &callable.middleware,
+            handler: &*callable.handler,
+            limits: callable.limits,
+            run: &run,
+            events: match request.events.is_empty() {
+                true => vec![request.event],
+                false => request.events,
             },
-            other => other,
+            steps: request.steps,
+            completed: request.ctx.stack,
+            defers: request.defers,
+            target,
         };
-        match &ended {
-            Ended::Returned(output) => {
-                middleware.notify(|hooks| hooks.on_run_complete(&run, output));
-            }
-            Ended::Failed(error) => {
-                let is_final = is_final(error, &run);
-                middleware.notify(|hooks| hooks.on_run_error(&run, error, is_final));
-            }
-            Ended::Executed(_) | Ended::Asked(_) | Ended::TargetMissing(_) => {}
-        }
+        let Performed {
+            ended,
+            riders: mut deferred,
+        } = call.perform(checkpointer.as_mut()).await;
         let mut riders = checkpointer.map_or(Vec::new(), |mut checkpointer| checkpointer.take());
-        riders.append(&mut execution.take_riders());
+        riders.append(&mut deferred);
         CallReply::of(&ended, riders, target_id.as_ref(), &run)
     }
 }
@@ -449,6 +423,7 @@ impl Runner {
         callable: &Callable,
         ctx: &CallContext,
         target: &Target,
+        transport: Transport,
     ) -> Option<Checkpointer> {
         let discovers = *target == Target::Discovery { plan_only: false };
         // After a failure, the next step's attempts are counted anew only once this call's answer is there.
@@ -466,7 +441,7 @@ impl Runner {
                 generation: ctx.generation_id,
                 started_ms: client.clock().now().unix_ms(),
             };
-            Checkpointer::new(client, call, callable.checkpointing)
+            Checkpointer::new(client, call, callable.checkpointing, transport)
         })
     }
 }

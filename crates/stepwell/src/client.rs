@@ -17,10 +17,11 @@ use crate::http_client::HttpClient;
 use crate::middleware::{Middleware, RunInfo, Stack};
 use crate::moment::{Clock, SystemClock};
 use sink::HttpSink;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use stepwell_protocol::event::IdSeed;
-use stepwell_protocol::{EventId, StepId, limits};
+use stepwell_protocol::{EventId, RunId, StepId, limits};
 
 /// The most bytes of one request with events. Each event is within its own limit; a request of several keeps to
 /// this, so that no server or proxy on the way has to hold much.
@@ -294,14 +295,16 @@ impl Client {
         run: &RunInfo,
         step: &StepId,
         middleware: &Stack,
-        events: Vec<OutgoingEvent>,
+        mut events: Vec<OutgoingEvent>,
+        sessions: &BTreeMap<String, String>,
     ) -> Result<Vec<EventId>, crate::Error> {
-        let StepId::Hash(hash) = StepId::of(&format!("{}/{step}", run.run_id), 0) else {
-            unreachable!("a hash is made");
-        };
-        let mut entropy = [0; 10];
-        entropy.copy_from_slice(&hash[..10]);
-        self.send_seeded(middleware, events, run.run_id.timestamp_ms(), entropy)
+        if self.config().session_propagation && !sessions.is_empty() {
+            for event in &mut events {
+                event.inherit(sessions);
+            }
+        }
+        let (millis, entropy) = seed_of_step(run.run_id, step);
+        self.send_seeded(middleware, events, millis, entropy)
             .await
             .map_err(|error| {
                 let is_final = matches!(error, SendError::Event(_) | SendError::NoEventKey);
@@ -344,18 +347,53 @@ impl Client {
         }
         let mut ids = Vec::with_capacity(rendered.len());
         for (number, events) in split(rendered).into_iter().enumerate() {
-            let mut entropy = entropy;
-            // A seed of its own for each request: the server counts on from it.
-            entropy[0] ^= u8::try_from(number % 256).expect("the remainder is a byte");
-            entropy[1] ^= u8::try_from(number / 256 % 256).expect("the remainder is a byte");
-            let batch = EventBatch {
-                events,
-                seed: IdSeed::new(millis, entropy),
-            };
+            let seed = seed_of_batch(millis, entropy, number);
+            let batch = EventBatch { events, seed };
             ids.extend(self.0.sink.send(batch).await?);
         }
         Ok(ids)
     }
+}
+
+/// What the ids of a step's events are made of.
+fn seed_of_step(run: RunId, step: &StepId) -> (u64, [u8; 10]) {
+    let StepId::Hash(hash) = StepId::of(&format!("{run}/{step}"), 0) else {
+        unreachable!("a hash is made");
+    };
+    let mut entropy = [0; 10];
+    entropy.copy_from_slice(&hash[..10]);
+    (run.timestamp_ms(), entropy)
+}
+
+/// A seed of its own for each request: the server counts on from it.
+fn seed_of_batch(millis: u64, mut entropy: [u8; 10], number: usize) -> IdSeed {
+    entropy[0] ^= u8::try_from(number % 256).expect("the remainder is a byte");
+    entropy[1] ^= u8::try_from(number / 256 % 256).expect("the remainder is a byte");
+    IdSeed::new(millis, entropy)
+}
+
+/// The events that a step has sent, in their order: looks up ids until there is no event.
+#[cfg(feature = "testing")]
+pub(crate) fn events_of_step<T, E>(
+    run: RunId,
+    step: &StepId,
+    find: impl Fn(EventId) -> Result<Option<T>, E>,
+) -> Result<Vec<T>, E> {
+    let (millis, entropy) = seed_of_step(run, step);
+    let mut found = Vec::new();
+    for number in 0.. {
+        let (seed, before) = (seed_of_batch(millis, entropy, number), found.len());
+        for index in 0..limits::EVENTS_PER_REQUEST_MAX {
+            match find(seed.event_id(index))? {
+                Some(event) => found.push(event),
+                None => break,
+            }
+        }
+        if found.len() == before {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// Splits events into requests, in order.

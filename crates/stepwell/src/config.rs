@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use stepwell_protocol::signing::SigningKey;
+use tracing::level_filters::LevelFilter;
 
 const DEV_SERVER: &str = "http://localhost:8288";
 const CLOUD_API: &str = "https://api.inngest.com";
@@ -65,6 +66,13 @@ pub struct Config {
     pub allow_in_band_sync: bool,
     /// Whether anyone may start a sync.
     pub allow_unsigned_sync: bool,
+    /// Whether answers to calls begin before the calls have ended; see [`serve::Handler::streaming`](crate::serve::Handler::streaming).
+    pub streaming: bool,
+    /// Whether events that a run sends in steps belong to the [sessions](crate::Context::sessions) of the run.
+    pub session_propagation: bool,
+    /// How much is to be logged, if the environment says so. The SDK logs with `tracing` and leaves the choice of a subscriber
+    /// to the program: hand it this level.
+    pub log_level: Option<LevelFilter>,
     /// Where workers of `connect` open their WebSocket, when not where the server says.
     pub connect_gateway_url: Option<String>,
     /// How many calls a worker of `connect` has at once.
@@ -97,6 +105,14 @@ pub enum ConfigError {
     /// Not a number of calls.
     #[error("{variable} is '{value}'; write a number from 1 on")]
     Count {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// Not a level of logs.
+    #[error("{variable} is '{value}'; write one of trace, debug, info, warn, error, off")]
+    Level {
         /// The variable.
         variable: &'static str,
         /// Its value.
@@ -179,6 +195,11 @@ impl Config {
             serve_path: get("INNGEST_SERVE_PATH"),
             allow_in_band_sync: flag("INNGEST_ALLOW_IN_BAND_SYNC", true)?,
             allow_unsigned_sync: flag("INNGEST_ENABLE_UNAUTHED_SYNC", true)?,
+            streaming: flag("INNGEST_STREAMING", false)?,
+            session_propagation: flag("INNGEST_SESSION_PROPAGATION", true)?,
+            log_level: get("INNGEST_LOG_LEVEL")
+                .map(|value| parse_level("INNGEST_LOG_LEVEL", &value))
+                .transpose()?,
             connect_gateway_url: get("INNGEST_CONNECT_GATEWAY_URL")
                 .map(|value| parse_gateway_url("INNGEST_CONNECT_GATEWAY_URL", &value))
                 .transpose()?,
@@ -219,6 +240,9 @@ impl fmt::Debug for Config {
             .field("serve_path", &self.serve_path)
             .field("allow_in_band_sync", &self.allow_in_band_sync)
             .field("allow_unsigned_sync", &self.allow_unsigned_sync)
+            .field("streaming", &self.streaming)
+            .field("session_propagation", &self.session_propagation)
+            .field("log_level", &self.log_level)
             .field("connect_gateway_url", &self.connect_gateway_url)
             .field("connect_concurrency_max", &self.connect_concurrency_max)
             .field("connect_isolate_execution", &self.connect_isolate_execution)
@@ -258,6 +282,22 @@ fn parse_count(variable: &'static str, value: &str) -> Result<NonZeroU32, Config
         variable,
         value: value.to_owned(),
     })
+}
+
+/// A level by its name here, or by another SDK's.
+fn parse_level(variable: &'static str, value: &str) -> Result<LevelFilter, ConfigError> {
+    match value.to_ascii_lowercase().as_str() {
+        "trace" => Ok(LevelFilter::TRACE),
+        "debug" => Ok(LevelFilter::DEBUG),
+        "info" => Ok(LevelFilter::INFO),
+        "warn" | "warning" => Ok(LevelFilter::WARN),
+        "error" | "fatal" => Ok(LevelFilter::ERROR),
+        "off" | "silent" => Ok(LevelFilter::OFF),
+        _ => Err(ConfigError::Level {
+            variable,
+            value: value.to_owned(),
+        }),
+    }
 }
 
 fn parse_flag(variable: &'static str, value: &str) -> Result<bool, ConfigError> {
@@ -360,7 +400,25 @@ mod tests {
             Effect,
             &'static str,
         );
-        let cases: [Case; 25] = [
+        let streaming: Effect = |config| config.streaming.to_string();
+        let sessions: Effect = |config| config.session_propagation.to_string();
+        let level: Effect = |config| format!("{:?}", config.log_level);
+        let cases: [Case; 32] = [
+            (&[], streaming, "false"),
+            (&[("INNGEST_STREAMING", "true")], streaming, "true"),
+            (&[], sessions, "true"),
+            (&[("INNGEST_SESSION_PROPAGATION", "0")], sessions, "false"),
+            (&[], level, "None"),
+            (
+                &[("INNGEST_LOG_LEVEL", "Debug")],
+                level,
+                "Some(LevelFilter::DEBUG)",
+            ),
+            (
+                &[("INNGEST_LOG_LEVEL", "silent")],
+                level,
+                "Some(LevelFilter::OFF)",
+            ),
             (&[("INNGEST_EVENT_KEY", " k ")], key, "k"),
             (
                 &[("INNGEST_EVENT_KEY", "k"), ("INNGEST_DEV", "1")],
@@ -436,6 +494,10 @@ mod tests {
         assert_eq!(
             error(&[("INNGEST_DEV", "maybe")]),
             "INNGEST_DEV is 'maybe'; write 1 or 0"
+        );
+        assert_eq!(
+            error(&[("INNGEST_LOG_LEVEL", "loud")]),
+            "INNGEST_LOG_LEVEL is 'loud'; write one of trace, debug, info, warn, error, off"
         );
         assert_eq!(
             error(&[("INNGEST_CONNECT_MAX_WORKER_CONCURRENCY", "0")]),

@@ -5,6 +5,7 @@ use crate::execution::Execution;
 use crate::moment::Moment;
 use crate::step::Step;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 use stepwell_protocol::RunId;
@@ -81,6 +82,12 @@ impl<E> Context<E> {
     #[must_use]
     pub fn provided<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
         self.step.execution().provided.get()
+    }
+
+    /// The sessions that the run belongs to, by key: those of its events.
+    #[must_use]
+    pub fn sessions(&self) -> &BTreeMap<String, String> {
+        &self.step.execution().sessions
     }
 
     /// How many attempts there are.

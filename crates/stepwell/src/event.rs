@@ -3,6 +3,7 @@
 mod family;
 mod outgoing;
 mod received;
+pub(crate) mod sessions;
 mod shape;
 #[cfg(feature = "validation")]
 mod validate;

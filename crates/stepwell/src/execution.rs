@@ -7,28 +7,35 @@
 //! Recorded steps are released one at a time, in the order in which they once completed, and only when nothing
 //! else can move: so races end as they once ended, and repeated ids are counted alike on each call.
 
+mod call;
 mod checkpoint;
 mod deferrals;
 mod driver;
 mod memo;
 mod reply;
+mod spec;
 
-pub(crate) use checkpoint::Checkpointer;
+pub(crate) use call::{Call, Performed};
+pub(crate) use checkpoint::{Checkpointer, Reported, Reports};
 use deferrals::Deferrals;
-pub(crate) use driver::{Ended, Limits, Target, drive, panic_error};
+use driver::drive;
+pub(crate) use driver::{Ended, Limits, Target, panic_error};
 pub(crate) use memo::Memo;
 use memo::Recorded;
 #[cfg(feature = "testing")]
 pub(crate) use memo::ended as ended_memo;
-pub(crate) use reply::{CallReply, REQUEST_VERSION, check_output, is_final};
+use reply::check_output;
+pub(crate) use reply::{CallReply, REQUEST_VERSION, end_id, is_final, render};
+pub(crate) use spec::StepSpec;
 
 use crate::Error;
 use crate::error::{StepError, serialized};
-use crate::middleware::{RunInfo, Stack, StandIn, StepInfo, StepInput, StepKind};
+use crate::middleware::{RunInfo, Stack, StandIn, StepInfo};
 use crate::moment::Clock;
+use hashbrown::HashMap;
 use serde_json::{Map, Value};
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -50,6 +57,8 @@ pub(crate) struct Execution {
     pub(crate) clock: Arc<dyn Clock>,
     /// What middleware gives the handler.
     pub(crate) provided: http::Extensions,
+    /// What the run's events say that they belong to.
+    pub(crate) sessions: BTreeMap<String, String>,
     state: Mutex<State>,
 }
 
@@ -70,6 +79,11 @@ struct State {
     order: VecDeque<StepId>,
     found: Vec<Found>,
     positions: HashMap<StepId, usize>,
+    /// The step that was last allowed to execute: no other executes, or may. A look at all that were found would cost a
+    /// replay the square of their number.
+    permitted: Option<usize>,
+    /// How many of those found are not over.
+    under_way: usize,
     repeats: HashMap<String, usize>,
     replaying: bool,
     executed: Option<Executed>,
@@ -85,6 +99,7 @@ pub(crate) struct Known {
     pub(crate) completed: CompletionOrder,
     pub(crate) defers: Map<String, Value>,
     pub(crate) provided: http::Extensions,
+    pub(crate) sessions: BTreeMap<String, String>,
 }
 
 /// A step that the function asked for.
@@ -119,70 +134,6 @@ pub(crate) struct Executed {
     pub(crate) failure: Option<(Error, bool)>,
 }
 
-/// What a step is, before it is asked for.
-pub(crate) struct StepSpec {
-    pub(crate) id: String,
-    pub(crate) display_name: Option<String>,
-    /// The op's name; the id when absent.
-    pub(crate) name: Option<String>,
-    pub(crate) opcode: Opcode,
-    pub(crate) opts: Map<String, Value>,
-    /// Why it cannot be asked for.
-    pub(crate) problem: Option<Error>,
-    /// Whether a middleware may have given it another input.
-    pub(crate) has_other_input: bool,
-}
-
-impl fmt::Debug for StepSpec {
-    /// Without its options: they may hold keys, and what is to be encrypted.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("StepSpec")
-            .field("id", &self.id)
-            .field("opcode", &self.opcode)
-            .finish_non_exhaustive()
-    }
-}
-
-impl StepSpec {
-    pub(crate) fn new(id: impl Into<String>, opcode: Opcode) -> Self {
-        Self {
-            id: id.into(),
-            display_name: None,
-            name: None,
-            opcode,
-            opts: Map::new(),
-            problem: None,
-            has_other_input: false,
-        }
-    }
-
-    fn kind(&self) -> StepKind {
-        StepKind::of(self.opcode, self.opts.get("type").and_then(Value::as_str))
-    }
-
-    /// Lets middleware change it.
-    fn transform(&mut self, execution: &Execution) -> Result<(), Error> {
-        if execution.middleware.is_empty() {
-            return Ok(());
-        }
-        let mut input = StepInput::new(
-            self.id.clone(),
-            self.display_name.take(),
-            self.kind(),
-            std::mem::take(&mut self.opts),
-        );
-        let transformed = execution
-            .middleware
-            .transform_step_input(&execution.run, &mut input);
-        self.id = std::mem::take(&mut input.id);
-        self.display_name = input.display_name.take();
-        self.has_other_input = input.is_changed() && input.options().contains_key("input");
-        self.opts = input.into_options();
-        transformed
-    }
-}
-
 /// A step's place in an execution.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -215,6 +166,7 @@ impl Execution {
             completed,
             defers,
             provided,
+            sessions,
         } = known;
         let mut memos = HashMap::with_capacity(steps.0.len());
         let mut order = VecDeque::with_capacity(steps.0.len());
@@ -244,12 +196,15 @@ impl Execution {
             client,
             clock,
             provided,
+            sessions,
             state: Mutex::new(State {
                 memos,
                 inputs,
                 order,
                 found: Vec::new(),
                 positions: HashMap::new(),
+                permitted: None,
+                under_way: 0,
                 repeats: HashMap::new(),
                 replaying,
                 executed: None,
@@ -311,6 +266,12 @@ impl State {
         })
     }
 
+    /// Whether the step that is asked for next under this id is recorded.
+    fn is_recorded(&self, id: &str) -> bool {
+        let index = self.repeats.get(id).copied().unwrap_or_default();
+        self.memos.contains_key(&StepId::of(id, index))
+    }
+
     /// Releases the recorded step that completed first among those asked for. Returns whether there was one.
     fn release_next(&mut self) -> bool {
         let next = self.order.iter().enumerate().find_map(|(at, id)| {
@@ -336,12 +297,21 @@ impl State {
         }
     }
 
+    fn end(&mut self, position: usize) {
+        let phase = &mut self.found[position].phase;
+        if *phase != Phase::Over {
+            *phase = Phase::Over;
+            self.under_way -= 1;
+        }
+    }
+
     fn register(&mut self, spec: StepSpec, cx: &Context<'_>) -> usize {
         let repeats = self.repeats.entry(spec.id.clone()).or_default();
         let index = *repeats;
         *repeats += 1;
         let twin = |found: &Found| found.info.id == spec.id && found.phase != Phase::Over;
-        if index > 0 && self.found.iter().any(twin) {
+        // Steps of a loop come one after another: none is looked for among those that are over.
+        if index > 0 && self.under_way > 0 && self.found.iter().any(twin) {
             tracing::warn!(
                 step = %spec.id,
                 "two steps of one id are under way at once: which of them is which depends on their order; give each its own id"
@@ -374,6 +344,7 @@ impl State {
             phase: Phase::Waiting,
             waker: Some(cx.waker().clone()),
         });
+        self.under_way += 1;
         let position = self.found.len() - 1;
         self.positions.insert(id, position);
         position
@@ -402,14 +373,21 @@ impl Slot {
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Turn {
         let execution = &*self.execution;
         let mut spec = self.spec.take();
+        let mut refused = None;
         if let Some(spec) = &mut spec
-            && spec.problem.is_none()
             && INSIDE_STEP.get() != execution.address()
         {
             // Code of the user's, before the lock.
-            spec.problem = spec.transform(execution).err();
+            refused = spec.transform(execution).err();
         }
         let mut state = execution.state();
+        if let (None, Some(spec)) = (self.position, &mut spec)
+            && refused.is_none()
+            // What is recorded counts, though the step could not be asked for today.
+            && !state.is_recorded(&spec.id)
+        {
+            refused = spec.problem.take();
+        }
         let position = match (self.position, spec) {
             (Some(position), _) => position,
             (None, Some(spec)) if INSIDE_STEP.get() == execution.address() => {
@@ -427,20 +405,13 @@ impl Slot {
                     .get_or_insert(Error::new("NestedStepError", message).non_retriable());
                 return Turn::Wait;
             }
-            (
-                None,
-                Some(StepSpec {
-                    id,
-                    problem: Some(problem),
-                    ..
-                }),
-            ) => {
-                let message = format!("step \"{id}\" cannot be asked for: {problem}");
-                let error = Error::new(problem.name().to_owned(), message).non_retriable();
-                state.misuse.get_or_insert(error);
-                return Turn::Wait;
-            }
             (None, Some(spec)) => {
+                if let Some(problem) = refused {
+                    let message = format!("step \"{}\" cannot be asked for: {problem}", spec.id);
+                    let error = Error::new(problem.name().to_owned(), message).non_retriable();
+                    state.misuse.get_or_insert(error);
+                    return Turn::Wait;
+                }
                 let position = state.register(spec, cx);
                 self.position = Some(position);
                 position
@@ -465,7 +436,7 @@ impl Slot {
                 Turn::Execute
             }
             Phase::Released => {
-                state.found[position].phase = Phase::Over;
+                state.end(position);
                 let found = &state.found[position];
                 let memo = state
                     .memos
@@ -600,7 +571,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if let Some(position) = self.position {
             let mut state = self.execution.state();
-            state.found[position].phase = Phase::Over;
+            state.end(position);
             let waker = state.found[position].waker.take();
             drop(state);
             drop(waker);

@@ -8,6 +8,7 @@ mod handler;
 mod reference;
 
 pub use checkpointing::Checkpointing;
+pub(crate) use checkpointing::Transport;
 pub use cron::Cron;
 pub use flow::{Batch, CancelOn, Concurrency, Debounce, RateLimit, Singleton, Throttle, Timeouts};
 pub use handler::{Handler, HandlerOutput};
@@ -15,8 +16,8 @@ pub use reference::FunctionRef;
 
 use crate::event::{CronTick, EventFamily, FunctionFailed, Member, Payload};
 use crate::middleware::{Middleware, Stack};
-pub(crate) use handler::ErasedHandler;
 use handler::erase;
+pub(crate) use handler::{ErasedHandler, FunctionCode};
 use serde_json::Value;
 use std::fmt;
 use std::marker::PhantomData;

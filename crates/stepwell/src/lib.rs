@@ -36,6 +36,8 @@
 //! - [`middleware`] is code around calls, steps and sends.
 //! - [`serve`] answers a server over HTTP; `connect` (a feature) gets its calls over a WebSocket that it opens itself;
 //!   `embedded` (a feature) runs the engine in this process. [`Runner`] is what any transport calls.
+//! - [`endpoint`] makes durable HTTP handlers: [`Endpoint`](endpoint::Endpoint) runs at once what a request asks for, and the
+//!   server moves on what takes its time.
 //! - `testing` (a feature) runs functions to their end in memory, with a virtual clock, mocks and crashes.
 //!
 //! The crate speaks Inngest's SDK protocol: the same functions run on a Stepwell server and on Inngest's.
@@ -49,6 +51,7 @@ pub mod connect;
 mod context;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+pub mod endpoint;
 mod error;
 mod event;
 mod execution;

@@ -5,9 +5,11 @@
 
 #[cfg(feature = "actix")]
 mod actix_adapter;
+pub(crate) mod answer;
 #[cfg(feature = "axum")]
 mod axum_adapter;
 mod introspect;
+mod streaming;
 mod sync;
 #[cfg(feature = "tower")]
 mod tower_adapter;
@@ -17,16 +19,20 @@ pub use actix_adapter::actix;
 #[cfg(feature = "axum")]
 pub use axum_adapter::axum;
 pub(crate) use introspect::capabilities;
+pub use streaming::Body;
+pub(crate) use sync::origin_of;
 #[cfg(feature = "tower")]
 pub use tower_adapter::{TowerService, tower};
 
-use crate::app::{App, AppError, Runner};
+use crate::app::{App, AppError, Runner, Way};
 use crate::config::Mode;
-use crate::execution::{CallReply, REQUEST_VERSION};
+use crate::execution::CallReply;
+use crate::function::Transport;
 use crate::middleware::TraceContext;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
+use std::sync::Arc;
 use stepwell_protocol::signing::{SigningKey, verify};
 use stepwell_protocol::{headers, limits};
 
@@ -50,16 +56,17 @@ pub struct Handler {
     runner: Runner,
     framework: &'static str,
     body_bytes_max: usize,
+    is_streaming: bool,
 }
 
 /// A request, once its signature is known.
-struct Verified<'h> {
+struct Verified {
     method: Method,
     uri: http::Uri,
     headers: HeaderMap,
     body: Bytes,
     /// The key that signed it; `None` when it is not signed, or need not be.
-    key: Option<&'h SigningKey>,
+    key: Option<SigningKey>,
 }
 
 impl Handler {
@@ -75,6 +82,7 @@ impl Handler {
     #[must_use]
     pub fn of(runner: Runner) -> Self {
         Self {
+            is_streaming: runner.client().config().streaming,
             runner,
             framework: "http",
             body_bytes_max: BODY_BYTES_MAX,
@@ -101,62 +109,106 @@ impl Handler {
         &self.runner
     }
 
-    /// Answers a request.
+    /// Answers calls as they begin, with spaces while they run, for platforms and proxies that end silent connections.
+    /// What servers are to know of an answer comes at its end. As `INNGEST_STREAMING` says when nothing is given.
+    ///
+    /// It is for [`respond`](Self::respond), and for the adapters to web frameworks. Such an answer is not signed: its
+    /// headers are sent before it is known.
+    #[must_use]
+    pub fn streaming(mut self, is_on: bool) -> Self {
+        self.is_streaming = is_on;
+        self
+    }
+
+    /// Answers a request, whole.
     pub async fn handle(&self, request: Request<Bytes>) -> Response<Bytes> {
+        match self.admit(request) {
+            Ok(request) => self.answer(&request).await,
+            Err(refused) => *refused,
+        }
+    }
+
+    /// Answers a request, in pieces when it is a call and answers are [streamed](Self::streaming).
+    pub async fn respond(&self, request: Request<Bytes>) -> Response<Body> {
+        let request = match self.admit(request) {
+            Ok(request) => request,
+            Err(refused) => return refused.map(Body::whole),
+        };
+        let is_call = request.method == Method::POST && query(&request.uri, "probe").is_none();
+        if !self.is_streaming || !is_call {
+            return self.answer(&request).await.map(Body::whole);
+        }
+        let head = self.response(StatusCode::CREATED, Bytes::new());
+        let (handler, clock) = (self.clone(), Arc::clone(self.runner.client().clock()));
+        let call = Box::pin(async move { handler.post(&request).await });
+        head.map(|_| Body::streaming(call, clock))
+    }
+
+    /// Checks who has sent a request. An error is its answer.
+    fn admit(&self, request: Request<Bytes>) -> Result<Verified, Box<Response<Bytes>>> {
         let (parts, body) = request.into_parts();
         if body.len() > self.body_bytes_max {
-            return self.too_large();
+            return Err(Box::new(self.too_large()));
         }
         let config = self.runner.client().config();
         let signature = parts
             .headers
             .get(headers::SIGNATURE)
             .and_then(|value| value.to_str().ok());
-        let now_s = u64::try_from(self.now_ms() / 1_000).unwrap_or_default();
-        let verified = verify(config.signing_keys(), signature, &body, now_s);
+        let verified = verify(config.signing_keys(), signature, &body, self.now_s());
         let key = match config.mode {
             Mode::Dev => None,
-            Mode::Cloud => verified.as_ref().ok().copied(),
+            Mode::Cloud => verified.as_ref().ok().copied().cloned(),
         };
         let trusted = config.mode == Mode::Dev || key.is_some();
-        let request = Verified {
+        let needs_trust = match parts.method {
+            Method::PUT => !config.allow_unsigned_sync,
+            Method::POST => true,
+            _ => false,
+        };
+        if needs_trust && !trusted {
+            if let Err(error) = verified {
+                tracing::warn!(%error, "a request was refused: its signature cannot be verified");
+            }
+            let message = json!({"message": "Unauthorized"});
+            return Err(Box::new(self.json(StatusCode::UNAUTHORIZED, &message)));
+        }
+        Ok(Verified {
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,
             body,
             key,
-        };
+        })
+    }
+
+    async fn answer(&self, request: &Verified) -> Response<Bytes> {
         let mut response = match request.method {
-            Method::GET => self.introspect(&request),
-            Method::PUT if trusted || config.allow_unsigned_sync => self.sync(&request).await,
-            Method::POST if trusted => self.post(&request).await,
-            Method::PUT | Method::POST => {
-                if let Err(error) = verified {
-                    tracing::warn!(%error, "a request was refused: its signature cannot be verified");
-                }
-                self.json(
-                    StatusCode::UNAUTHORIZED,
-                    &json!({"message": "Unauthorized"}),
-                )
-            }
+            Method::GET => self.introspect(request),
+            Method::PUT => self.sync(request).await,
+            Method::POST => self.post(request).await,
             _ => self.json(
                 StatusCode::METHOD_NOT_ALLOWED,
                 &json!({"message": "Method not allowed"}),
             ),
         };
-        if let Some(key) = key {
-            let signature = key.sign(response.body(), now_s);
+        if let Some(key) = &request.key {
+            let signature = key.sign(response.body(), self.now_s());
             let value = HeaderValue::try_from(signature).expect("a signature is ASCII");
             response.headers_mut().insert(headers::SIGNATURE, value);
         }
         response
     }
 
+    fn now_s(&self) -> u64 {
+        u64::try_from(self.now_ms() / 1_000).unwrap_or_default()
+    }
+
     fn now_ms(&self) -> i64 {
         self.runner.client().clock().now().unix_ms()
     }
 
-    async fn post(&self, request: &Verified<'_>) -> Response<Bytes> {
+    async fn post(&self, request: &Verified) -> Response<Bytes> {
         match query(&request.uri, "probe").as_deref() {
             None => {}
             Some("trust") => return self.response(StatusCode::OK, Bytes::new()),
@@ -170,26 +222,18 @@ impl Handler {
             return self.json(StatusCode::BAD_REQUEST, &json!({"message": message}));
         };
         let target = query(&request.uri, "stepId");
-        let trace = trace_of(&request.headers);
+        let way = Way {
+            transport: Transport::Http,
+            trace: trace_of(&request.headers),
+        };
         let answer = self
             .runner
-            .answer_body(&function, target, &request.body, trace);
+            .answer_body(&function, target, &request.body, way);
         self.reply(answer.await)
     }
 
     fn reply(&self, reply: CallReply) -> Response<Bytes> {
-        let status = StatusCode::from_u16(reply.status).expect("answers have valid statuses");
-        let mut response = self.response(status, reply.body.into());
-        let headers = response.headers_mut();
-        if let Some(no_retry) = reply.no_retry {
-            let value = if no_retry { "true" } else { "false" };
-            headers.insert(headers::NO_RETRY, HeaderValue::from_static(value));
-        }
-        if let Some(retry_after) = reply.retry_after {
-            let value = HeaderValue::try_from(retry_after).expect("seconds and dates are ASCII");
-            headers.insert(header::RETRY_AFTER, value);
-        }
-        response
+        answer::of_call(self.runner.client().config(), self.framework, reply)
     }
 
     fn json(&self, status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
@@ -203,33 +247,11 @@ impl Handler {
     }
 
     fn response(&self, status: StatusCode, body: Bytes) -> Response<Bytes> {
-        let config = self.runner.client().config();
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        let fixed = [
-            (headers::SDK, crate::SDK),
-            (headers::FRAMEWORK, self.framework),
-            (headers::EXPECTED_SERVER_KIND, config.mode.as_str()),
-            ("user-agent", crate::SDK),
-            ("content-type", "application/json"),
-        ];
-        let headers = response.headers_mut();
-        for (name, value) in fixed {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        headers.insert(headers::REQUEST_VERSION, REQUEST_VERSION.into());
-        if let Some(value) = config
-            .environment
-            .as_deref()
-            .and_then(|name| HeaderValue::try_from(name).ok())
-        {
-            headers.insert(headers::ENVIRONMENT, value);
-        }
-        response
+        answer::of(self.runner.client().config(), self.framework, status, body)
     }
 }
 
-fn trace_of(headers: &HeaderMap) -> TraceContext {
+pub(crate) fn trace_of(headers: &HeaderMap) -> TraceContext {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     TraceContext {
         traceparent: text("traceparent").map(Into::into),
@@ -238,7 +260,7 @@ fn trace_of(headers: &HeaderMap) -> TraceContext {
 }
 
 /// A parameter of a query, percent-decoded.
-fn query(uri: &http::Uri, name: &str) -> Option<String> {
+pub(crate) fn query(uri: &http::Uri, name: &str) -> Option<String> {
     let pairs = uri
         .query()?
         .split('&')

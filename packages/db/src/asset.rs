@@ -184,9 +184,8 @@ impl Database {
     /// [`DbError::AssetElsewhere`].
     pub async fn upsert_asset(&self, new: &NewAsset, now_ms: i64) -> Result<Asset, DbError> {
         let size_bytes = i64::try_from(new.size_bytes).unwrap_or(i64::MAX);
-        let row: Result<Option<Row>, sqlx::Error> =
-            on_backend!(self, |pool| {
-                sqlx::query_as(
+        let row: Result<Option<Row>, sqlx::Error> = on_backend!(self, |pool| {
+            sqlx::query_as(
             "INSERT INTO asset (id, name, type, url, size_bytes, mime_type, metadata, project_id,
                                 workspace_id, is_brand_asset, created_at_ms, updated_at_ms)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
@@ -211,7 +210,7 @@ impl Database {
         .bind(now_ms)
         .fetch_optional(pool)
         .await
-            });
+        });
         match row {
             Ok(Some(row)) => row.into_asset(),
             Ok(None) => Err(DbError::AssetElsewhere {

@@ -180,9 +180,8 @@ impl Database {
         period: Period,
     ) -> Result<bool, DbError> {
         let (scope, scope_id) = scope.columns();
-        let removed =
-            on_backend!(self, |pool| {
-                sqlx::query(
+        let removed = on_backend!(self, |pool| {
+            sqlx::query(
             "DELETE FROM budget WHERE scope = $1 AND scope_id = $2 AND kind = $3 AND period = $4",
         )
         .bind(scope)
@@ -192,8 +191,8 @@ impl Database {
         .execute(pool)
         .await
         .map(|done| done.rows_affected())
-            })
-            .map_err(failed("remove the budget"))?;
+        })
+        .map_err(failed("remove the budget"))?;
         Ok(removed > 0)
     }
 

@@ -219,9 +219,8 @@ impl Database {
         &self,
         workspace: &WorkspaceId,
     ) -> Result<KnowledgeOverview, DbError> {
-        let rows: Vec<SourceRow> =
-            on_backend!(self, |pool| {
-                sqlx::query_as(
+        let rows: Vec<SourceRow> = on_backend!(self, |pool| {
+            sqlx::query_as(
             "SELECT known.asset_id, COALESCE(MAX(asset.name), known.asset_id) AS name, known.kind,
                     COUNT(*) AS fragments, MAX(known.created_at_ms) AS newest_at_ms
              FROM (SELECT asset_id, created_at_ms, COALESCE(metadata ->> 'type', 'document') AS kind
@@ -234,8 +233,8 @@ impl Database {
         .bind(SOURCES_MAX)
         .fetch_all(pool)
         .await
-            })
-            .map_err(failed("read what the workspace knows"))?;
+        })
+        .map_err(failed("read what the workspace knows"))?;
         let mut attributes: Vec<String> = rows.iter().map(|row| row.kind.clone()).collect();
         attributes.sort();
         attributes.dedup();

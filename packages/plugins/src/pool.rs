@@ -97,3 +97,97 @@ impl Default for Pool {
         Self::new(PoolSize::default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Barrier, mpsc};
+
+    use futures::future::join_all;
+
+    use super::*;
+
+    fn pool(threads: usize, pixels: u64) -> Pool {
+        Pool::new(PoolSize {
+            threads,
+            files: 4,
+            pixels,
+        })
+    }
+
+    /// Runs ten computations of so many pixels. The most that ran at once.
+    async fn most_at_once(pool: &Pool, pixels: u64) -> usize {
+        let running = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+        let computed = (0..10).map(|_| {
+            let running = Arc::clone(&running);
+            pool.compute(pixels, move || {
+                let now = running.0.fetch_add(1, Ordering::SeqCst) + 1;
+                running.1.fetch_max(now, Ordering::SeqCst);
+                std::thread::yield_now();
+                running.0.fetch_sub(1, Ordering::SeqCst);
+            })
+        });
+        assert!(join_all(computed).await.iter().all(Result::is_ok));
+        running.1.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test]
+    async fn all_threads_are_used() {
+        let pool = pool(3, 100_000_000);
+        // None of the three goes on before all have begun.
+        let barrier = Arc::new(Barrier::new(3));
+        let together = (0..3).map(|_| {
+            let barrier = Arc::clone(&barrier);
+            pool.compute(1, move || barrier.wait().is_leader())
+        });
+        let leaders = join_all(together)
+            .await
+            .into_iter()
+            .filter(|leads| *leads == Ok(true));
+        assert_eq!(leaders.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn no_more_run_than_threads_and_pixels_allow() {
+        assert!(most_at_once(&pool(2, 100_000_000), 1).await <= 2);
+        assert!(most_at_once(&pool(8, 20_000_000), 10_000_000).await <= 2);
+        // More than fits at all: alone, but not never.
+        assert_eq!(most_at_once(&pool(8, 20_000_000), 90_000_000).await, 1);
+    }
+
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_still_counts() {
+        let pool = pool(1, 1_000_000);
+        let (begun, has_begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let abandoned = tokio::spawn({
+            let pool = pool.clone();
+            async move {
+                let work = move || {
+                    begun.send(()).unwrap();
+                    released.recv().is_err()
+                };
+                pool.compute(1, work).await
+            }
+        });
+        tokio::task::spawn_blocking(move || has_begun.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        abandoned.abort();
+        assert!(abandoned.await.unwrap_err().is_cancelled());
+        assert_eq!(pool.threads.available_permits(), 0);
+        drop(release);
+        assert_eq!(pool.compute(1, || 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_leaves_its_place_free() {
+        let pool = pool(1, 1_000_000);
+        assert_eq!(
+            pool.compute(1, || panic!("a decoder's bug")).await,
+            Err::<(), _>(Panicked)
+        );
+        assert_eq!(pool.compute(1, || 7).await, Ok(7));
+    }
+}

@@ -179,6 +179,8 @@ impl Source for BlobSource {
 pub enum Provider {
     Fal,
     Gemini,
+    /// The studio's own, which needs no key. Asked last, and only when the choice is left to the studio.
+    Local,
 }
 
 impl Provider {
@@ -187,6 +189,7 @@ impl Provider {
         match self {
             Self::Fal => "fal",
             Self::Gemini => "gemini",
+            Self::Local => "local",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The studio's own plugins, one file each.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 mod background_removal;
 mod format_conversion;
@@ -38,7 +38,7 @@ fn default_quality() -> u8 {
 }
 
 /// A format that images are written in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetFormat {
     #[default]

@@ -189,7 +189,7 @@ async fn a_palette_is_told_and_the_files_stay_as_they_are() {
         .run("palette-extraction", json!({}), vec![disc.clone()])
         .await
         .unwrap();
-    assert_eq!(output.files, [disc.clone()]);
+    assert_eq!(output.files, std::slice::from_ref(&disc));
     assert_eq!(
         Value::Object(output.metadata),
         json!({

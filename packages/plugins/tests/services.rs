@@ -129,6 +129,18 @@ async fn a_picture_that_still_has_its_background_is_not_called_verified() {
 }
 
 #[tokio::test]
+async fn the_studios_own_remover_is_the_last_and_never_stands_in_for_a_chosen_one() {
+    let own: (_, Answer) = (Provider::Local, cut_out);
+    let (output, _) = removal(&[own], json!({})).await;
+    assert_eq!(metadata(&output.unwrap())["provider"], "local");
+    let (output, asked) = removal(&[own, (Provider::Gemini, busy)], json!({})).await;
+    assert_eq!(asked, [GEMINI, "local with the app's: image/jpeg"]);
+    assert!(output.is_ok());
+    let (output, asked) = removal(&[own], json!({"provider": "fal"})).await;
+    assert!(output.is_err() && asked.is_empty());
+}
+
+#[tokio::test]
 async fn the_chosen_provider_is_asked_alone_with_the_nodes_key() {
     let providers: [(_, Answer); 2] = [(Provider::Fal, cut_out), (Provider::Gemini, busy)];
     let config = json!({"provider": "gemini", "apiKey": "the node's"});

@@ -40,7 +40,9 @@ impl Programs {
             .collect();
         versions.sort();
         let system = versions.into_iter().rev().map(|(_, folder)| folder);
-        let all = system.chain(on_path()).chain([wheel().join(WHEEL_PROGRAMS)]);
+        let all = system
+            .chain(on_path())
+            .chain([wheel().join(WHEEL_PROGRAMS)]);
         all.map(Self).find(Self::have_vectors)
     }
 
@@ -69,7 +71,10 @@ impl Programs {
         }
         let copy = std::env::temp_dir().join(format!("testbed-postgres-{}", std::process::id()));
         std::fs::create_dir_all(&copy).map_err(io("make a folder for PostgreSQL's programs"))?;
-        run(Command::new("cp").arg("-R").arg(wheel().join(".")).arg(&copy))?;
+        run(Command::new("cp")
+            .arg("-R")
+            .arg(wheel().join("."))
+            .arg(&copy))?;
         Ok(Self(copy.join(WHEEL_PROGRAMS)))
     }
 }
@@ -94,7 +99,9 @@ impl Account {
         });
         let missing = || io("run PostgreSQL as `nobody`")(std::io::ErrorKind::NotFound.into());
         nobody
-            .map(|nobody| Self { other: Some(nobody) })
+            .map(|nobody| Self {
+                other: Some(nobody),
+            })
             .ok_or_else(missing)
     }
 
@@ -122,7 +129,9 @@ impl Account {
 }
 
 fn wheel() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(FOLDER)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(FOLDER)
 }
 
 fn on_path() -> Option<PathBuf> {
@@ -130,6 +139,9 @@ fn on_path() -> Option<PathBuf> {
 }
 
 fn told(command: &mut Command) -> Option<String> {
-    let output = command.output().ok().filter(|output| output.status.success())?;
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
 }

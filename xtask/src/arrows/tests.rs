@@ -133,7 +133,7 @@ fn a_capability_that_reaches_jobs_through_another_is_named_with_its_path() {
     let problems = check(&members, RULES);
     assert_debug_snapshot!(problems, @r#"
     [
-        "studio233-db -> stepwell (its tests) is not allowed: it may depend on studio233-brand; the table is in xtask/src/arrows.rs",
+        "studio233-db -> stepwell (its tests) is not allowed: it may depend on studio233-brand, testbed; the table is in xtask/src/arrows.rs",
         "studio233-db -> stepwell knows of jobs: capabilities must not; let it define a trait and packages/inngest implement it",
         "studio233-rag -> studio233-db -> stepwell knows of jobs: capabilities must not; let it define a trait and packages/inngest implement it",
     ]

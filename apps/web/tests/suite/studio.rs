@@ -50,7 +50,7 @@ impl TestStudio {
 
     /// Its workspaces are kept in a PostgreSQL of its own.
     pub(crate) async fn on_postgres() -> Self {
-        let url = testbed::postgres::database().unwrap();
+        let url = testbed::postgres::database().unwrap_or_else(|error| panic!("{error}"));
         let url = DatabaseUrl::parse(&url).unwrap();
         Self::configured(&[], Config::dev(), Some(url)).await
     }

@@ -2,7 +2,8 @@
 
 use super::Client;
 use super::sink::{ATTEMPTS_MAX, BACKOFF_BASE};
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::{Method, Response, StatusCode};
 use serde_json::json;
 use stepwell_protocol::op::Op;
 use stepwell_protocol::{FunctionId, RunId};
@@ -48,19 +49,27 @@ impl Client {
             "ts": self.clock().now().unix_ms(),
             "steps": steps,
         });
-        let body = bytes::Bytes::from(body.to_string());
+        self.report(&url, body.to_string().into()).await.map(drop)
+    }
+
+    /// Posts a report, as often as it takes within reason.
+    pub(crate) async fn report(
+        &self,
+        url: &str,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, CheckpointError> {
         let mut backoff = BACKOFF_BASE;
         for attempt in 1.. {
-            let answer = self.call_api(Method::POST, &url, &[], body.clone()).await;
+            let answer = self.call_api(Method::POST, url, &[], body.clone()).await;
             let problem = match answer {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
+                Ok(answer) if answer.status().is_success() => return Ok(answer),
                 Ok(answer) if answer.status() == StatusCode::CONFLICT => {
                     return Err(CheckpointError::Stale);
                 }
                 Ok(answer) => {
                     let passing = answer.status().is_server_error()
                         || answer.status() == StatusCode::TOO_MANY_REQUESTS;
-                    let refused = super::api_refused(&url, &answer).to_string();
+                    let refused = super::api_refused(url, &answer).to_string();
                     if !passing {
                         return Err(CheckpointError::Failed(refused));
                     }

@@ -1,7 +1,8 @@
 //! Calls that this worker has, and their leases.
 
-use crate::app::Runner;
+use crate::app::{Runner, Way};
 use crate::execution::{CallReply, REQUEST_VERSION};
+use crate::function::Transport;
 use crate::middleware::TraceContext;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -72,11 +73,14 @@ impl Calls {
         let payload = std::mem::take(&mut request.request_payload);
         let slug = request.function_slug.clone();
         let target = request.step_id.clone();
-        let trace = trace_of(&request.user_trace_ctx);
+        let way = Way {
+            transport: Transport::Connect,
+            trace: trace_of(&request.user_trace_ctx),
+        };
         let turns = Arc::clone(&self.turns);
         let answer = async move {
             let _turn = turns.acquire().await;
-            runner.answer_body(&slug, target, &payload, trace).await
+            runner.answer_body(&slug, target, &payload, way).await
         };
         let task = self.tasks.spawn_on(answer, &self.runtime);
         let id = request.request_id.clone();

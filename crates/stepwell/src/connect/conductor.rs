@@ -139,7 +139,10 @@ impl Conductor {
                 }
                 flushed = finished(&mut self.flushing) => {
                     self.flushing = None;
-                    self.replies.brought(flushed.unwrap_or_default(), Instant::now());
+                    match flushed {
+                        Ok(results) => self.replies.brought(results, Instant::now()),
+                        Err(_) => self.replies.failed(Instant::now()),
+                    }
                 }
                 Some(ended) = self.calls.next_ended() => {
                     if let Some(reply) = self.calls.reply(ended) {

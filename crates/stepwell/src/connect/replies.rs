@@ -124,6 +124,11 @@ impl Replies {
         unsent.map(|pending| Arc::clone(&pending.reply)).collect()
     }
 
+    /// A round came to nothing: the runtime that was to make the requests is shutting down, say.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.next_round = now + ROUND_PAUSE;
+    }
+
     /// What became of a round.
     pub(super) fn brought(&mut self, results: Vec<(String, Flushed)>, now: Instant) {
         for (request_id, flushed) in results {
@@ -131,7 +136,7 @@ impl Replies {
                 Flushed::Taken | Flushed::Refused => {
                     self.by_request.remove(&request_id);
                 }
-                Flushed::Failed => self.next_round = now + ROUND_PAUSE,
+                Flushed::Failed => self.failed(now),
             }
         }
     }

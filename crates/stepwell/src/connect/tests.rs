@@ -91,6 +91,20 @@ async fn a_call_waits_a_while_for_a_server_that_was_restarted() {
 }
 
 #[tokio::test]
+async fn a_lease_that_is_extended_after_all_keeps_its_call() {
+    let mut calls = Calls::new(Handle::current(), 1);
+    calls.start(runner(), request("l-1"), 1);
+    assert_eq!(asked(&mut calls), ["l-1"]);
+    let now = Instant::now();
+    calls.extended(ack(None), 2, now);
+    calls.extended(ack(Some("l-2")), 2, now);
+    assert_eq!(calls.due(), None, "nothing is to be given up");
+    assert_eq!(asked(&mut calls), ["l-2"]);
+    calls.give_up_orphans(now + Duration::from_secs(3_600));
+    assert_eq!(calls.len(), 1);
+}
+
+#[tokio::test]
 async fn what_is_said_of_a_lease_that_was_replaced_does_not_count() {
     let mut calls = Calls::new(Handle::current(), 1);
     calls.start(runner(), request("l-1"), 1);
@@ -137,6 +151,9 @@ fn replies_are_brought_over_http_when_nobody_acknowledges_them() {
     assert!(replies.round(after(7)).is_empty(), "not at once again");
     replies.hurry(after(8));
     assert_eq!(replies.round(after(8)).len(), 1);
+    replies.failed(after(8));
+    assert!(replies.round(after(9)).is_empty(), "no round after another");
+    replies.hurry(after(8));
 
     replies.keep(reply("d"), Some(2), after(8));
     replies.unlink(2);

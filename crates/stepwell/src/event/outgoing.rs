@@ -2,7 +2,8 @@
 
 use super::{Event, ValidationIssue, list};
 use crate::moment::Moment;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use stepwell_protocol::event::{Event as WireEvent, RESERVED_PREFIX};
 use stepwell_protocol::limits;
 
@@ -127,6 +128,43 @@ impl OutgoingEvent {
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.wire.v = Some(version.into());
         self
+    }
+
+    /// Ties the event, and the runs that it starts, to a session: other events and runs of the same key and id. An
+    /// event has up to five; a server refuses more.
+    ///
+    /// An event that a step sends belongs to its run's sessions besides, unless it says otherwise for a key.
+    #[must_use]
+    pub fn session(mut self, key: impl Into<String>, id: impl Into<String>) -> Self {
+        let sessions = &mut self.meta()["sessions"];
+        if !sessions.is_object() {
+            *sessions = json!({});
+        }
+        sessions[key.into()] = Value::from(id.into());
+        self
+    }
+
+    /// Keeps the event out of the sessions of the run that sends it.
+    #[must_use]
+    pub fn without_sessions(mut self) -> Self {
+        self.meta()["sessions"] = Value::Null;
+        self
+    }
+
+    /// Ties the event to the sessions of its run, unless it says already what it inherits.
+    pub(crate) fn inherit(&mut self, sessions: &BTreeMap<String, String>) {
+        let inherited = &mut self.meta()["propagated_sessions"];
+        if inherited.is_null() {
+            *inherited = json!(sessions);
+        }
+    }
+
+    fn meta(&mut self) -> &mut Value {
+        let meta = self.wire.meta.get_or_insert_with(|| json!({}));
+        if !meta.is_object() {
+            *meta = json!({});
+        }
+        meta
     }
 
     /// The event's name.

@@ -1,49 +1,104 @@
 //! Checkpoints: steps that a running function reports ahead of its answer, so that it goes on at once.
 
-use crate::Checkpointing;
 use crate::client::{Checkpoint, CheckpointError, Client};
-use crate::moment::Delay;
+use crate::function::Transport;
+use crate::moment::{Clock, Delay};
+use crate::{BoxFuture, Checkpointing};
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use stepwell_protocol::RunId;
 use stepwell_protocol::op::Op;
 
 /// Results that wait to be reported, in bytes: more are reported at once.
 const BUFFER_BYTES_MAX: usize = 1024 * 1024;
 
-/// Reports the steps of one call.
-#[derive(Debug)]
-pub(crate) struct Checkpointer {
+/// Where steps are reported. They are recorded once, however often they are reported; one report is made at a time.
+pub(crate) trait Reports: Send + Sync {
+    fn report(self: Arc<Self>, steps: Vec<Op>) -> Reported;
+}
+
+pub(crate) type Reported = BoxFuture<'static, Result<(), CheckpointError>>;
+
+/// Reports of a call that a server has made.
+struct OfCall {
     client: Client,
-    /// Which call it is.
     call: Checkpoint,
+}
+
+impl Reports for OfCall {
+    fn report(self: Arc<Self>, steps: Vec<Op>) -> Reported {
+        Box::pin(async move { self.client.checkpoint(&self.call, &steps).await })
+    }
+}
+
+/// Reports the steps of one call.
+pub(crate) struct Checkpointer {
+    reports: Arc<dyn Reports>,
+    run: RunId,
+    clock: Arc<dyn Clock>,
     config: Checkpointing,
     started: Instant,
     runtime_max: Duration,
+    /// What is not known to be recorded.
     buffer: Vec<Op>,
     bytes: usize,
-    alarm: Option<AlarmClock>,
+    /// Rings when steps have waited for long enough.
+    alarm: Option<Delay>,
+    /// The report that is made while the function goes on.
+    under_way: Option<UnderWay>,
 }
 
-/// Rings when steps have waited for long enough.
-struct AlarmClock(Delay);
+/// A report of the buffer's first steps.
+struct UnderWay {
+    report: Reported,
+    steps: usize,
+}
 
-impl std::fmt::Debug for AlarmClock {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("AlarmClock")
+impl fmt::Debug for Checkpointer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Checkpointer")
+            .field("run", &self.run)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
 impl Checkpointer {
-    pub(crate) fn new(client: Client, call: Checkpoint, config: Checkpointing) -> Self {
-        let runtime_max = config.runtime_max(client.is_local());
+    /// For a call that came this way.
+    pub(crate) fn new(
+        client: Client,
+        call: Checkpoint,
+        config: Checkpointing,
+        transport: Transport,
+    ) -> Self {
+        let (run, clock) = (call.run, Arc::clone(client.clock()));
+        let runtime_max = config.runtime_max(transport, client.is_local());
+        let reports = Arc::new(OfCall { client, call });
+        Self::to(reports, run, clock, config, runtime_max)
+    }
+
+    /// For whatever takes the reports.
+    pub(crate) fn to(
+        reports: Arc<dyn Reports>,
+        run: RunId,
+        clock: Arc<dyn Clock>,
+        config: Checkpointing,
+        runtime_max: Duration,
+    ) -> Self {
         Self {
-            client,
-            call,
+            reports,
+            run,
+            clock,
             config,
             started: Instant::now(),
             runtime_max,
             buffer: Vec::new(),
             bytes: 0,
             alarm: None,
+            under_way: None,
         }
     }
 
@@ -52,22 +107,37 @@ impl Checkpointer {
         self.started.elapsed() >= self.runtime_max
     }
 
-    /// When steps that wait have waited for long enough.
-    pub(super) fn alarm(&mut self) -> Option<&mut Delay> {
-        self.alarm.as_mut().map(|alarm| &mut alarm.0)
+    /// Sees to steps that have waited for long enough, while the function goes on.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
+        if self.under_way.is_none() {
+            let Some(alarm) = &mut self.alarm else {
+                return;
+            };
+            if alarm.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.alarm = None;
+            self.begin();
+        }
+        let report = self.under_way.as_mut().map(|it| it.report.as_mut());
+        if let Some(Poll::Ready(reported)) = report.map(|report| report.poll(cx)) {
+            // Should it have failed, the steps go along with what comes next.
+            drop(self.settle(reported));
+        }
     }
 
     /// Keeps a step that has executed; says whether it is time to report.
     pub(super) fn keep(&mut self, op: Op) -> bool {
-        self.bytes += op.data.as_ref().map_or(0, |data| data.get().len());
+        self.bytes += size(&op);
         self.buffer.push(op);
-        if self.buffer.len() >= self.config.steps_max() || self.bytes >= BUFFER_BYTES_MAX {
+        let waiting = self.buffer.len() - self.under_way.as_ref().map_or(0, |it| it.steps);
+        if waiting >= self.config.steps_max() || self.bytes >= BUFFER_BYTES_MAX {
             return true;
         }
         if self.alarm.is_none()
             && let Some(interval) = self.config.interval()
         {
-            self.alarm = Some(AlarmClock(self.client.clock().delay(interval)));
+            self.alarm = Some(self.clock.delay(interval));
         }
         self.is_out_of_time()
     }
@@ -77,18 +147,34 @@ impl Checkpointer {
     /// for an answer to the same request.
     pub(super) async fn flush(&mut self) -> Result<(), CheckpointError> {
         self.alarm = None;
+        if let Some(under_way) = &mut self.under_way {
+            let reported = under_way.report.as_mut().await;
+            drop(self.settle(reported));
+        }
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let reported = self.client.checkpoint(&self.call, &self.buffer).await;
+        let reported = self.begin().report.as_mut().await;
+        self.settle(reported)
+    }
+
+    fn begin(&mut self) -> &mut UnderWay {
+        let report = Arc::clone(&self.reports).report(self.buffer.clone());
+        let steps = self.buffer.len();
+        self.under_way.insert(UnderWay { report, steps })
+    }
+
+    /// Notes how the report that was under way has ended.
+    fn settle(&mut self, reported: Result<(), CheckpointError>) -> Result<(), CheckpointError> {
+        let steps = self.under_way.take().map_or(0, |it| it.steps);
         match &reported {
             Ok(()) => {
-                self.buffer.clear();
-                self.bytes = 0;
+                drop(self.buffer.drain(..steps));
+                self.bytes = self.buffer.iter().map(size).sum();
             }
             Err(CheckpointError::Stale) => {}
             Err(CheckpointError::Failed(reason)) => tracing::warn!(
-                run = %self.call.run, reason, steps = self.buffer.len(),
+                run = %self.run, reason, steps,
                 "steps could not be reported ahead of the answer; they go along with it"
             ),
         }
@@ -97,6 +183,12 @@ impl Checkpointer {
 
     /// What waits, to go along with the answer.
     pub(crate) fn take(&mut self) -> Vec<Op> {
+        // What a report under way may still bring is recorded once.
+        self.under_way = None;
         std::mem::take(&mut self.buffer)
     }
+}
+
+fn size(op: &Op) -> usize {
+    op.data.as_ref().map_or(0, |data| data.get().len())
 }

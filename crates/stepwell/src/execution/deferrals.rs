@@ -59,6 +59,12 @@ impl Deferrals {
         if asked == Some(Asked::Aborted) || self.known.get(target) == Some(&false) {
             return;
         }
+        // The server has not heard of it, and need not: it may take both in any order.
+        let unheard = |op: &Op| op.op == Opcode::DeferAdd && op.id == *target;
+        if let Some(at) = self.riders.iter().position(unheard) {
+            self.riders.remove(at);
+            return;
+        }
         let id = StepId::of(&format!("{target}:abort"), 0);
         let mut op = Op::new(Opcode::DeferAbort, id, "defer.abort");
         let target = Value::from(target.to_string());

@@ -95,25 +95,18 @@ pub(crate) async fn drive(
     let mut drive = Drive::new(&execution, function, target, limits);
     let ended = loop {
         let Some(checkpointer) = checkpointer.as_deref_mut() else {
-            break drive.run(None).await.expect("nothing interrupts it");
+            break drive.run(None).await;
         };
-        let report = match drive.run(checkpointer.alarm()).await {
-            // A step may be in the midst of its work: should the report fail, what waits goes along with what comes next.
-            None => {
-                drop(checkpointer.flush().await);
-                continue;
-            }
+        let report = match drive.run(Some(checkpointer)).await {
             // A function that has ended in the same moment is called anew for what it gave.
-            Some(Ended::Executed(executed))
-                if executed.failure.is_none() && drive.function.is_some() =>
-            {
+            Ended::Executed(executed) if executed.failure.is_none() && drive.function.is_some() => {
                 execution.state().record(&executed.op);
                 checkpointer.keep(executed.op)
             }
             // What waits goes along with the result.
-            Some(Ended::Returned(output)) => break Ended::Returned(output),
+            Ended::Returned(output) => break Ended::Returned(output),
             // And so it does here, if it cannot be reported.
-            Some(ended) => {
+            ended => {
                 drop(checkpointer.flush().await);
                 break ended;
             }
@@ -159,16 +152,16 @@ impl<'e> Drive<'e> {
         }
     }
 
-    /// Drives it until something has ended, or until the alarm: `None` then.
-    async fn run(&mut self, mut alarm: Option<&mut Delay>) -> Option<Ended> {
+    /// Drives it until something has ended. Steps that have waited for their report for long enough are reported meanwhile.
+    async fn run(&mut self, mut checkpointer: Option<&mut Checkpointer>) -> Ended {
         poll_fn(|cx| {
-            if let Poll::Ready(ended) = self.poll(cx) {
-                return Poll::Ready(Some(ended));
+            let polled = self.poll(cx);
+            if polled.is_pending()
+                && let Some(checkpointer) = &mut checkpointer
+            {
+                checkpointer.poll(cx);
             }
-            match &mut alarm {
-                Some(alarm) => alarm.as_mut().poll(cx).map(|()| None),
-                None => Poll::Pending,
-            }
+            polled
         })
         .await
     }
@@ -306,20 +299,11 @@ impl Execution {
     /// Moves what may move once the function has come to rest; `woken` means that it has not yet.
     fn advance(&self, target: &Target, woken: bool) -> Move {
         let mut state = self.state();
-        if state
-            .found
-            .iter()
-            .any(|found| found.phase == Phase::Executing)
-        {
-            return Move::Executing;
-        }
-        if state
-            .found
-            .iter()
-            .any(|found| found.phase == Phase::Permitted)
-            || woken
-        {
-            return Move::Stuck;
+        match state.permitted.map(|position| state.found[position].phase) {
+            Some(Phase::Executing) => return Move::Executing,
+            Some(Phase::Permitted) => return Move::Stuck,
+            _ if woken => return Move::Stuck,
+            _ => {}
         }
         let was_replaying = state.replaying;
         let moved = match target {
@@ -432,5 +416,6 @@ impl State {
         // One that was dropped while it ran may have left some.
         self.notes.clear();
         self.set_phase(position, Phase::Permitted);
+        self.permitted = Some(position);
     }
 }

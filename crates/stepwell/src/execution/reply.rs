@@ -160,7 +160,7 @@ impl CallReply {
 }
 
 /// The id of the op that says that the function has returned or failed.
-fn end_id() -> StepId {
+pub(crate) fn end_id() -> StepId {
     StepId::of("complete", 0)
 }
 
@@ -169,7 +169,7 @@ fn riders_first(mut riders: Vec<Op>, end: Op) -> CallReply {
     CallReply::plain(206, render(&riders))
 }
 
-fn render(ops: &[Op]) -> Vec<u8> {
+pub(crate) fn render(ops: &[Op]) -> Vec<u8> {
     serde_json::to_vec(ops).expect("ops have only string keys and finite numbers")
 }
 

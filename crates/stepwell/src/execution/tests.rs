@@ -56,6 +56,9 @@ struct Run {
     stack: Vec<String>,
     steps: serde_json::Map<String, Value>,
     attempt: u32,
+    defers: serde_json::Map<String, Value>,
+    /// Of the event.
+    meta: Value,
     /// What was answered, a line each.
     answers: Vec<String>,
 }
@@ -83,6 +86,8 @@ fn run_with(function: Function, delays_end: bool, outbox: Outbox) -> Run {
         stack: Vec::new(),
         steps: serde_json::Map::new(),
         attempt: 0,
+        defers: serde_json::Map::new(),
+        meta: json!({}),
         answers: Vec::new(),
     }
 }
@@ -98,6 +103,12 @@ impl Run {
         self
     }
 
+    /// A deferred run that can still be taken back.
+    fn knowing_of(mut self, id: &str) -> Self {
+        self.defers.insert(hash(id), json!({"abortable": true}));
+        self
+    }
+
     fn data(mut self, data: Value) -> Self {
         self.data = data;
         self
@@ -109,7 +120,8 @@ impl Run {
     }
 
     async fn call(&self, target: &str, plan_only: bool) -> Answer {
-        let event = json!({"id": "e", "name": "app/test", "data": self.data, "ts": 1});
+        let event =
+            json!({"id": "e", "name": "app/test", "data": self.data, "ts": 1, "meta": self.meta});
         let body = json!({
             "ctx": {
                 "fn_id": "6b48a4f5-033b-57e4-accc-a328f4cbcf92", "run_id": "01KDW000000000000000000002",
@@ -117,7 +129,8 @@ impl Run {
                 "stack": {"stack": self.stack, "current": self.stack.len()},
                 "disable_immediate_execution": plan_only,
             },
-            "event": event, "events": [event], "steps": self.steps, "version": 2,
+            "event": event, "events": [event], "steps": self.steps, "defers": self.defers,
+            "version": 2,
         });
         let request = CallRequest::parse(body.to_string().as_bytes()).unwrap();
         let raw = self.runner.call("app-f", request).await;

@@ -4,9 +4,23 @@ use super::flow::time_string;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How long a function runs on in one call, when it says nothing: over HTTP, and in the process of the engine.
+/// How long a function runs on in one call, when it says nothing. Over HTTP, proxies and platforms end longer requests.
 const RUNTIME_MAX: Duration = Duration::from_secs(10);
-const RUNTIME_MAX_LOCAL: Duration = Duration::from_secs(5 * 60);
+/// The same where there is no request that could be ended: over a worker's connection, and in the process of the engine.
+const RUNTIME_MAX_HELD: Duration = Duration::from_secs(5 * 60);
+
+/// How a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// In a request of its own, or nobody knows how.
+    Http,
+    /// Over the connection of a worker.
+    #[cfg_attr(
+        not(feature = "connect"),
+        expect(dead_code, reason = "there are no workers")
+    )]
+    Connect,
+}
 
 /// How a function reports steps that it runs one after another: ahead of its answer, so that it goes on at once instead
 /// of being called anew for each. Each step is recorded before the next one begins, unless more are
@@ -70,8 +84,8 @@ impl Checkpointing {
         self
     }
 
-    /// How long the function runs on in one call: 10 seconds over HTTP when nothing is given, five minutes in the
-    /// process of the engine. A step that is under way by then is finished; what comes next is a call of its own.
+    /// How long the function runs on in one call: 10 seconds over HTTP when nothing is given, five minutes over a worker's
+    /// connection and in the process of the engine. A step that is under way by then is finished; what comes next is a call of its own.
     #[must_use]
     pub const fn max_runtime(mut self, runtime: Duration) -> Self {
         self.max_runtime = Some(runtime);
@@ -90,10 +104,11 @@ impl Checkpointing {
         self.max_interval.filter(|interval| !interval.is_zero())
     }
 
-    pub(crate) fn runtime_max(&self, is_local: bool) -> Duration {
-        let default = match is_local {
-            true => RUNTIME_MAX_LOCAL,
-            false => RUNTIME_MAX,
+    /// `is_local`: whether the engine is in this process.
+    pub(crate) fn runtime_max(&self, transport: Transport, is_local: bool) -> Duration {
+        let default = match (transport, is_local) {
+            (Transport::Http, false) => RUNTIME_MAX,
+            (Transport::Connect, _) | (_, true) => RUNTIME_MAX_HELD,
         };
         self.max_runtime.unwrap_or(default)
     }
@@ -107,5 +122,25 @@ impl Checkpointing {
                 "max_runtime": time_string(self.max_runtime.unwrap_or(RUNTIME_MAX)),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_runs_on_for_longer_where_no_request_waits() {
+        let seconds = |config: Checkpointing, transport, is_local| {
+            config.runtime_max(transport, is_local).as_secs()
+        };
+        let (on, minute) = (Checkpointing::on(), Duration::from_secs(60));
+        assert_eq!(seconds(on, Transport::Http, false), 10);
+        assert_eq!(seconds(on, Transport::Http, true), 300);
+        assert_eq!(seconds(on, Transport::Connect, false), 300);
+        assert_eq!(
+            seconds(on.max_runtime(minute), Transport::Connect, false),
+            60
+        );
     }
 }

@@ -70,14 +70,15 @@ impl<T, E> HandlerOutput for Result<T, E> {
 }
 
 /// A handler with its state, of any type.
-pub(crate) type ErasedHandler = Arc<
-    dyn Fn(
-            Arc<Execution>,
-            &[SharedJson],
-        ) -> Result<BoxFuture<'static, Result<SharedJson, Error>>, Error>
-        + Send
-        + Sync,
->;
+pub(crate) type ErasedHandler = Arc<FunctionCode>;
+
+/// The same, not shared: takes the events of a call.
+pub(crate) type FunctionCode = dyn Fn(
+        Arc<Execution>,
+        &[SharedJson],
+    ) -> Result<BoxFuture<'static, Result<SharedJson, Error>>, Error>
+    + Send
+    + Sync;
 
 pub(crate) fn erase<E, S, Args, H>(handler: H, state: S) -> ErasedHandler
 where

@@ -1,6 +1,6 @@
 //! Mounts a handler on an actix-web app.
 
-use super::Handler;
+use super::{Body, Handler};
 use actix_web::http::StatusCode;
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse, Route, web};
@@ -30,7 +30,7 @@ pub fn actix(handler: Handler) -> Route {
 async fn answer(handler: &Handler, request: &HttpRequest, body: Payload) -> HttpResponse {
     // Either the body is too large or the connection broke; then nobody reads the answer.
     let Ok(Ok(body)) = body.to_bytes_limited(handler.body_bytes_max).await else {
-        return converted(handler.too_large());
+        return converted(handler.too_large().map(Body::whole));
     };
     // actix-web has `http` of another version.
     let mut own = Request::builder()
@@ -40,12 +40,12 @@ async fn answer(handler: &Handler, request: &HttpRequest, body: Payload) -> Http
         own = own.header(name.as_str(), value.as_bytes());
     }
     match own.body(body) {
-        Ok(own) => converted(handler.handle(own).await),
+        Ok(own) => converted(handler.respond(own).await),
         Err(_) => HttpResponse::BadRequest().finish(),
     }
 }
 
-fn converted(response: Response<bytes::Bytes>) -> HttpResponse {
+fn converted(response: Response<Body>) -> HttpResponse {
     let (parts, body) = response.into_parts();
     let status = StatusCode::from_u16(parts.status.as_u16()).expect("a status stays one");
     let mut converted = HttpResponse::build(status);

@@ -1,8 +1,8 @@
 //! Mounts a handler on an axum router.
 
-use super::Handler;
+use super::{Body as Answer, Handler};
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
+use axum::extract::{OriginalUri, Request};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 
@@ -27,11 +27,15 @@ pub fn axum<S: Clone + Send + Sync + 'static>(handler: Handler) -> MethodRouter<
 }
 
 async fn answer(handler: &Handler, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    // Routers take off what they are nested under; servers call the app under the whole path.
+    if let Some(OriginalUri(uri)) = parts.extensions.get::<OriginalUri>().cloned() {
+        parts.uri = uri;
+    }
     let response = match to_bytes(body, handler.body_bytes_max).await {
-        Ok(body) => handler.handle(Request::from_parts(parts, body)).await,
+        Ok(body) => handler.respond(Request::from_parts(parts, body)).await,
         // Either the body is too large or the connection broke; then nobody reads the answer.
-        Err(_) => handler.too_large(),
+        Err(_) => handler.too_large().map(Answer::whole),
     };
-    response.map(Body::from)
+    response.map(Body::new)
 }

@@ -17,7 +17,7 @@ pub(crate) fn capabilities() -> Value {
 
 impl Handler {
     /// To anyone: how much is configured. To the holder of the key: where and as what, too.
-    pub(super) fn introspect(&self, request: &Verified<'_>) -> Response<Bytes> {
+    pub(super) fn introspect(&self, request: &Verified) -> Response<Bytes> {
         let body = self.inspection(request.key.is_some());
         self.json(StatusCode::OK, &body)
     }
@@ -31,7 +31,7 @@ impl Handler {
                 Mode::Cloud => authenticated.into(),
             },
             "capabilities": capabilities(),
-            "extra": {"native_crypto": true, "is_streaming": false},
+            "extra": {"native_crypto": true, "is_streaming": self.is_streaming},
             "function_count": self.runner.registration("").functions.len(),
             "has_event_key": config.event_key.is_some(),
             "has_signing_key": config.signing_key.is_some(),

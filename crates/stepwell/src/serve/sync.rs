@@ -3,7 +3,7 @@
 use super::{Handler, Verified, query};
 use crate::client::api_refused;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 use stepwell_protocol::headers;
@@ -12,7 +12,7 @@ const IN_BAND: &str = "in_band";
 const OUT_OF_BAND: &str = "out_of_band";
 
 impl Handler {
-    pub(super) async fn sync(&self, request: &Verified<'_>) -> Response<Bytes> {
+    pub(super) async fn sync(&self, request: &Verified) -> Response<Bytes> {
         let asked = request
             .headers
             .get(headers::SYNC_KIND)
@@ -29,7 +29,7 @@ impl Handler {
     }
 
     /// The functions are the answer. Only for the holder of the key.
-    fn sync_in_band(&self, request: &Verified<'_>) -> Response<Bytes> {
+    fn sync_in_band(&self, request: &Verified) -> Response<Bytes> {
         #[derive(Deserialize)]
         struct Asked {
             url: String,
@@ -67,7 +67,7 @@ impl Handler {
     }
 
     /// The functions are sent to the server's API.
-    async fn sync_out_of_band(&self, request: &Verified<'_>) -> Response<Bytes> {
+    async fn sync_out_of_band(&self, request: &Verified) -> Response<Bytes> {
         match self.register(request).await {
             Ok(modified) => {
                 let body = json!({"message": "Successfully registered", "modified": modified});
@@ -83,7 +83,7 @@ impl Handler {
         }
     }
 
-    async fn register(&self, request: &Verified<'_>) -> Result<bool, String> {
+    async fn register(&self, request: &Verified) -> Result<bool, String> {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(default)]
@@ -120,23 +120,9 @@ impl Handler {
     }
 
     /// The URL that this request came to, unless the configuration says otherwise.
-    fn requested_url(&self, request: &Verified<'_>) -> String {
-        let text = |name: &str| {
-            request
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
-        let scheme = text("x-forwarded-proto")
-            .map(|schemes| schemes.split(',').next().unwrap_or(schemes).trim())
-            .filter(|scheme| matches!(*scheme, "http" | "https"))
-            .or(request.uri.scheme_str())
-            .unwrap_or("http");
-        let host = text("x-forwarded-host")
-            .or_else(|| text(header::HOST.as_str()))
-            .or_else(|| request.uri.authority().map(http::uri::Authority::as_str))
-            .unwrap_or("localhost");
-        self.configured_url(&format!("{scheme}://{host}{}", request.uri.path()))
+    fn requested_url(&self, request: &Verified) -> String {
+        let origin = origin_of(&request.headers, &request.uri);
+        self.configured_url(&format!("{origin}{}", request.uri.path()))
     }
 
     /// `url`, with the configured origin and path in place of its own.
@@ -153,4 +139,19 @@ impl Handler {
             None => format!("{origin}{path}"),
         }
     }
+}
+
+/// Scheme, host and port under which a request has come.
+pub(crate) fn origin_of(headers: &HeaderMap, uri: &http::Uri) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text("x-forwarded-proto")
+        .map(|schemes| schemes.split(',').next().unwrap_or(schemes).trim())
+        .filter(|scheme| matches!(*scheme, "http" | "https"))
+        .or(uri.scheme_str())
+        .unwrap_or("http");
+    let host = text("x-forwarded-host")
+        .or_else(|| text(header::HOST.as_str()))
+        .or_else(|| uri.authority().map(http::uri::Authority::as_str))
+        .unwrap_or("localhost");
+    format!("{scheme}://{host}")
 }

@@ -1,11 +1,10 @@
 //! Serves an app as a `tower` service.
 
-use super::Handler;
+use super::{Body as Answer, Handler};
 use crate::BoxFuture;
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::task::{Context, Poll};
@@ -33,7 +32,7 @@ impl<B> tower_service::Service<Request<B>> for TowerService
 where
     B: Body<Data: Send, Error: Into<Box<dyn StdError + Send + Sync>>> + Send + 'static,
 {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Answer>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
@@ -49,12 +48,12 @@ where
             let response = match body {
                 Ok(body) => {
                     let request = Request::from_parts(parts, body.to_bytes());
-                    handler.handle(request).await
+                    handler.respond(request).await
                 }
                 // Either the body is too large or the connection broke; then nobody reads the answer.
-                Err(_) => handler.too_large(),
+                Err(_) => handler.too_large().map(Answer::whole),
             };
-            Ok(response.map(Full::new))
+            Ok(response)
         })
     }
 }

@@ -225,11 +225,70 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A request's JSON with the model's name in it.
-fn body_of<T: Serialize>(request: &T, model: Option<&str>) -> Result<Value, Error> {
-    let mut body = super::json_of("the request", request)?;
-    if let (Value::Object(fields), Some(model)) = (&mut body, model) {
-        fields.insert("model".to_owned(), model.into());
-    }
-    Ok(body)
+/// Where a model is, and what opens it.
+#[derive(Debug, Clone)]
+struct Provider {
+    model: String,
+    /// Without a slash at its end.
+    base_url: String,
+    key: Key,
 }
+
+impl Provider {
+    fn new(base_url: &str, model: impl Into<String>, variable: &'static str) -> Self {
+        Self {
+            model: model.into(),
+            base_url: base_url.to_owned(),
+            key: Key::of(variable),
+        }
+    }
+
+    /// A request to this path, which names the model.
+    fn inference<T: Serialize>(
+        &self,
+        path: &str,
+        format: &str,
+        key: String,
+        request: &T,
+    ) -> Result<Inference, Error> {
+        let mut body = body_of(request)?;
+        if let Value::Object(fields) = &mut body {
+            fields.insert("model".to_owned(), self.model.as_str().into());
+        }
+        Ok(Inference {
+            url: format!("{}{path}", self.base_url),
+            format: format.to_owned(),
+            key,
+            headers: Vec::new(),
+            body,
+        })
+    }
+}
+
+fn body_of<T: Serialize>(request: &T) -> Result<Value, Error> {
+    super::json_of("the request", request)
+}
+
+/// What every provider lets one set, on its field `provider`.
+macro_rules! provider_options {
+    (impl $name:ty; #[doc = $key:literal] #[doc = $url:literal]) => {
+        impl $name {
+            #[doc = $key]
+            #[must_use]
+            pub fn api_key(mut self, key: impl Into<String>) -> Self {
+                self.provider.key.given = Some(key.into());
+                self
+            }
+
+            #[doc = $url]
+            #[must_use]
+            pub fn base_url(mut self, url: impl Into<String>) -> Self {
+                let url: String = url.into();
+                self.provider.base_url = url.trim_end_matches('/').to_owned();
+                self
+            }
+        }
+    };
+}
+
+use provider_options;

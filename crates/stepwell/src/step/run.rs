@@ -174,6 +174,7 @@ impl Step {
                     &step,
                     &execution.middleware,
                     events,
+                    &execution.sessions,
                 );
                 Ok(Sent { ids: sent.await? })
             })

@@ -4,6 +4,7 @@ use super::app::moment;
 use super::history::History;
 use super::stand_ins::StandIns;
 use super::steps::{TestStep, Wait, steps_of};
+use crate::client::events_of_step;
 use crate::embedded::{FunctionNames, OutputError, Run, RunStatus};
 use crate::event::Event;
 use crate::moment::Moment;
@@ -82,12 +83,16 @@ impl TestRun {
         let sends = records.iter().filter(
             |step| matches!(&step.detail, Some(StepDetail::Run { kind }) if kind == SEND_EVENT),
         );
-        let sent_ids: Vec<EventId> = sends.flat_map(|step| ids_in(step.value.get())).collect();
+        // What the step has recorded may be a secret of the app's; the ids of its events tell as much.
+        let mut sent = Vec::new();
+        for step in sends {
+            let found = events_of_step(id, &step.step, |event| reader.event(event))?;
+            sent.extend(found.into_iter().map(SentEvent::new));
+        }
         let items = reader.items(id)?;
         let steps = steps_of(records, &items, &attempts, stand_ins);
         let waits = steps.iter().filter_map(TestStep::wait).collect();
         let events = read_events(reader, &record.events)?;
-        let sent = read_events(reader, &sent_ids)?;
         let cause = record.cause;
         let run = Run::new(record, names);
         let history = History::new(&run, cause, &events, &steps, &attempts);
@@ -262,16 +267,6 @@ impl TestRun {
     pub(super) fn fail(&self, what: impl std::fmt::Display) -> ! {
         panic!("{what}\n\n{}", self.history)
     }
-}
-
-/// The ids that a sending step has recorded.
-fn ids_in(value: &str) -> Vec<EventId> {
-    #[derive(serde::Deserialize)]
-    struct Recorded {
-        data: crate::step::Sent,
-    }
-    let recorded: Option<Recorded> = serde_json::from_str(value).ok();
-    recorded.map_or_else(Vec::new, |recorded| recorded.data.ids)
 }
 
 fn read_events(reader: &dyn Reader, ids: &[EventId]) -> Result<Vec<SentEvent>, StoreError> {

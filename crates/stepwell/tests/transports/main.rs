@@ -1,9 +1,11 @@
 //! One suite, all transports: the same functions in the process of the engine, and of a server over HTTP and over a
 //! worker's connection. What is recorded of every run must be the same.
 
+mod endpoints;
 mod gateway;
 mod side;
 mod steps;
+mod tls;
 mod workers;
 
 use serde_json::{Value, json};
@@ -291,4 +293,28 @@ async fn runs_are_recorded_alike_whatever_the_transport() {
       ["WaitForEvent","answer",false,0,{"data":{"number":7,"lines":[]},"user":{},"name":"t/typed"}]
       ["StepRun","tell",false,0,{"data":{"ids":"1 ids"}}]
     "#);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streamed_answers_are_recorded_as_others_are() {
+    let (plain, streamed) = (Tally::default(), Tally::default());
+    let sides = [
+        embedded(&["t"], |client| app(client, &plain)).await,
+        over_http(&["t"], |client| {
+            let config = stepwell::Config {
+                streaming: true,
+                ..client.config().clone()
+            };
+            app(Client::builder("t", config).build(), &streamed)
+        })
+        .await,
+    ];
+    for name in ["t/sequence", "t/parallel", "t/retried", "t/fails"] {
+        let mut stories = Vec::new();
+        for side in &sides {
+            let event = OutgoingEvent::untyped(name, json!({"number": 40}));
+            stories.push(side.story(event, None).await);
+        }
+        assert_eq!(stories[0], stories[1], "{name}");
+    }
 }

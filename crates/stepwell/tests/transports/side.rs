@@ -65,18 +65,19 @@ pub(crate) async fn listen(router: axum::Router) -> String {
 }
 
 /// A server, and where it is.
-async fn server() -> (Runtime, String) {
+pub(crate) async fn server() -> (Runtime, String) {
     let options = Options {
         engine: engine(),
         private_addresses: PrivateAddresses::Allow,
         ..Options::default()
     };
+    let http = HttpOptions {
+        private_addresses: PrivateAddresses::Allow,
+        ..HttpOptions::default()
+    };
     let gateway = Gateway::new(ConnectOptions::default());
     let invokers = Invokers::none()
-        .with(
-            "http",
-            Arc::new(HttpInvoker::new(HttpOptions::default()).unwrap()),
-        )
+        .with("http", Arc::new(HttpInvoker::new(http).unwrap()))
         .with("wss", gateway.invoker());
     let runtime = Runtime::start(memory::open(), invokers, options).unwrap();
     let options = ServerOptions {

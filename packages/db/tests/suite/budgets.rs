@@ -159,7 +159,7 @@ async fn usage_of_long_ago_is_forgotten(db: Opened) {
     assert_eq!(db.prune_usage(3, 2).await.unwrap(), 1);
     assert_eq!(db.prune_usage(3, 2).await.unwrap(), 0);
     assert_eq!(
-        db.usage_since(&of_workspace("w"), UsageKind::Tokens, 0)
+        db.usage_since(&of_workspace("w"), UsageKind::Tokens, 3)
             .await
             .unwrap(),
         1

@@ -52,7 +52,7 @@ impl Place {
     }
 
     fn postgres() -> Self {
-        let text = testbed::postgres::database().unwrap();
+        let text = testbed::postgres::database().unwrap_or_else(|error| panic!("{error}"));
         Self {
             url: DatabaseUrl::parse(&text).unwrap(),
             text,

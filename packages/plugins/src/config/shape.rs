@@ -34,7 +34,7 @@ fn walk(
     let secret = schema["writeOnly"] == true;
     if let Some(choices) = choices(schema) {
         if !choices.contains(&value) {
-            let expected: Vec<String> = choices.iter().map(|choice| choice.to_string()).collect();
+            let expected: Vec<String> = choices.iter().map(ToString::to_string).collect();
             report(format!(
                 "expected {}, found {}",
                 expected.join(" or "),

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use studio233_media::{Color, Encoding, Format, Image, encode};
 
@@ -18,8 +18,8 @@ const ID: &str = "background-removal";
 
 /// `background-removal`: asks a provider for the subject alone, looks at what came back, and writes PNG.
 ///
-/// With `auto` fal.ai is asked first; Gemini when that fails, or when its picture still has a background. What the first provider
-/// gave is kept if the next one does no better.
+/// With `auto` fal.ai is asked first; Gemini when that fails, or when its picture still has a background; then the studio's own
+/// remover, if there is one. What one provider gave is kept if the next ones do no better.
 #[derive(Debug, Clone)]
 pub struct BackgroundRemoval {
     services: Services,
@@ -36,20 +36,22 @@ pub struct Config {
 }
 
 /// Which provider is asked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
-    /// fal.ai, then Gemini.
+    /// fal.ai, then Gemini, then the studio's own.
     #[default]
     Auto,
+    /// fal.ai alone.
     Fal,
+    /// Gemini alone.
     Gemini,
 }
 
 impl Choice {
     fn in_order(self) -> &'static [Provider] {
         match self {
-            Self::Auto => &[Provider::Fal, Provider::Gemini],
+            Self::Auto => &[Provider::Fal, Provider::Gemini, Provider::Local],
             Self::Fal => &[Provider::Fal],
             Self::Gemini => &[Provider::Gemini],
         }

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use studio233_media::{Color, Encoding, Format, Frame, encode, reframe};
 
 use super::{IMAGES, VERSION};
@@ -25,7 +25,7 @@ pub struct Config {
 }
 
 /// What happens to what stands out.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// It is cut off evenly.

@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use studio233_media::{
     Color, Encoding, Fit, Format, Info, encode, resize, resize_animation, resized_size,
 };
@@ -35,7 +35,7 @@ pub struct Config {
 }
 
 /// How a picture meets the size.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FitMode {
     /// As large as fits.
@@ -50,14 +50,17 @@ pub enum FitMode {
 }
 
 /// What is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OutputFormat {
     /// What it was.
     #[default]
     Original,
+    /// Without loss.
     Png,
+    /// Without alpha: white shines through.
     Jpeg,
+    /// With alpha.
     Webp,
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::client::{Checkpoint, CheckpointError, LocalApi};
 use crate::{ApiError, Checkpointing};
+use futures::channel::oneshot;
 use std::collections::VecDeque;
 use stepwell_protocol::op::Op;
 use stepwell_protocol::{RunId, SharedJson};
@@ -12,6 +13,8 @@ use stepwell_protocol::{RunId, SharedJson};
 struct Reports {
     taken: Arc<Mutex<Vec<String>>>,
     refusals: Arc<Mutex<VecDeque<CheckpointError>>>,
+    /// What reports wait for before they are taken, or refused.
+    gates: Arc<Mutex<VecDeque<oneshot::Receiver<()>>>>,
 }
 
 impl LocalApi for Reports {
@@ -31,6 +34,7 @@ impl LocalApi for Reports {
             let data = op.data.as_ref().map_or("", |data| data.get());
             format!("{} {} {data}", op.op, op.title())
         });
+        let gate = self.gates.lock().unwrap().pop_front();
         let answer = match self.refusals.lock().unwrap().pop_front() {
             Some(refusal) => Err(refusal),
             None => Ok(()),
@@ -39,7 +43,12 @@ impl LocalApi for Reports {
             let report = steps.collect::<Vec<_>>().join(", ");
             self.taken.lock().unwrap().push(report);
         }
-        Box::pin(std::future::ready(answer))
+        Box::pin(async move {
+            if let Some(gate) = gate {
+                gate.await.expect("the test opens it");
+            }
+            answer
+        })
     }
 }
 
@@ -169,6 +178,62 @@ async fn steps_that_have_waited_for_the_interval_are_reported_while_another_runs
     assert_eq!(reports.taken(), ["StepRun a 1"]);
 }
 
+/// Two steps, of which the second opens the gate that the report of the first waits at.
+fn report_during_a_step(reports: &Reports) -> Function {
+    let (open, gate) = oneshot::channel();
+    reports.gates.lock().unwrap().push_back(gate);
+    let open = Arc::new(Mutex::new(Some(open)));
+    let handler = move |ctx: Context| {
+        let open = Arc::clone(&open);
+        async move {
+            let step = ctx.step();
+            step.run("a", || async { Ok(1) }).await?;
+            let second = step.run("b", || async {
+                tokio::task::yield_now().await;
+                let open = open.lock().unwrap().take();
+                open.expect("it runs once")
+                    .send(())
+                    .expect("a report waits");
+                tokio::task::yield_now().await;
+                Ok(2)
+            });
+            Ok::<_, Error>(second.await?)
+        }
+    };
+    let every_second = Checkpointing::on()
+        .buffered_steps(10)
+        .max_interval(Duration::from_secs(1));
+    Function::new("f")
+        .on_event("app/test")
+        .checkpointing(every_second)
+        .handler(handler)
+}
+
+const RINGING: StillClock = StillClock { delays_end: true };
+
+#[tokio::test]
+async fn a_step_goes_on_while_others_are_reported() {
+    let reports = Reports::default();
+    let function = report_during_a_step(&reports);
+    assert_eq!(
+        reports.call_at(RINGING, function, json!({})).await,
+        "206 StepRun b#0 2, RunComplete null#null"
+    );
+    assert_eq!(reports.taken(), ["StepRun a 1"]);
+}
+
+#[tokio::test]
+async fn steps_whose_report_failed_during_another_go_along_with_the_answer() {
+    let reports = Reports::default();
+    reports.refuse(CheckpointError::Failed("out of reach".to_owned()));
+    let function = report_during_a_step(&reports);
+    assert_eq!(
+        reports.call_at(RINGING, function, json!({})).await,
+        "206 StepRun a#0 1, StepRun b#0 2, RunComplete null#null"
+    );
+    assert!(reports.taken().is_empty());
+}
+
 #[tokio::test]
 async fn what_the_server_sees_to_ends_the_call() {
     let reports = Reports::default();
@@ -276,7 +341,7 @@ async fn a_failure_is_told_though_the_steps_before_it_could_not_be_reported() {
 async fn a_function_that_ends_while_its_step_does_is_called_anew_for_its_result() {
     let reports = Reports::default();
     let quick = function(|ctx: Context| async move {
-        let (tell, told) = futures::channel::oneshot::channel();
+        let (tell, told) = oneshot::channel();
         let step = ctx.step().run("a", || async move {
             tell.send(()).expect("someone listens");
             Ok(1)

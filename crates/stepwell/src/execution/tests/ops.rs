@@ -120,6 +120,16 @@ async fn what_cannot_be_asked_for_fails_the_function_and_names_the_step() {
 }
 
 #[tokio::test]
+async fn what_is_recorded_counts_though_it_could_not_be_asked_for_today() {
+    const OTHER: FunctionRef<u32, u32> = FunctionRef::new("other");
+    let run = run(function(async |ctx: Context| {
+        Ok::<_, Error>(ctx.step().invoke("call", OTHER, 7).await?)
+    }));
+    let answer = run.recorded("call", json!({"data": 8})).discover().await;
+    assert_eq!((answer.status, answer.body), (200, json!(8)));
+}
+
+#[tokio::test]
 async fn deferred_runs_ride_along_once() {
     const LATER: FunctionRef<Value, ()> = FunctionRef::new("later");
     let define = || {
@@ -150,13 +160,50 @@ async fn deferred_runs_ride_along_once() {
         (&json!("RunComplete"), &json!("done"))
     );
 
+    // A server may take what comes in one answer in any order: of what was taken back at once, it hears nothing.
     let aborted = run(define()).data(json!({"abort": true})).discover().await;
-    let kinds: Vec<&str> = aborted
+    assert_eq!((aborted.status, aborted.body), (200, json!("done")));
+}
+
+#[tokio::test]
+async fn a_deferred_run_that_the_server_knows_of_is_taken_back() {
+    const LATER: FunctionRef<Value, ()> = FunctionRef::new("later");
+    let runner = run(function(async |ctx: Context| {
+        let step = ctx.step();
+        step.defer("a", LATER, json!({"n": 1})).abort();
+        Ok::<_, Error>("done")
+    }));
+    let answer = runner.knowing_of("a").discover().await;
+    let kinds: Vec<&str> = answer
         .body
         .as_array()
         .unwrap()
         .iter()
         .map(|op| op["op"].as_str().unwrap())
         .collect();
-    assert_eq!(kinds, ["DeferAdd", "DeferAbort", "RunComplete"]);
+    assert_eq!(kinds, ["DeferAbort", "RunComplete"]);
+}
+
+#[tokio::test]
+async fn what_a_dropped_step_has_noted_is_of_no_other() {
+    let run = run(function(async |ctx: Context| {
+        let step = ctx.step();
+        let (tell, told) = futures::channel::oneshot::channel();
+        let dropped = step.run("dropped", || async move {
+            step.note("mine", &json!({"of": "dropped"}));
+            tell.send(()).expect("someone listens");
+            std::future::pending::<Result<(), Error>>().await
+        });
+        drop(futures::future::select(Box::pin(dropped), told).await);
+        let kept = step.run("kept", || async {
+            step.note("mine", &json!({"of": "kept"}));
+            Ok(())
+        });
+        Ok::<_, Error>(kept.await?)
+    }));
+    let answer = run.discover().await;
+    assert_eq!(answer.body[0]["userland"]["id"], "kept");
+    let notes = answer.body[0]["metadata"].as_array().unwrap();
+    assert_eq!(notes.len(), 1, "{notes:#?}");
+    assert_eq!(notes[0]["values"], json!({"of": "kept"}));
 }

@@ -1,6 +1,7 @@
 //! Steps are found, executed, recorded and replayed.
 
 use super::*;
+use crate::OutgoingEvent;
 
 #[tokio::test]
 async fn a_function_without_steps_answers_with_its_result() {
@@ -259,7 +260,7 @@ async fn sleeps_are_asked_for_and_replayed() {
 #[tokio::test]
 async fn a_sent_event_keeps_its_id_on_every_attempt() {
     async fn handler(ctx: Context) -> Result<Vec<String>, Error> {
-        let event = |n| crate::OutgoingEvent::untyped("app/told", json!({"n": n}));
+        let event = |n| OutgoingEvent::untyped("app/told", json!({"n": n}));
         let sent = ctx.step().send_events("tell", [event(1), event(2)]).await?;
         ctx.step().send_event("tell more", event(3)).await?;
         Ok(sent.ids.iter().map(ToString::to_string).collect())
@@ -298,7 +299,7 @@ async fn a_sent_event_keeps_its_id_on_every_attempt() {
 async fn an_event_that_is_not_valid_fails_its_step_for_good() {
     async fn handler(ctx: Context) -> Result<(), Error> {
         ctx.step()
-            .send_event("tell", crate::OutgoingEvent::untyped("", json!({})))
+            .send_event("tell", OutgoingEvent::untyped("", json!({})))
             .await?;
         Ok(())
     }
@@ -345,4 +346,39 @@ async fn a_run_that_begins_with_steps_at_once_starts_once() {
     let last = last.recorded("b", json!({"data": 2}));
     assert_eq!(last.discover().await.line(), "200 3");
     assert_eq!(starts.0.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn events_of_a_run_belong_to_its_sessions_unless_they_say_otherwise() {
+    let outbox = Outbox::default();
+    let sends = function(async |ctx: Context| {
+        let sessions = ctx.sessions().clone();
+        let events = [
+            OutgoingEvent::untyped("app/plain", json!({})),
+            OutgoingEvent::untyped("app/own", json!({})).session("chat", "c-2"),
+            OutgoingEvent::untyped("app/apart", json!({})).without_sessions(),
+        ];
+        ctx.step().send_events("tell", events).await?;
+        Ok::<_, Error>(sessions)
+    });
+    let mut run = run_with(sends, true, outbox.clone());
+    run.meta = json!({"sessions": {"chat": "c-1", "user": "u-1"}});
+    let answer = run.discover().await;
+    assert_eq!(answer.body[0]["op"], "StepRun");
+    let sent = outbox.0.lock().unwrap().remove(0).events;
+    let metas = sent
+        .iter()
+        .map(|event| serde_json::from_str::<Value>(event).unwrap()["meta"].clone());
+    let inherited = json!({"chat": "c-1", "user": "u-1"});
+    let expected = [
+        json!({"propagated_sessions": inherited}),
+        json!({"propagated_sessions": inherited, "sessions": {"chat": "c-2"}}),
+        json!({"propagated_sessions": inherited, "sessions": null}),
+    ];
+    assert_eq!(metas.collect::<Vec<_>>(), expected);
+    let ended = run
+        .recorded("tell", json!({"data": {"ids": []}}))
+        .discover()
+        .await;
+    assert_eq!(ended.body, inherited);
 }

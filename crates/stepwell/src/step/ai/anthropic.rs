@@ -1,6 +1,6 @@
 //! Anthropic's messages.
 
-use super::{Inference, Key, Model, body_of};
+use super::{Inference, Model, Provider, provider_options};
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,36 +8,17 @@ use serde_json::{Map, Value};
 /// A model of Anthropic's.
 #[derive(Debug, Clone)]
 pub struct Anthropic {
-    model: String,
-    base_url: String,
+    provider: Provider,
     beta: Vec<String>,
-    key: Key,
 }
 
 impl Anthropic {
     /// A model; its key is `ANTHROPIC_API_KEY` of the environment when none is given.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
-            model: model.into(),
-            base_url: "https://api.anthropic.com/v1".to_owned(),
+            provider: Provider::new("https://api.anthropic.com/v1", model, "ANTHROPIC_API_KEY"),
             beta: Vec::new(),
-            key: Key::of("ANTHROPIC_API_KEY"),
         }
-    }
-
-    /// The key.
-    #[must_use]
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.key.given = Some(key.into());
-        self
-    }
-
-    /// Another provider with the same API.
-    #[must_use]
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        let url: String = url.into();
-        self.base_url = url.trim_end_matches('/').to_owned();
-        self
     }
 
     /// Turns a feature on that is in trial (`anthropic-beta`).
@@ -48,6 +29,12 @@ impl Anthropic {
     }
 }
 
+provider_options! {
+    impl Anthropic;
+    /// The key.
+    /// Another provider with the same API.
+}
+
 impl Model for Anthropic {
     type Request = Messages;
     type Answer = Answer;
@@ -55,12 +42,13 @@ impl Model for Anthropic {
     fn inference(&self, request: Messages) -> Result<Inference, Error> {
         let beta =
             (!self.beta.is_empty()).then(|| ("anthropic-beta".to_owned(), self.beta.join(",")));
+        let key = self.provider.key.read()?;
+        let inference = self
+            .provider
+            .inference("/messages", "anthropic", key, &request)?;
         Ok(Inference {
-            url: format!("{}/messages", self.base_url),
-            format: "anthropic".to_owned(),
-            key: self.key.read()?,
             headers: beta.into_iter().collect(),
-            body: body_of(&request, Some(&self.model))?,
+            ..inference
         })
     }
 }

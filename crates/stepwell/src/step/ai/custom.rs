@@ -83,7 +83,7 @@ impl<Q: Serialize, A: DeserializeOwned> Model for Custom<Q, A> {
             format: self.format.clone(),
             key: self.key.clone(),
             headers: self.headers.clone(),
-            body: body_of(&request, None)?,
+            body: body_of(&request)?,
         })
     }
 }

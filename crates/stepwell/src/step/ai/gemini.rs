@@ -1,6 +1,6 @@
 //! Google's Gemini.
 
-use super::{Inference, Key, Model, body_of};
+use super::{Inference, Model, Provider, body_of, provider_options};
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,35 +8,26 @@ use serde_json::{Map, Value};
 /// A model of Google's.
 #[derive(Debug, Clone)]
 pub struct Gemini {
-    model: String,
-    base_url: String,
-    key: Key,
+    provider: Provider,
 }
 
 impl Gemini {
     /// A model; its key is `GEMINI_API_KEY` of the environment when none is given.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
-            model: model.into(),
-            base_url: "https://generativelanguage.googleapis.com/v1beta".to_owned(),
-            key: Key::of("GEMINI_API_KEY"),
+            provider: Provider::new(
+                "https://generativelanguage.googleapis.com/v1beta",
+                model,
+                "GEMINI_API_KEY",
+            ),
         }
     }
+}
 
+provider_options! {
+    impl Gemini;
     /// The key.
-    #[must_use]
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.key.given = Some(key.into());
-        self
-    }
-
     /// Another provider with the same API.
-    #[must_use]
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        let url: String = url.into();
-        self.base_url = url.trim_end_matches('/').to_owned();
-        self
-    }
 }
 
 impl Model for Gemini {
@@ -44,12 +35,18 @@ impl Model for Gemini {
     type Answer = Answer;
 
     fn inference(&self, request: Contents) -> Result<Inference, Error> {
+        let Provider {
+            model,
+            base_url,
+            key,
+        } = &self.provider;
         Ok(Inference {
-            url: format!("{}/models/{}:generateContent", self.base_url, self.model),
+            url: format!("{base_url}/models/{model}:generateContent"),
             format: "gemini".to_owned(),
-            key: self.key.read()?,
+            key: key.read()?,
             headers: Vec::new(),
-            body: body_of(&request, None)?,
+            // The model is named by the URL.
+            body: body_of(&request)?,
         })
     }
 }

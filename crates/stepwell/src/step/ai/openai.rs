@@ -1,6 +1,6 @@
 //! OpenAI's chat completions, and providers that speak the same: xAI's Grok, DeepSeek, Ollama and others.
 
-use super::{Inference, Key, Model, body_of};
+use super::{Inference, Model, Provider, provider_options};
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -8,10 +8,8 @@ use serde_json::{Map, Value};
 /// A chat model.
 #[derive(Debug, Clone)]
 pub struct OpenAi {
-    model: String,
-    base_url: String,
+    provider: Provider,
     format: &'static str,
-    key: Key,
 }
 
 impl OpenAi {
@@ -36,27 +34,16 @@ impl OpenAi {
 
     fn at(base_url: &str, model: impl Into<String>, variable: &'static str) -> Self {
         Self {
-            model: model.into(),
-            base_url: base_url.to_owned(),
+            provider: Provider::new(base_url, model, variable),
             format: "openai-chat",
-            key: Key::of(variable),
         }
     }
+}
 
+provider_options! {
+    impl OpenAi;
     /// The key; empty for a provider that wants none.
-    #[must_use]
-    pub fn api_key(mut self, key: impl Into<String>) -> Self {
-        self.key.given = Some(key.into());
-        self
-    }
-
     /// Another provider with the same API, e.g. `http://localhost:11434/v1`.
-    #[must_use]
-    pub fn base_url(mut self, url: impl Into<String>) -> Self {
-        let url: String = url.into();
-        self.base_url = url.trim_end_matches('/').to_owned();
-        self
-    }
 }
 
 impl Model for OpenAi {
@@ -64,17 +51,12 @@ impl Model for OpenAi {
     type Answer = Completion;
 
     fn inference(&self, request: Chat) -> Result<Inference, Error> {
-        let key = match self.key.given.as_deref() {
+        let key = match self.provider.key.given.as_deref() {
             Some("") => String::new(),
-            _ => self.key.read()?,
+            _ => self.provider.key.read()?,
         };
-        Ok(Inference {
-            url: format!("{}/chat/completions", self.base_url),
-            format: self.format.to_owned(),
-            key,
-            headers: Vec::new(),
-            body: body_of(&request, Some(&self.model))?,
-        })
+        self.provider
+            .inference("/chat/completions", self.format, key, &request)
     }
 }
 
