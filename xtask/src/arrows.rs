@@ -206,12 +206,13 @@ const RULES: &[Rule] = &[
         may_optionally: &[
             "studio233-ai",
             "studio233-blob",
+            "studio233-brand",
             "studio233-db",
             "studio233-media",
             "studio233-plugins",
             "studio233-rag",
         ],
-        tests_may: &["stepwell-server", "studio233-brand"],
+        tests_may: &["stepwell-server"],
     },
     Rule {
         name: "studio233-web",
@@ -446,7 +447,13 @@ fn check_producers() -> Result<Vec<String>> {
 /// What is in a tree of [`EVENTS`], a crate on each line, that must not be.
 fn check_tree(tree: &str) -> Vec<String> {
     let names = tree.lines().filter_map(|line| line.split(' ').next());
-    let allowed = ["stepwell", "stepwell-expr", "stepwell-macros", "stepwell-protocol", EVENTS];
+    let allowed = [
+        "stepwell",
+        "stepwell-expr",
+        "stepwell-macros",
+        "stepwell-protocol",
+        EVENTS,
+    ];
     let wrong: BTreeSet<&str> = names
         .filter(|name| {
             let ours = name.starts_with("stepwell") || name.starts_with("studio233");
@@ -454,7 +461,9 @@ fn check_tree(tree: &str) -> Vec<String> {
         })
         .collect();
     let problem = |name| {
-        format!("{EVENTS} without default features needs {name}: let the feature `functions` bring it")
+        format!(
+            "{EVENTS} without default features needs {name}: let the feature `functions` bring it"
+        )
     };
     wrong.into_iter().map(problem).collect()
 }

@@ -308,6 +308,7 @@ fn changed(
         period: match period {
             Period::Hour => Told::Hour,
             Period::Day => Told::Day,
+            Period::Week => Told::Week,
             Period::Month => Told::Month,
             Period::Ever => Told::Ever,
         },

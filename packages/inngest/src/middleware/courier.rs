@@ -90,7 +90,10 @@ pub struct Deliveries {
 struct Counts {
     delivered: AtomicU64,
     dropped: AtomicU64,
+    /// Into the queue.
     taken: AtomicU64,
+    /// Out of it, whatever became of them.
+    done: AtomicU64,
 }
 
 /// The sending end, which reporters share by cloning.
@@ -149,11 +152,12 @@ impl Courier {
             }),
             None => Err("it is closed"),
         };
+        // Before the queue can be closed, which looks at what it has taken.
+        let taken = u64::from(posted.is_ok());
+        self.0.counts.taken.fetch_add(taken, Ordering::Relaxed);
         drop(open);
         match posted {
-            Ok(()) => {
-                self.0.counts.taken.fetch_add(1, Ordering::Relaxed);
-            }
+            Ok(()) => {}
             Err(why) => dropped(&self.0.name, &self.0.counts, 1, why),
         }
     }
@@ -175,14 +179,11 @@ impl Courier {
                 // It may have counted one more before it stopped.
                 let _ = task.await;
             }
-            let Deliveries {
-                delivered,
-                dropped: lost,
-            } = self.deliveries();
-            let taken = self.0.counts.taken.load(Ordering::Relaxed);
-            let left = taken.saturating_sub(delivered + lost.min(taken));
+            let counts = &self.0.counts;
+            let taken = counts.taken.load(Ordering::Relaxed);
+            let left = taken.saturating_sub(counts.done.load(Ordering::Relaxed));
             if left > 0 {
-                dropped(&self.0.name, &self.0.counts, left, "the program ends");
+                dropped(&self.0.name, counts, left, "the program ends");
             }
         }
         self.deliveries()
@@ -223,6 +224,7 @@ impl<S: Service> Round<S> {
                 }
                 Err(why) => dropped(self.service.name(), &self.counts, 1, &why),
             }
+            self.counts.done.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -230,12 +232,13 @@ impl<S: Service> Round<S> {
         let mut wait = self.patience.wait_first;
         let mut attempt = 1;
         loop {
+            let is_last = self.hurries.load(Ordering::Relaxed);
             let (why, after) = match self.service.deliver(letter).await {
                 Delivery::Done => return Ok(()),
                 Delivery::Refused { why } => return Err(why),
                 Delivery::Again { why, after } => (why, after),
             };
-            if attempt >= self.patience.attempts_max || self.hurries.load(Ordering::Relaxed) {
+            if is_last || attempt >= self.patience.attempts_max {
                 return Err(why);
             }
             tracing::debug!(

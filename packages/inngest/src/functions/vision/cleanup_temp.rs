@@ -22,14 +22,6 @@ pub const ID: &str = "cleanup-vision-temp";
 /// How long a file stays after it was said not to be needed.
 pub const SAFETY_WINDOW: Duration = Duration::from_secs(5 * 60);
 
-/// What `prune-file` records.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pruned {
-    /// False when there was no file.
-    pub deleted: bool,
-}
-
 /// What a run returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,16 +61,15 @@ async fn clean_up(ctx: Context<CleanupRequested>, deps: State<Deps>) -> Result<O
     let path = &ctx.data().path;
     let step = ctx.step();
     step.sleep("wait-for-safety-window", SAFETY_WINDOW).await;
-    let _: Pruned = step
-        .run("prune-file", || async {
-            let (folder, path) = (deps.temp_folder.clone(), path.clone());
-            let pruned = tokio::task::spawn_blocking(move || prune(&folder, &path)).await?;
-            pruned.map_err(|error| match error {
-                PruneError::Io { .. } => Error::from(error),
-                _ => Error::from(error).non_retriable(),
-            })
+    step.run("prune-file", || async {
+        let (folder, path) = (deps.temp_folder.clone(), path.clone());
+        let pruned = tokio::task::spawn_blocking(move || prune(&folder, &path)).await?;
+        pruned.map_err(|error| match error {
+            PruneError::Io { .. } => Error::from(error),
+            _ => Error::from(error).non_retriable(),
         })
-        .await?;
+    })
+    .await?;
     Ok(Output {
         status: "completed".to_owned(),
         path: path.clone(),
@@ -86,8 +77,7 @@ async fn clean_up(ctx: Context<CleanupRequested>, deps: State<Deps>) -> Result<O
 }
 
 /// Deletes a file that is really in the folder. A crash after it leaves no file, which is as good.
-fn prune(folder: &Path, asked: &str) -> Result<Pruned, PruneError> {
-    let gone = Ok(Pruned { deleted: false });
+fn prune(folder: &Path, asked: &str) -> Result<(), PruneError> {
     let outside = || PruneError::Outside {
         path: asked.to_owned(),
     };
@@ -102,7 +92,7 @@ fn prune(folder: &Path, asked: &str) -> Result<Pruned, PruneError> {
     // People name the folder as it is configured, programs often as the file system does.
     let by_name = path_within(folder, Path::new(asked));
     let Some(root) = root else {
-        return by_name.map_or_else(|| Err(outside()), |_| gone);
+        return by_name.map_or_else(|| Err(outside()), |_| Ok(()));
     };
     let within = by_name.or_else(|| path_within(&root, Path::new(asked)));
     let within = within.ok_or_else(outside)?;
@@ -110,13 +100,13 @@ fn prune(folder: &Path, asked: &str) -> Result<Pruned, PruneError> {
     // Where the way leads says the file system: a link on it may lead out.
     let parent = file.parent().unwrap_or(&root);
     let Some(parent) = there(parent.canonicalize()).map_err(failed("look for"))? else {
-        return gone;
+        return Ok(());
     };
     if !parent.starts_with(&root) {
         return Err(outside());
     }
     let Some(found) = there(file.symlink_metadata()).map_err(failed("look at"))? else {
-        return gone;
+        return Ok(());
     };
     if found.is_symlink() {
         return Err(outside());
@@ -126,10 +116,8 @@ fn prune(folder: &Path, asked: &str) -> Result<Pruned, PruneError> {
             path: asked.to_owned(),
         });
     }
-    let deleted = there(std::fs::remove_file(&file)).map_err(failed("delete"))?;
-    Ok(Pruned {
-        deleted: deleted.is_some(),
-    })
+    there(std::fs::remove_file(&file)).map_err(failed("delete"))?;
+    Ok(())
 }
 
 /// What a path names below the folder, by its letters alone; none when it is the folder or leaves it.

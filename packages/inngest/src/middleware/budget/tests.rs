@@ -182,6 +182,20 @@ async fn a_budget_of_the_function_holds_all_workspaces() {
 }
 
 #[tokio::test]
+async fn a_week_turns_on_monday() {
+    let fixture = Fixture::new().await;
+    spent(
+        &fixture.deps,
+        &of_workspace(UsageKind::Tokens, Period::Week, 10),
+        10,
+    )
+    .await;
+    let app = builder(&fixture.deps).start().await.unwrap();
+    // From the noon of a Thursday: three days and a half.
+    app.run(event()).await.unwrap().assert_took(HOUR * 84);
+}
+
+#[tokio::test]
 async fn what_a_function_does_not_spend_does_not_hold_it_but_money_does() {
     let fixture = Fixture::new().await;
     spent(

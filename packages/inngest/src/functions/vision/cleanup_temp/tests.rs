@@ -36,8 +36,7 @@ async fn a_file_goes_after_five_minutes_however_it_is_named() {
         let run = run(&fixture, asked).await;
         run.assert_output(json!({"status": "completed", "path": asked}))
             .assert_steps(["wait-for-safety-window", "prune-file"])
-            .assert_took(SAFETY_WINDOW)
-            .assert_step("prune-file", json!({"deleted": true}));
+            .assert_took(SAFETY_WINDOW);
         assert!(!path.exists(), "{asked}");
     }
 }
@@ -48,8 +47,7 @@ async fn a_file_that_is_gone_is_fine() {
     file(&fixture, "file");
     for path in ["gone.png", "no/such/folder/gone.png", "file/below.png"] {
         let run = run(&fixture, path).await;
-        run.assert_completed()
-            .assert_step("prune-file", json!({"deleted": false}));
+        run.assert_completed();
     }
     fixture.deps.temp_folder = fixture.folder.path().join("never-made");
     run(&fixture, "gone.png").await.assert_completed();
