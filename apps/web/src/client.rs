@@ -1,6 +1,6 @@
 //! The web API's client, for the commands.
 
-use crate::failure::{Failure, chain};
+use studio233_setup::{Failure, chain};
 use bytes::BytesMut;
 use futures::stream::{BoxStream, StreamExt};
 use reqwest::{Method, RequestBuilder, Response};

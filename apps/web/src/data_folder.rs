@@ -1,6 +1,6 @@
 //! The data folder: one process at a time.
 
-use crate::Failure;
+use studio233_setup::Failure;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};

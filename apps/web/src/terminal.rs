@@ -6,7 +6,7 @@
     reason = "what commands answer is their output"
 )]
 
-use crate::Failure;
+use studio233_setup::Failure;
 use std::io::{IsTerminal, Write};
 
 /// A line of a command's answer. A reader that has gone away wants no more of it.

@@ -20,6 +20,9 @@ use stepwell::{App, Client, Function};
 pub fn all(deps: &Deps) -> Vec<Function> {
     vec![
         brand::ingestion::function(deps),
+        brand::vision_sync::function(deps),
+        brand::synthesize::function(deps),
+        brand::cancelled::function(deps),
         studio::process_workflow::function(deps),
         studio::dry_run::function(deps),
         studio::fashion_item::function(deps),
@@ -39,3 +42,6 @@ pub fn app(client: Client, deps: &Deps, reporter: impl Reporter) -> App {
         .middleware(ErrorReporting::new(reporter))
         .functions(all(deps))
 }
+
+#[cfg(test)]
+mod tests;

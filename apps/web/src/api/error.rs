@@ -1,8 +1,8 @@
 //! Errors as callers see them. What only the operator should know goes to the log.
 
-use crate::Failure;
+use studio233_setup::Failure;
 use crate::engine::{StoreError, Unavailable};
-use crate::failure::chain;
+use studio233_setup::chain;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

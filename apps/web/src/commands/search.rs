@@ -2,8 +2,8 @@
 
 use super::server::{STUDIOS_MAX, Server};
 use crate::client::ApiClient;
-use crate::failure::Failure;
-use crate::settings::Settings;
+use studio233_setup::Failure;
+use studio233_setup::Settings;
 use crate::terminal;
 use clap::Args;
 use serde_json::{Value, json};

@@ -2,9 +2,9 @@
 
 use super::interrupted;
 use crate::client::ApiClient;
-use crate::failure::Failure;
+use studio233_setup::Failure;
 use crate::server_file::ServerFile;
-use crate::settings::Settings;
+use studio233_setup::Settings;
 use crate::studio::Studio;
 use crate::terminal;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Server {
                 return Ok(Self { client, whose });
             }
             let own = Settings {
-                port: 0,
+                port: Some(0),
                 ..settings.clone()
             };
             match Studio::start(own).await {

@@ -1,19 +1,12 @@
 //! What functions work with in tests: everything real, in a folder that goes with it.
 
 use super::Deps;
-use super::studio::FetchedFiles;
-use crate::middleware::{Prices, Reporter};
+use crate::middleware::Reporter;
 use std::path::Path;
-use std::sync::Arc;
 use stepwell::testing::{Builder, TestApp};
-use stepwell::{App, Config, SystemClock};
-use studio233_ai::BrandExtraction;
-use studio233_ai::local::{LocalBrandReader, LocalEmbedder, LocalImageModel, LocalVerifier};
+use stepwell::{App, Config};
 use studio233_blob::{BlobStore, ContentType, Key, Put};
-use studio233_db::{Database, DatabaseUrl};
-use studio233_plugins::{Registry, Services};
-use studio233_rag::pdf::PdfLimits;
-use studio233_rag::{Chunker, FetchLimits, Fetcher};
+use studio233_db::{Database, DatabaseUrl, NewWorkspace, WorkspaceId};
 
 pub(crate) struct Fixture {
     pub(crate) folder: tempfile::TempDir,
@@ -24,6 +17,13 @@ impl Fixture {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let deps = deps(folder.path()).await;
+        Self { folder, deps }
+    }
+
+    /// The same, with a PostgreSQL database of its own.
+    pub(crate) async fn on_postgres() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let deps = deps_on_postgres(folder.path()).await;
         Self { folder, deps }
     }
 
@@ -84,27 +84,20 @@ pub(crate) async fn deps_on_postgres(folder: &Path) -> Deps {
     deps_on(database.unwrap(), folder).await
 }
 
+/// The workspace `w`, of which nothing is known.
+pub(crate) async fn make_workspace(deps: &Deps) {
+    let workspace = NewWorkspace {
+        id: WorkspaceId::new("w"),
+        name: "W".to_owned(),
+        slug: "w".to_owned(),
+        user_id: "local".to_owned(),
+    };
+    deps.database.create_workspace(&workspace, 1).await.unwrap();
+}
+
 async fn deps_on(database: Database, folder: &Path) -> Deps {
     let blobs = BlobStore::in_folder(folder.join("blobs")).await.unwrap();
     let temp_folder = folder.join("temp");
     std::fs::create_dir(&temp_folder).unwrap();
-    let images = Fetcher::new(blobs.clone(), FetchLimits::images());
-    Deps {
-        database: database.clone(),
-        blobs: blobs.clone(),
-        temp_folder,
-        meter: Arc::new(database),
-        prices: Prices::default(),
-        fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
-        images: images.clone(),
-        extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
-        embedder: Arc::new(LocalEmbedder),
-        image_model: Arc::new(LocalImageModel),
-        image_model_fallback: None,
-        verifier: Arc::new(LocalVerifier),
-        plugins: Registry::standard(&Services::new(FetchedFiles::new(images), blobs)),
-        chunker: Chunker::default(),
-        pdf_limits: PdfLimits::default(),
-        clock: Arc::new(SystemClock),
-    }
+    Deps::local(database, blobs, temp_folder)
 }
