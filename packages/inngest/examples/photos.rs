@@ -13,23 +13,18 @@
 use clap::Parser;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 use stepwell::embedded::{Embedded, RunStatus};
-use stepwell::{Config, OutgoingEvent, SystemClock};
-use studio233_ai::BrandExtraction;
-use studio233_ai::local::{LocalBrandReader, LocalEmbedder, LocalImageModel, LocalVerifier};
+use stepwell::{Config, OutgoingEvent};
 use studio233_blob::BlobStore;
 use studio233_db::{Database, NewWorkflowRun, WorkflowRunId};
 use studio233_inngest::events::studio::WorkflowRequested;
 use studio233_inngest::functions::{Deps, app};
-use studio233_inngest::middleware::{LogReporter, Prices};
+use studio233_inngest::middleware::LogReporter;
 use studio233_media::{Color, Encoding, Fit, Format, Limits, decode, encode, resize};
 use studio233_plugins::{BlobSource, Registry, Services};
-use studio233_rag::pdf::PdfLimits;
-use studio233_rag::{Chunker, FetchLimits, Fetcher};
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -199,7 +194,7 @@ fn on_all_cores(count: u32, cores: usize, work: impl Fn(u32) -> Result<()> + Syn
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         if number >= count {
-                            return Ok(());
+                            return Result::<()>::Ok(());
                         }
                         work(number)?;
                     }
@@ -225,22 +220,8 @@ impl Studio {
         let blobs = BlobStore::in_folder(blobs).await?;
         let services = Services::new(BlobSource::new(blobs.clone()), blobs.clone());
         let deps = Deps {
-            database: database.clone(),
-            temp_folder: folder.to_owned(),
-            meter: Arc::new(database.clone()),
-            prices: Prices::default(),
-            fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
-            images: Fetcher::new(blobs.clone(), FetchLimits::images()),
-            blobs,
-            extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
-            embedder: Arc::new(LocalEmbedder),
-            image_model: Arc::new(LocalImageModel),
-            image_model_fallback: None,
-            verifier: Arc::new(LocalVerifier),
             plugins: Registry::standard(&services),
-            chunker: Chunker::default(),
-            pdf_limits: PdfLimits::default(),
-            clock: Arc::new(SystemClock),
+            ..Deps::local(database.clone(), blobs, folder)
         };
         let app = app(studio233_inngest::client(Config::dev()), &deps, LogReporter);
         let engine = Embedded::builder()
