@@ -6,7 +6,6 @@ use crate::engine::{Engine, Stopped};
 use crate::progress::Progress;
 use crate::server_file::ServerFile;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 use stepwell::serve;
 use studio233_rag::Retriever;

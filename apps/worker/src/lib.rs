@@ -44,8 +44,9 @@ pub fn main(arguments: &Arguments) -> ExitCode {
         .map_err(|message| Failure::new("configuration", message))
         .and_then(|()| Settings::read(&arguments.flags))
         .and_then(|settings| {
-            let tokio = tokio::runtime::Runtime::new()
-                .map_err(|error| Failure::new("start", format!("cannot start the async runtime: {error}")))?;
+            let tokio = tokio::runtime::Runtime::new().map_err(|error| {
+                Failure::new("start", format!("cannot start the async runtime: {error}"))
+            })?;
             let done = tokio.block_on(run(&settings, &arguments.options, shutdown_signal()));
             // A PDF that is still being read must not hold the process.
             tokio.shutdown_background();
@@ -72,8 +73,11 @@ pub async fn run(
 ) -> Result<(), Failure> {
     std::fs::create_dir_all(&settings.data).map_err(|error| {
         let folder = settings.data.display();
-        Failure::new("data_folder", format!("cannot make the folder {folder}: {error}"))
-            .hint("name a folder that you may write to with --data")
+        Failure::new(
+            "data_folder",
+            format!("cannot make the folder {folder}: {error}"),
+        )
+        .hint("name a folder that you may write to with --data")
     })?;
     let parts = Parts::open(settings).await?;
     let app = parts.app(studio233_inngest::client(settings.inngest.clone()));
@@ -84,7 +88,9 @@ pub async fn run(
     if let Some(name) = &options.name {
         worker = worker.instance_id(name);
     }
-    let worker = worker.build().map_err(|error| Failure::of("configuration", &error))?;
+    let worker = worker
+        .build()
+        .map_err(|error| Failure::of("configuration", &error))?;
     for (part, provider) in &parts.providers {
         tracing::info!(part, provider, "the studio's AI");
     }

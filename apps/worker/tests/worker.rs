@@ -62,11 +62,18 @@ async fn a_worker_runs_the_studios_jobs_until_it_is_told_to_stop() {
     // The server knows the functions once the worker is ready.
     let handle = runtime.handle();
     let ready = async {
-        while handle.read(|reader| reader.functions()).await.unwrap().is_empty() {
+        while handle
+            .read(|reader| reader.functions())
+            .await
+            .unwrap()
+            .is_empty()
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, ready).await.expect("the worker connects");
+    tokio::time::timeout(PATIENCE, ready)
+        .await
+        .expect("the worker connects");
     let database = Database::open_sqlite(data.join("studio.db")).await.unwrap();
     let workspace = NewWorkspace {
         id: WorkspaceId::new("w"),
@@ -79,10 +86,16 @@ async fn a_worker_runs_the_studios_jobs_until_it_is_told_to_stop() {
     let mut news = handle.watch();
     let gif = "data:image/gif;base64,R0lGODlhAQABAIAAAP8AAP///yH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==";
     let image = json!({"workspaceId": "w", "assetId": "a", "url": gif, "filename": "red.gif"});
-    let sent = client.send(OutgoingEvent::untyped("brand.asset.vision_sync", image)).await.unwrap();
+    let sent = client
+        .send(OutgoingEvent::untyped("brand.asset.vision_sync", image))
+        .await
+        .unwrap();
     let output = async {
         loop {
-            let runs = handle.read(move |reader| reader.runs_of_event(sent)).await.unwrap();
+            let runs = handle
+                .read(move |reader| reader.runs_of_event(sent))
+                .await
+                .unwrap();
             if let [run] = &*runs
                 && run.status.has_ended()
             {
@@ -92,14 +105,18 @@ async fn a_worker_runs_the_studios_jobs_until_it_is_told_to_stop() {
             news.recv().await.unwrap();
         }
     };
-    let output = tokio::time::timeout(PATIENCE, output).await.expect("the run ends");
+    let output = tokio::time::timeout(PATIENCE, output)
+        .await
+        .expect("the run ends");
     assert_eq!(output, json!({"status": "synchronized", "assetId": "a"}));
     let workspace = database.workspace(&workspace.id).await.unwrap().unwrap();
     let profile = workspace.brand_profile.unwrap();
     assert_eq!(profile["coreIdentity"]["colors"][0], "#FF0000");
 
     stop.send(()).unwrap();
-    let ended = tokio::time::timeout(PATIENCE, worker).await.expect("it stops");
+    let ended = tokio::time::timeout(PATIENCE, worker)
+        .await
+        .expect("it stops");
     ended.unwrap().unwrap();
     runtime.shutdown(Duration::ZERO).await;
 }

@@ -4,9 +4,9 @@ use crate::events::vision::ArchiveRequested;
 use crate::functions::vision::FOLDER;
 use async_trait::async_trait;
 use serde_json::Value;
+use stepwell::{BoxError, Client, OutgoingEvent};
 use studio233_ai::vision::{Archive, ArchiveRequest, ImageHash, VisionAnalysis, VisionCache};
 use studio233_blob::{BlobError, BlobStore, Key};
-use stepwell::{BoxError, Client, OutgoingEvent};
 
 /// An analysis is a few kilobytes; what is longer is none of ours.
 const ANALYSIS_BYTES_MAX: u64 = 1024 * 1024;
@@ -119,7 +119,10 @@ mod tests {
             app.settle().await.unwrap();
             assert_eq!(app.runs_of(archive::ID).unwrap().len(), runs, "{scope}");
         }
-        assert_eq!(archived.lookup(&hash).await.unwrap(), Some(request().analysis));
+        assert_eq!(
+            archived.lookup(&hash).await.unwrap(),
+            Some(request().analysis)
+        );
     }
 
     #[tokio::test]
@@ -127,7 +130,9 @@ mod tests {
         let fixture = Fixture::new().await;
         let hash = request().image_hash;
         let key = format!("vision/metadata/{hash}/latest.json");
-        fixture.put(&key, "{\"objects\": 7}", "application/json").await;
+        fixture
+            .put(&key, "{\"objects\": 7}", "application/json")
+            .await;
         let archived = ArchivedAnalyses::new(fixture.deps.blobs.clone());
         archived.lookup(&hash).await.unwrap_err();
     }

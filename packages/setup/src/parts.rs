@@ -166,7 +166,8 @@ impl Cast {
             embeds,
         }) = &providers.gemini
         {
-            let gemini = Gemini::new(key.clone(), settings.clone()).map_err(|error| unusable(&error))?;
+            let gemini =
+                Gemini::new(key.clone(), settings.clone()).map_err(|error| unusable(&error))?;
             cast.play_gemini(Arc::new(gemini), *embeds);
         }
         if let Some((key, settings)) = &providers.llama_parse {
@@ -210,7 +211,8 @@ impl Cast {
         self.readers = vec![reader.provider().to_owned()];
         self.extraction = BrandExtraction::new(Arc::new(reader));
         let remover = ByImageModel::new(gemini);
-        self.removers.insert(0, (Provider::Gemini, Arc::new(remover)));
+        self.removers
+            .insert(0, (Provider::Gemini, Arc::new(remover)));
     }
 
     fn shown(&self) -> Vec<(&'static str, String)> {
@@ -313,13 +315,23 @@ mod tests {
         }
         assert_eq!(player(&parts, "embeddings"), "local");
         let documents = player(&parts, "documents");
-        assert!(documents.starts_with("llama-parse + gemini ("), "{documents}");
+        assert!(
+            documents.starts_with("llama-parse + gemini ("),
+            "{documents}"
+        );
         assert!(documents.contains(", then gemini ("), "{documents}");
         let removers = player(&parts, "backgrounds");
-        assert!(removers.starts_with("fal (") && removers.ends_with(", then local"), "{removers}");
+        assert!(
+            removers.starts_with("fal (") && removers.ends_with(", then local"),
+            "{removers}"
+        );
 
         let fal = Some((key(), FalSettings::default()));
-        let parts = cast(Providers { fal, ..Providers::default() }).await;
+        let parts = cast(Providers {
+            fal,
+            ..Providers::default()
+        })
+        .await;
         assert_eq!(player(&parts, "language"), "local");
         assert!(!parts.are_local());
     }

@@ -1,11 +1,11 @@
 //! `studio233 serve`: everything in one process.
 
 use super::interrupted;
-use studio233_setup::Failure;
-use studio233_setup::Settings;
 use crate::studio::Studio;
 use crate::terminal;
 use std::process::ExitCode;
+use studio233_setup::Failure;
+use studio233_setup::Settings;
 
 pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let studio = Studio::start(settings).await?;

@@ -2,13 +2,13 @@
 
 use super::interrupted;
 use crate::client::ApiClient;
-use studio233_setup::Failure;
 use crate::server_file::ServerFile;
-use studio233_setup::Settings;
 use crate::studio::Studio;
 use crate::terminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use studio233_setup::Failure;
+use studio233_setup::Settings;
 
 /// How long a process that has the data folder may need to take requests, or to stop: longer than what it lets
 /// finish when it stops.

@@ -51,7 +51,12 @@ async fn read_a_brand_document(studio: TestStudio) {
         .collect();
     assert_eq!(
         names,
-        ["budget", "index-and-store", "extract-brand-dna", "trigger-synthesis"]
+        [
+            "budget",
+            "index-and-store",
+            "extract-brand-dna",
+            "trigger-synthesis"
+        ]
     );
     assert_eq!(kinds.iter().filter(|kind| *kind == "step").count(), 3);
     assert_eq!(kinds.last().unwrap(), "ended");

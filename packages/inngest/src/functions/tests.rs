@@ -16,7 +16,14 @@ fn told(function: &Value) -> String {
         .collect();
     let mut line = format!("{} ({})", text(&function["id"]), text(&function["name"]));
     line.push_str(&format!("\n  on {}", triggers.join(", ")));
-    for rule in ["concurrency", "throttle", "debounce", "rateLimit", "batchEvents", "singleton"] {
+    for rule in [
+        "concurrency",
+        "throttle",
+        "debounce",
+        "rateLimit",
+        "batchEvents",
+        "singleton",
+    ] {
         if !function[rule].is_null() {
             line.push_str(&format!("\n  {rule} {}", function[rule]));
         }

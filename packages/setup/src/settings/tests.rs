@@ -128,7 +128,8 @@ fn a_bad_database_url_is_not_repeated() {
 
 #[test]
 fn keys_choose_providers_and_the_environment_comes_first() {
-    let text = "[ai]\ngemini_api_key = \"of-the-file\"\nlanguage_model = \"own\"\nfal_key = \"of-fal\"\n";
+    let text =
+        "[ai]\ngemini_api_key = \"of-the-file\"\nlanguage_model = \"own\"\nfal_key = \"of-fal\"\n";
     let (_folder, flags) = file(text);
     let environment = |name: &str| match name {
         "GEMINI_API_KEY" => Some("gemini-secret".to_owned()),
@@ -151,10 +152,19 @@ fn keys_choose_providers_and_the_environment_comes_first() {
 #[test]
 fn what_providers_and_reports_cannot_use_is_named_and_not_repeated() {
     for (text, told) in [
-        ("[ai]\nfal_key = \"the secret\"", "FAL_KEY: the API key contains a character"),
-        ("[ai]\nkey = \"the-secret\"", "[ai] has an unknown key `key`"),
+        (
+            "[ai]\nfal_key = \"the secret\"",
+            "FAL_KEY: the API key contains a character",
+        ),
+        (
+            "[ai]\nkey = \"the-secret\"",
+            "[ai] has an unknown key `key`",
+        ),
         ("[reports]\nsentry_dsn = \"the-secret\"", "SENTRY_DSN"),
-        ("[reports]\nwebhook = \"the-secret\"", "STUDIO233_ERROR_WEBHOOK"),
+        (
+            "[reports]\nwebhook = \"the-secret\"",
+            "STUDIO233_ERROR_WEBHOOK",
+        ),
     ] {
         let (_folder, flags) = file(text);
         let failure = Settings::resolve(&flags, none).unwrap_err();

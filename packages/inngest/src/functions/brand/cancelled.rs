@@ -108,7 +108,9 @@ mod tests {
         let sample = include_bytes!("../../../../../samples/brand-guidelines.pdf");
         let mut fixture = Fixture::new().await;
         make_workspace(&fixture.deps).await;
-        fixture.put("uploads/doc.pdf", &sample[..], "application/pdf").await;
+        fixture
+            .put("uploads/doc.pdf", &sample[..], "application/pdf")
+            .await;
         fixture.deps.embedder = Arc::new(Away);
         let database = fixture.deps.database.clone();
         let status = async || {
@@ -131,6 +133,8 @@ mod tests {
         assert!(app.cancel(run).await.unwrap());
         app.settle().await.unwrap();
         assert_eq!(status().await, IndexingStatus::Idle);
-        app.runs_of(ID).unwrap()[0].assert_steps(["end-indexing"]).assert_completed();
+        app.runs_of(ID).unwrap()[0]
+            .assert_steps(["end-indexing"])
+            .assert_completed();
     }
 }

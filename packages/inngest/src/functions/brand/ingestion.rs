@@ -112,28 +112,48 @@ async fn ingest(ctx: Context<KnowledgeIngested>, deps: State<Deps>) -> Result<Ou
 async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Output, Error> {
     let event = ctx.data();
     let workspace = WorkspaceId::new(&event.workspace_id);
-    budget::admit(ctx, deps, &workspace, &[UsageKind::Tokens, UsageKind::Seconds]).await?;
-    let _: Stored = metered(ctx, deps, "index-and-store", &workspace, |spent| async move {
-        let stored = index_and_store(deps, event, &spent).await;
-        stored.inspect_err(|error| log(event, "index-and-store", error))
-    })
+    budget::admit(
+        ctx,
+        deps,
+        &workspace,
+        &[UsageKind::Tokens, UsageKind::Seconds],
+    )
     .await?;
-    let _: BrandDna = metered(ctx, deps, "extract-brand-dna", &workspace, |spent| async move {
-        let dna = match event.classification {
-            Classification::CoreBrandMark => extract_brand_dna(deps, event, &spent)
-                .await
-                .map(BrandDna::Extracted),
-            Classification::IndexAsInspiration => {
-                skip_brand_dna(deps, event).await.map(BrandDna::Skipped)
-            }
-        };
-        dna.inspect_err(|error| log(event, "extract-brand-dna", error))
-    })
+    let _: Stored = metered(
+        ctx,
+        deps,
+        "index-and-store",
+        &workspace,
+        |spent| async move {
+            let stored = index_and_store(deps, event, &spent).await;
+            stored.inspect_err(|error| log(event, "index-and-store", error))
+        },
+    )
+    .await?;
+    let _: BrandDna = metered(
+        ctx,
+        deps,
+        "extract-brand-dna",
+        &workspace,
+        |spent| async move {
+            let dna = match event.classification {
+                Classification::CoreBrandMark => extract_brand_dna(deps, event, &spent)
+                    .await
+                    .map(BrandDna::Extracted),
+                Classification::IndexAsInspiration => {
+                    skip_brand_dna(deps, event).await.map(BrandDna::Skipped)
+                }
+            };
+            dna.inspect_err(|error| log(event, "extract-brand-dna", error))
+        },
+    )
     .await?;
     let synthesis = IntelligenceSyncRequested {
         workspace_id: event.workspace_id.clone(),
     };
-    ctx.step().send_event("trigger-synthesis", synthesis).await?;
+    ctx.step()
+        .send_event("trigger-synthesis", synthesis)
+        .await?;
     Ok(Output {
         status: "completed".to_owned(),
         workspace_id: event.workspace_id.clone(),
@@ -175,7 +195,11 @@ async fn extract_brand_dna(
 ) -> Result<Extracted, Error> {
     let document = open(deps, event, deps.pdf_limits.images_max).await?;
     let accepted = deps.extraction.extract(&document).await.map_err(classify)?;
-    accepted.reading.usage.iter().for_each(|usage| spent.add(usage));
+    accepted
+        .reading
+        .usage
+        .iter()
+        .for_each(|usage| spent.add(usage));
     let dna = &accepted.reading.dna;
     let profile = serde_json::to_value(dna)?;
     let summary = serde_json::to_value(&accepted.reading.summary)?;

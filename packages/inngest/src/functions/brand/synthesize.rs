@@ -34,7 +34,11 @@ pub const DEBOUNCE_MAX: Duration = Duration::from_secs(300);
 
 /// What a run returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "status", rename_all = "lowercase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "status",
+    rename_all = "lowercase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Output {
     /// There is a summary.
     Synthesized {
@@ -82,7 +86,13 @@ async fn sum_up(
         step.run("clear-brand-summary", clear).await?;
         return Ok(Output::Cleared);
     }
-    budget::admit(&ctx, &deps, &workspace, &[UsageKind::Tokens, UsageKind::Seconds]).await?;
+    budget::admit(
+        &ctx,
+        &deps,
+        &workspace,
+        &[UsageKind::Tokens, UsageKind::Seconds],
+    )
+    .await?;
     let summary: BrandSummary = metered(&ctx, &deps, "synthesize-dna", &workspace, |spent| {
         let (deps, workspace) = (&deps, &workspace);
         async move {
@@ -133,7 +143,9 @@ async fn sum_up(
 
 /// Names and roles of colours stand in documents only: fragments are too short to tell them from mentions.
 fn with_palette(mut summary: Value, earlier: Option<Value>) -> Value {
-    if let Some(palette) = earlier.and_then(|mut earlier| earlier.as_object_mut()?.remove("palette")) {
+    if let Some(palette) =
+        earlier.and_then(|mut earlier| earlier.as_object_mut()?.remove("palette"))
+    {
         summary["palette"] = palette;
     }
     summary

@@ -99,7 +99,13 @@ async fn synchronize(ctx: Context<AssetVisionSync>, deps: State<Deps>) -> Result
     let event = ctx.data();
     let step = ctx.step();
     let workspace = WorkspaceId::new(&event.workspace_id);
-    budget::admit(&ctx, &deps, &workspace, &[UsageKind::Tokens, UsageKind::Seconds]).await?;
+    budget::admit(
+        &ctx,
+        &deps,
+        &workspace,
+        &[UsageKind::Tokens, UsageKind::Seconds],
+    )
+    .await?;
 
     let seen: Seen = metered(&ctx, &deps, "extract-visual-dna", &workspace, |spent| {
         let (ctx, deps) = (&ctx, &deps);
@@ -109,7 +115,11 @@ async fn synchronize(ctx: Context<AssetVisionSync>, deps: State<Deps>) -> Result
         }
     })
     .await?;
-    let text = visual_dna::text(&event.filename, event.classification.as_str(), &seen.analysis);
+    let text = visual_dna::text(
+        &event.filename,
+        event.classification.as_str(),
+        &seen.analysis,
+    );
     let _: Stored = metered(&ctx, &deps, "index-visual-knowledge", &workspace, |spent| {
         let deps = &deps;
         async move {
@@ -200,7 +210,9 @@ async fn index(
     text: String,
     spent: &Spent,
 ) -> Result<Stored, Error> {
-    let embedded = deps.embedder.embed(slice::from_ref(&text), Purpose::Document);
+    let embedded = deps
+        .embedder
+        .embed(slice::from_ref(&text), Purpose::Document);
     let mut answer = embedded.await.map_err(classify)?;
     spent.add(&answer.usage);
     let answered = answer.value.len();

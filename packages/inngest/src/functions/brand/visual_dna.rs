@@ -21,7 +21,12 @@ pub(super) fn text(filename: &str, classification: &str, analysis: &VisionAnalys
     let lighting = &global.lighting;
     let composition = &analysis.composition;
     let palette = &analysis.color_palette;
-    let objects: Vec<String> = analysis.objects.iter().take(OBJECTS_MAX).map(object).collect();
+    let objects: Vec<String> = analysis
+        .objects
+        .iter()
+        .take(OBJECTS_MAX)
+        .map(object)
+        .collect();
     let words = analysis.text_ocr.content.iter().flatten();
     let words: Vec<&str> = words.map(|word| word.text.as_str()).collect();
     let facts = [
@@ -85,7 +90,10 @@ fn or_empty(fact: &Option<String>) -> String {
 }
 
 fn joined<const N: usize>(facts: [&Option<String>; N]) -> String {
-    let facts = facts.into_iter().flatten().filter(|fact| !fact.trim().is_empty());
+    let facts = facts
+        .into_iter()
+        .flatten()
+        .filter(|fact| !fact.trim().is_empty());
     facts.map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
@@ -97,7 +105,8 @@ fn one_line(text: &str, characters_max: usize) -> String {
 /// The primary colour and the accent that an image suggests, as `#RRGGBB`. Whites, greys and blacks are what most images are
 /// made of and few brands are known by: they count only where there is nothing else.
 pub(super) fn suggested(analysis: &VisionAnalysis) -> Vec<String> {
-    let parsed = |texts: &[String]| -> Vec<Rgb> { texts.iter().filter_map(|text| rgb(text)).collect() };
+    let parsed =
+        |texts: &[String]| -> Vec<Rgb> { texts.iter().filter_map(|text| rgb(text)).collect() };
     let dominant = parsed(&analysis.color_palette.dominant_hex_estimates);
     let (neutral, chromatic): (Vec<Rgb>, Vec<Rgb>) =
         dominant.into_iter().partition(|color| color.is_neutral());
@@ -136,7 +145,9 @@ fn rgb(text: &str) -> Option<Rgb> {
 pub(super) fn of_profile(profile: Option<&Value>) -> Vec<String> {
     let colors = profile.and_then(|profile| profile.pointer("/coreIdentity/colors"));
     let colors = colors.and_then(Value::as_array).into_iter().flatten();
-    let colors = colors.filter_map(Value::as_str).filter(|color| !color.trim().is_empty());
+    let colors = colors
+        .filter_map(Value::as_str)
+        .filter(|color| !color.trim().is_empty());
     colors.take(2).map(str::to_owned).collect()
 }
 
@@ -158,7 +169,12 @@ pub(super) fn with_colors(profile: Option<Value>, suggested: &[String]) -> Optio
         let repeats = suggested.iter().any(|new| new.eq_ignore_ascii_case(color));
         !repeats && !color.eq_ignore_ascii_case(PLACEHOLDER) && !color.trim().is_empty()
     });
-    let colors: Vec<Value> = suggested.iter().map(String::as_str).chain(others).map(Value::from).collect();
+    let colors: Vec<Value> = suggested
+        .iter()
+        .map(String::as_str)
+        .chain(others)
+        .map(Value::from)
+        .collect();
     core["colors"] = colors.into();
     Some(profile)
 }
@@ -177,15 +193,27 @@ mod tests {
     #[test]
     fn colours_come_before_greys_and_dominant_ones_before_accents() {
         for (dominant, accents, expected) in [
-            (&["#ffffff", "#e4572e", "#17324d"][..], &[][..], &["#E4572E", "#17324D"][..]),
+            (
+                &["#ffffff", "#e4572e", "#17324d"][..],
+                &[][..],
+                &["#E4572E", "#17324D"][..],
+            ),
             (&["#FFFFFF", "#E4572E"], &["#FC0"], &["#E4572E", "#FFCC00"]),
-            (&["#FFFFFF", "#000000"], &["#FF0000"], &["#FFFFFF", "#FF0000"]),
+            (
+                &["#FFFFFF", "#000000"],
+                &["#FF0000"],
+                &["#FFFFFF", "#FF0000"],
+            ),
             (&["#000000", "#FFFFFF"], &[], &["#000000", "#FFFFFF"]),
             (&["#E4572E", "#e4572e"], &[], &["#E4572E"]),
             (&["red", "#12", "#gggggg", "e4572e"], &["#FF0000"], &[]),
             (&[], &[], &[]),
         ] {
-            assert_eq!(suggested(&analysis(dominant, accents)), expected, "{dominant:?}");
+            assert_eq!(
+                suggested(&analysis(dominant, accents)),
+                expected,
+                "{dominant:?}"
+            );
         }
     }
 

@@ -32,7 +32,10 @@ async fn studio(fixture: &Fixture, facts: &[&str]) {
         })
         .collect();
     let database = &fixture.deps.database;
-    database.replace_knowledge(&source, &chunks, 1).await.unwrap();
+    database
+        .replace_knowledge(&source, &chunks, 1)
+        .await
+        .unwrap();
 }
 
 fn event() -> IntelligenceSyncRequested {
@@ -42,7 +45,11 @@ fn event() -> IntelligenceSyncRequested {
 }
 
 async fn summary(fixture: &Fixture) -> Option<Value> {
-    let workspace = fixture.deps.database.workspace(&WorkspaceId::new("w")).await;
+    let workspace = fixture
+        .deps
+        .database
+        .workspace(&WorkspaceId::new("w"))
+        .await;
     workspace.unwrap().unwrap().brand_summary
 }
 
@@ -52,7 +59,10 @@ async fn what_is_known_is_summed_up(fixture: Fixture) {
     let palette = json!([{"hex": "#E4572E", "name": "Ember"}]);
     let earlier = json!({"manifesto": "old", "palette": palette});
     let database = &fixture.deps.database;
-    database.set_brand_summary(&workspace, Some(&earlier), 1).await.unwrap();
+    database
+        .set_brand_summary(&workspace, Some(&earlier), 1)
+        .await
+        .unwrap();
     let app = fixture.builder().start().await.unwrap();
     let run = app.run(event()).await.unwrap();
 
@@ -87,8 +97,11 @@ async fn where_nothing_is_known_nothing_is_said() {
     studio(&fixture, &[]).await;
     let earlier = json!({"manifesto": "old"});
     let database = &fixture.deps.database;
-    let set = database.set_brand_summary(&WorkspaceId::new("w"), Some(&earlier), 1);
-    set.await.unwrap();
+    let workspace = WorkspaceId::new("w");
+    database
+        .set_brand_summary(&workspace, Some(&earlier), 1)
+        .await
+        .unwrap();
     let app = fixture.builder().start().await.unwrap();
     let run = app.run(event()).await.unwrap();
 
@@ -116,7 +129,10 @@ async fn a_burst_is_summed_up_once_when_it_is_over() {
         app.send_in(seconds(at), event());
     }
     app.run_for(seconds(27)).await.unwrap();
-    assert!(app.runs_of(ID).unwrap().is_empty(), "it waits until none comes");
+    assert!(
+        app.runs_of(ID).unwrap().is_empty(),
+        "it waits until none comes"
+    );
     app.settle().await.unwrap();
     let runs = app.runs_of(ID).unwrap();
     assert_eq!(runs.len(), 1);
@@ -196,7 +212,10 @@ async fn nonsense_is_paid_for_and_asked_again_and_a_refusal_is_an_answer() {
     assert_eq!(again.len(), 2);
     assert!(run.took().unwrap() >= wait, "it waits as it was told");
     let workspace = BudgetScope::Workspace(WorkspaceId::new("w"));
-    let used = fixture.deps.database.usage_since(&workspace, UsageKind::Tokens, 0);
+    let used = fixture
+        .deps
+        .database
+        .usage_since(&workspace, UsageKind::Tokens, 0);
     assert_eq!(used.await.unwrap(), 100);
 
     let blocked = LanguageError::Blocked {
@@ -209,7 +228,10 @@ async fn nonsense_is_paid_for_and_asked_again_and_a_refusal_is_an_answer() {
     let run = app.run(event()).await.unwrap();
     run.assert_failed_with("writing refuses to answer: SAFETY")
         .assert_attempts("synthesize-dna", 1);
-    assert!(summary(&fixture).await.is_some(), "what was said before stays");
+    assert!(
+        summary(&fixture).await.is_some(),
+        "what was said before stays"
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::events::vision::ArchiveRequested;
-use crate::functions::fixture::{Fixture, make_workspace};
 use crate::functions::brand::synthesize;
+use crate::functions::fixture::{Fixture, make_workspace};
 use crate::functions::vision;
 use bytes::Bytes;
 use image::{ImageFormat, Rgb, RgbImage};
@@ -12,7 +12,8 @@ use std::io::Cursor;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use stepwell::testing::{Builder, RunStatus, TestApp, TestError, assert_survives_crashes};
+use stepwell::embedded::RunStatus;
+use stepwell::testing::{Builder, TestApp, TestError, assert_survives_crashes};
 use studio233_ai::local::{LocalEmbedder, LocalVision};
 use studio233_ai::vision::{Analyzer, Vision, VisionError, VisionRequest};
 use studio233_ai::{Answer, Embedder, LanguageError, ProviderError, Usage};
@@ -40,7 +41,9 @@ fn picture() -> Bytes {
 /// A workspace `w`, and a picture in the studio's blobs.
 async fn studio(fixture: &Fixture) {
     make_workspace(&fixture.deps).await;
-    fixture.put("uploads/mark.png", picture(), "image/png").await;
+    fixture
+        .put("uploads/mark.png", picture(), "image/png")
+        .await;
 }
 
 fn event(asset_id: &str) -> AssetVisionSync {
@@ -54,7 +57,11 @@ fn event(asset_id: &str) -> AssetVisionSync {
 }
 
 async fn profile(fixture: &Fixture) -> Option<Value> {
-    let workspace = fixture.deps.database.workspace(&WorkspaceId::new("w")).await;
+    let workspace = fixture
+        .deps
+        .database
+        .workspace(&WorkspaceId::new("w"))
+        .await;
     workspace.unwrap().unwrap().brand_profile
 }
 
@@ -130,21 +137,31 @@ async fn an_image_becomes_knowledge_and_colours(fixture: Fixture) {
     run.assert_output(json!({"status": "synchronized", "assetId": "a"}))
         .assert_steps(STEPS)
         .assert_step("index-visual-knowledge", json!({"chunkCount": 1}))
-        .assert_step("sync-core-palette", json!({"primary": "#E4572E", "accent": "#17324D"}))
+        .assert_step(
+            "sync-core-palette",
+            json!({"primary": "#E4572E", "accent": "#17324D"}),
+        )
         .assert_sent(&IntelligenceSyncRequested {
             workspace_id: "w".to_owned(),
         });
     let seen: Seen = run.step("extract-visual-dna").output();
     assert_eq!(seen.provider, "local");
     let profile = profile(&fixture).await.unwrap();
-    assert_eq!(profile["coreIdentity"]["colors"], json!(["#E4572E", "#17324D"]));
+    assert_eq!(
+        profile["coreIdentity"]["colors"],
+        json!(["#E4572E", "#17324D"])
+    );
 
     let known = fragments(&fixture).await;
     assert_eq!(known.len(), 1);
     assert_eq!(known[0].metadata["source"], "Vision_Analysis");
     assert_eq!(known[0].metadata["type"], "visual_dna");
     assert_eq!(known[0].metadata["classification"], "CORE_BRAND_MARK");
-    assert!(known[0].text.contains("Identity: mark.png"), "{}", known[0].text);
+    assert!(
+        known[0].text.contains("Identity: mark.png"),
+        "{}",
+        known[0].text
+    );
     assert!(known[0].text.contains("#E4572E"), "{}", known[0].text);
 
     // What was asked for goes on: the image is archived, and the brand summed up.
@@ -154,7 +171,10 @@ async fn an_image_becomes_knowledge_and_colours(fixture: Fixture) {
     archived[0].assert_completed();
     let asked: ArchiveRequested = archived[0].events()[0].decode().unwrap();
     assert_eq!(asked.image_hash, seen.image_hash);
-    assert_eq!(serde_json::to_value(&seen.analysis).unwrap(), Value::Object(asked.metadata));
+    assert_eq!(
+        serde_json::to_value(&seen.analysis).unwrap(),
+        Value::Object(asked.metadata)
+    );
     let summed_up = app.runs_of(synthesize::ID).unwrap();
     assert_eq!(summed_up.len(), 1);
 }
@@ -183,7 +203,10 @@ async fn a_document_and_an_image_of_one_asset_are_both_known() {
         asset_id: AssetId::new("a"),
     };
     let database = &fixture.deps.database;
-    database.replace_knowledge(&source, &[page], 1).await.unwrap();
+    database
+        .replace_knowledge(&source, &[page], 1)
+        .await
+        .unwrap();
     let app = fixture.builder().start().await.unwrap();
     for _ in 0..2 {
         app.run(event("a")).await.unwrap().assert_completed();
@@ -204,7 +227,10 @@ async fn an_inspiration_is_found_and_gives_no_colour() {
         .assert_not_reached("sync-core-palette")
         .assert_sent_event("brand.intelligence.sync_requested");
     assert_eq!(profile(&fixture).await, None);
-    assert_eq!(fragments(&fixture).await[0].metadata["classification"], "INDEX_AS_INSPIRATION");
+    assert_eq!(
+        fragments(&fixture).await[0].metadata["classification"],
+        "INDEX_AS_INSPIRATION"
+    );
 }
 
 #[tokio::test]
@@ -213,12 +239,18 @@ async fn a_brand_with_colours_of_its_own_keeps_them() {
     studio(&fixture).await;
     let own = json!({"coreIdentity": {"colors": ["#ABCDEF"]}});
     let workspace = WorkspaceId::new("w");
-    let known = fixture.deps.database.set_brand_profile(&workspace, &own, &json!({}), 1);
-    known.await.unwrap();
+    let (database, summary) = (&fixture.deps.database, json!({}));
+    database
+        .set_brand_profile(&workspace, &own, &summary, 1)
+        .await
+        .unwrap();
     let app = fixture.builder().start().await.unwrap();
     let run = app.run(event("a")).await.unwrap();
 
-    run.assert_step("sync-core-palette", json!({"primary": "#ABCDEF", "accent": null}));
+    run.assert_step(
+        "sync-core-palette",
+        json!({"primary": "#ABCDEF", "accent": null}),
+    );
     assert_eq!(profile(&fixture).await, Some(own));
 }
 
@@ -249,7 +281,9 @@ async fn what_is_no_image_or_must_not_be_reached_is_refused_at_once() {
 #[tokio::test]
 async fn a_workspace_that_is_gone_ends_the_run() {
     let fixture = Fixture::new().await;
-    fixture.put("uploads/mark.png", picture(), "image/png").await;
+    fixture
+        .put("uploads/mark.png", picture(), "image/png")
+        .await;
     let app = fixture.builder().start().await.unwrap();
     let run = app.run(event("a")).await.unwrap();
     run.assert_failed_with("there is no workspace w")
@@ -273,7 +307,9 @@ async fn a_model_is_asked_again_when_it_says_and_what_it_refuses_is_not() {
     let looking = have_looking(&mut fixture, vec![refused(400, false, None)]);
     let app = fixture.builder().start().await.unwrap();
     let mut other = event("a");
-    other.url = "data:image/gif;base64,R0lGODlhAQABAIAAAP8AAP///yH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==".to_owned();
+    other.url =
+        "data:image/gif;base64,R0lGODlhAQABAIAAAP8AAP///yH5BAAAAAAALAAAAAABAAEAAAICRAEAOw=="
+            .to_owned();
     let run = app.run(other).await.unwrap();
     run.assert_failed_with("looking did not analyse the image")
         .assert_attempts("extract-visual-dna", 1);
@@ -337,13 +373,19 @@ async fn what_the_archive_knows_is_not_looked_at_or_paid_for_again() {
         first.step("extract-visual-dna").output(),
         second.step("extract-visual-dna").output(),
     );
-    assert_eq!((&*first.provider, &*second.provider), ("looking", "archive"));
+    assert_eq!(
+        (&*first.provider, &*second.provider),
+        ("looking", "archive")
+    );
     assert_eq!(first.analysis, second.analysis);
     assert_eq!(app.runs_of(vision::archive::ID).unwrap().len(), 1);
     // A fast disk may answer before the model, which is asked at the same time; it is asked no third time.
     assert!((1..=2).contains(&looking.calls.load(Ordering::SeqCst)));
     let workspace = BudgetScope::Workspace(WorkspaceId::new("w"));
-    let used = fixture.deps.database.usage_since(&workspace, UsageKind::Tokens, 0);
+    let used = fixture
+        .deps
+        .database
+        .usage_since(&workspace, UsageKind::Tokens, 0);
     assert_eq!(used.await.unwrap(), 100);
 }
 
@@ -352,7 +394,10 @@ async fn a_workspaces_images_start_a_minute_apart() {
     let fixture = Fixture::new().await;
     studio(&fixture).await;
     let app = fixture.builder().start().await.unwrap();
-    let (first, second) = (app.send(event("a")).await.unwrap(), app.send(event("b")).await.unwrap());
+    let (first, second) = (
+        app.send(event("a")).await.unwrap(),
+        app.send(event("b")).await.unwrap(),
+    );
     let mut elsewhere = event("c");
     elsewhere.workspace_id = "gone".to_owned();
     let other = app.send(elsewhere).await.unwrap();
