@@ -212,7 +212,7 @@ const RULES: &[Rule] = &[
             "studio233-plugins",
             "studio233-rag",
         ],
-        tests_may: &["stepwell-server"],
+        tests_may: &["stepwell-server", "testbed"],
     },
     Rule {
         name: "studio233-setup",

@@ -194,7 +194,7 @@ fn on_all_cores(count: u32, cores: usize, work: impl Fn(u32) -> Result<()> + Syn
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         if number >= count {
-                            return Ok(());
+                            return Result::<()>::Ok(());
                         }
                         work(number)?;
                     }

@@ -74,7 +74,7 @@ async fn all_problems_are_told_at_once(studio: Studio) {
         .await;
     let run = studio.app().await.run(event).await.unwrap();
     let graph = "the graph cannot be run: the edge \"c\" → \"gone\" needs \"gone\", which is no node; \
-                 a cycle: \"a\" → \"c\" → \"a\"";
+                 a cycle: \"c\" → \"a\" → \"c\"";
     let a = "node \"A\" (a): the config of image-resize is wrong: fitMode: expected \"contain\" or \"cover\" \
              or \"stretch\" or \"scale-down\", found \"squeeze\"; width: expected at least 1, found 0";
     let b = "node \"B\" (b) needs the plugin \"sparkle\", which this studio does not have";

@@ -245,7 +245,7 @@ async fn mistakes_in_the_workflow_are_told_at_once() {
                 &[("a", "b"), ("b", "a")],
                 &[],
             ),
-            "the graph cannot be run: a cycle: \"a\" → \"b\" → \"a\"",
+            "the graph cannot be run: a cycle: \"b\" → \"a\" → \"b\"",
         ),
         (
             request("r", &[resize(json!({}))], &[("a", "gone")], &[]),
