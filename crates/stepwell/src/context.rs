@@ -64,6 +64,13 @@ impl<E> Context<E> {
         &self.step.execution().run.function_id
     }
 
+    /// The client of the function's app, for code under a step that sends events itself. It sends to where the run is; what
+    /// it sends outside of a step's code is sent on every call.
+    #[must_use]
+    pub fn client(&self) -> &crate::Client {
+        &self.step.execution().client
+    }
+
     /// The time by the client's clock; in `stepwell::testing`, the test's. It differs from call to call, so it is read in a
     /// step's code.
     #[must_use]

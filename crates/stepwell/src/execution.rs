@@ -426,11 +426,15 @@ impl Slot {
                 drop(old);
                 Turn::Wait
             }
-            Phase::Permitted => {
-                state.found[position].phase = Phase::Executing;
+            Phase::Permitted | Phase::Executing => {
+                let found = &mut state.found[position];
+                found.phase = Phase::Executing;
+                // The step's result wakes whoever polls it, which need not be the function as a whole.
+                let old = found.waker.replace(cx.waker().clone());
+                drop(state);
+                drop(old);
                 Turn::Execute
             }
-            Phase::Executing => Turn::Execute,
             Phase::Released => {
                 state.end(position);
                 let found = &state.found[position];

@@ -7,6 +7,7 @@ mod deps;
 pub(crate) mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod studio;
 pub mod vision;
 
 pub use deps::Deps;
@@ -19,6 +20,13 @@ use stepwell::{App, Client, Function};
 pub fn all(deps: &Deps) -> Vec<Function> {
     vec![
         brand::ingestion::function(deps),
+        brand::vision_sync::function(deps),
+        brand::synthesize::function(deps),
+        brand::cancelled::function(deps),
+        studio::process_workflow::function(deps),
+        studio::dry_run::function(deps),
+        studio::fashion_item::function(deps),
+        studio::cancelled::function(deps),
         vision::archive::function(deps),
         vision::cleanup_blobs::function(deps),
         vision::cleanup_temp::function(deps),
@@ -34,3 +42,6 @@ pub fn app(client: Client, deps: &Deps, reporter: impl Reporter) -> App {
         .middleware(ErrorReporting::new(reporter))
         .functions(all(deps))
 }
+
+#[cfg(test)]
+mod tests;

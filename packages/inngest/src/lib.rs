@@ -3,6 +3,8 @@
 //! - [`events`]: the event contracts. Every app and package that wants background work sends one.
 //! - [`client`]: the client that sends them and that the functions belong to.
 //! - `functions` (cargo feature `functions`, on by default): the jobs, as one list, and what they are given.
+//! - `EventArchive` and `ArchivedAnalyses` (the same feature): what `studio233_ai::vision` asks for archives by, for functions and
+//!   for agents' tools.
 //! - [`middleware`]: logging and error reporting around all of them; with the feature, also reporters to web hooks and
 //!   Sentry, metering of what they spend, and budgets.
 //!
@@ -40,36 +42,18 @@
 //!
 //! ```
 //! # #[cfg(feature = "functions")] mod example {
-//! use std::sync::Arc;
 //! use stepwell::testing::TestApp;
-//! use stepwell::{App, Config, SystemClock};
-//! use studio233_ai::BrandExtraction;
-//! use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
+//! use stepwell::{App, Config};
 //! use studio233_blob::BlobStore;
 //! use studio233_db::Database;
 //! use studio233_inngest::events::vision::ArchiveRequested;
 //! use studio233_inngest::functions::{Deps, vision::archive};
-//! use studio233_inngest::middleware::Prices;
-//! use studio233_rag::{Chunker, FetchLimits, Fetcher, pdf::PdfLimits};
 //!
 //! # pub async fn test() -> Result<(), Box<dyn std::error::Error>> {
 //! let folder = tempfile::tempdir()?;
 //! let database = Database::open_sqlite(folder.path().join("studio.db")).await?;
 //! let blobs = BlobStore::in_folder(folder.path().join("blobs")).await?;
-//! let deps = Deps {
-//!     database: database.clone(),
-//!     blobs: blobs.clone(),
-//!     temp_folder: folder.path().join("temp"),
-//!     meter: Arc::new(database),
-//!     prices: Prices::default(),
-//!     fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
-//!     images: Fetcher::new(blobs, FetchLimits::images()),
-//!     extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
-//!     embedder: Arc::new(LocalEmbedder),
-//!     chunker: Chunker::default(),
-//!     pdf_limits: PdfLimits::default(),
-//!     clock: Arc::new(SystemClock),
-//! };
+//! let deps = Deps::local(database, blobs, folder.path().join("temp"));
 //! let app = App::new(studio233_inngest::client(Config::dev())).function(archive::function(&deps));
 //! let app = TestApp::start(app).await?;
 //! let run = app
@@ -91,12 +75,16 @@
 //! This crate knows the capabilities (`studio233-ai`, `-blob`, `-db`, `-rag`); none of them knows it. Nothing in a
 //! function reads the environment: what it works with comes in as `functions::Deps`.
 
+#[cfg(feature = "functions")]
+mod archive;
 mod client;
 pub mod events;
 #[cfg(feature = "functions")]
 pub mod functions;
 pub mod middleware;
 
+#[cfg(feature = "functions")]
+pub use archive::{ArchivedAnalyses, EventArchive};
 pub use client::{APP_ID, client};
 #[cfg(feature = "functions")]
 pub use functions::app;

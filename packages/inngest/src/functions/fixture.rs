@@ -1,17 +1,12 @@
 //! What functions work with in tests: everything real, in a folder that goes with it.
 
 use super::Deps;
-use crate::middleware::{Prices, Reporter};
+use crate::middleware::Reporter;
 use std::path::Path;
-use std::sync::Arc;
 use stepwell::testing::{Builder, TestApp};
-use stepwell::{App, Config, SystemClock};
-use studio233_ai::BrandExtraction;
-use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
+use stepwell::{App, Config};
 use studio233_blob::{BlobStore, ContentType, Key, Put};
-use studio233_db::Database;
-use studio233_rag::pdf::PdfLimits;
-use studio233_rag::{Chunker, FetchLimits, Fetcher};
+use studio233_db::{Database, DatabaseUrl, NewWorkspace, WorkspaceId};
 
 pub(crate) struct Fixture {
     pub(crate) folder: tempfile::TempDir,
@@ -22,6 +17,13 @@ impl Fixture {
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let deps = deps(folder.path()).await;
+        Self { folder, deps }
+    }
+
+    /// The same, with a PostgreSQL database of its own.
+    pub(crate) async fn on_postgres() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let deps = deps_on_postgres(folder.path()).await;
         Self { folder, deps }
     }
 
@@ -71,24 +73,31 @@ pub(crate) async fn keys_of(blobs: &BlobStore, folder: &str) -> Vec<String> {
 }
 
 pub(crate) async fn deps(folder: &Path) -> Deps {
-    let database = Database::open_sqlite(folder.join("studio.db"))
-        .await
-        .unwrap();
+    let database = Database::open_sqlite(folder.join("studio.db")).await;
+    deps_on(database.unwrap(), folder).await
+}
+
+/// A PostgreSQL database of its own, and the rest in a folder.
+pub(crate) async fn deps_on_postgres(folder: &Path) -> Deps {
+    let url = testbed::postgres::database().unwrap();
+    let database = Database::open(&DatabaseUrl::parse(&url).unwrap()).await;
+    deps_on(database.unwrap(), folder).await
+}
+
+/// The workspace `w`, of which nothing is known.
+pub(crate) async fn make_workspace(deps: &Deps) {
+    let workspace = NewWorkspace {
+        id: WorkspaceId::new("w"),
+        name: "W".to_owned(),
+        slug: "w".to_owned(),
+        user_id: "local".to_owned(),
+    };
+    deps.database.create_workspace(&workspace, 1).await.unwrap();
+}
+
+async fn deps_on(database: Database, folder: &Path) -> Deps {
     let blobs = BlobStore::in_folder(folder.join("blobs")).await.unwrap();
     let temp_folder = folder.join("temp");
     std::fs::create_dir(&temp_folder).unwrap();
-    Deps {
-        database: database.clone(),
-        blobs: blobs.clone(),
-        temp_folder,
-        meter: Arc::new(database),
-        prices: Prices::default(),
-        fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
-        images: Fetcher::new(blobs, FetchLimits::images()),
-        extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
-        embedder: Arc::new(LocalEmbedder),
-        chunker: Chunker::default(),
-        pdf_limits: PdfLimits::default(),
-        clock: Arc::new(SystemClock),
-    }
+    Deps::local(database, blobs, temp_folder)
 }

@@ -17,7 +17,7 @@ use studio233_ai::{
     Answer, BrandExtraction, BrandReader, BrandReading, EmbedError, Embedder, Purpose, ReadError,
 };
 use studio233_blob::{BlobStore, ContentType, Key, Put};
-use studio233_db::{Database, IndexingStatus, NewWorkspace};
+use studio233_db::{Database, IndexingStatus};
 use studio233_rag::blob_url;
 
 const SAMPLE: &[u8] = include_bytes!("../../../../../../samples/brand-guidelines.pdf");
@@ -34,14 +34,7 @@ impl Studio {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let deps = fixture::deps(folder.path()).await;
-        let workspace = NewWorkspace {
-            id: WorkspaceId::new("w"),
-            name: "W".to_owned(),
-            slug: "w".to_owned(),
-            user_id: "local".to_owned(),
-        };
-        let created = deps.database.create_workspace(&workspace, 1).await;
-        created.unwrap();
+        fixture::make_workspace(&deps).await;
         Self {
             _folder: folder,
             blobs: deps.blobs.clone(),
@@ -170,6 +163,7 @@ async fn a_guideline_becomes_knowledge_and_a_profile() {
     assert_eq!(
         ingested.steps(),
         [
+            ("budget", false),
             ("index-and-store", false),
             ("extract-brand-dna", false),
             ("trigger-synthesis", false),
@@ -208,7 +202,11 @@ async fn what_cannot_be_read_fails_at_once_and_the_workspace_shows_it() {
         assert!(ingested.error().starts_with(told), "{}", ingested.error());
         assert_eq!(
             ingested.steps(),
-            [("index-and-store", true), ("mark-failed", false)]
+            [
+                ("budget", false),
+                ("index-and-store", true),
+                ("mark-failed", false)
+            ]
         );
         assert_eq!(ingested.failed_attempts, 1, "{told} is not tried again");
         assert_eq!(studio.status().await, IndexingStatus::Failed);
@@ -384,6 +382,7 @@ async fn a_provider_that_refuses_is_not_asked_again() {
     assert_eq!(
         ingested.steps(),
         [
+            ("budget", false),
             ("index-and-store", false),
             ("extract-brand-dna", true),
             ("mark-failed", false),
@@ -424,6 +423,7 @@ async fn a_failure_that_cannot_be_marked_is_still_the_one_that_is_told() {
     assert_eq!(
         ingested.steps(),
         [
+            ("budget", false),
             ("index-and-store", false),
             ("extract-brand-dna", true),
             ("mark-failed", true),

@@ -1,6 +1,6 @@
 //! Where things are kept: the database and the blobs.
 
-use super::bad;
+use super::{bad, only_known};
 use crate::Failure;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ const REGION: &str = "us-east-1";
 /// A text that may hold a secret: `Debug` does not tell it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
-pub struct Hidden(String);
+pub struct Hidden(pub(super) String);
 
 impl FromStr for Hidden {
     type Err = Infallible;
@@ -90,13 +90,7 @@ pub(super) fn blobs(
         return Ok(Some(BlobPlace::Folder(folder)));
     }
     let (name, folder) = parse_bucket_url(place).map_err(|error| bad(error.to_string()))?;
-    if let Some(unknown) = settings
-        .keys()
-        .find(|key| !S3_SETTINGS.contains(&key.as_str()))
-    {
-        return Err(bad(format!("[s3] has an unknown key `{unknown}`"))
-            .hint(format!("the keys are {}", S3_SETTINGS.join(", "))));
-    }
+    only_known("s3", settings, &S3_SETTINGS)?;
     let get = |key: &str| {
         let given = environment(&variable(key)).filter(|value| !value.trim().is_empty());
         given.or_else(|| settings.get(key).map(|value| value.0.clone()))

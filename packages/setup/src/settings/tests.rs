@@ -20,20 +20,20 @@ fn a_flag_beats_the_file_and_the_file_beats_the_default() {
     let (folder, mut flags) = file("data = \"things\"\nport = 9000\n");
     let settings = Settings::resolve(&flags, none).unwrap();
     assert_eq!(settings.data, folder.path().join("things"));
-    assert_eq!(settings.port, 9000);
+    assert_eq!(settings.port, Some(9000));
 
     flags.data = Some(PathBuf::from("/elsewhere"));
-    flags.port = Some(0);
     let settings = Settings::resolve(&flags, none).unwrap();
     assert_eq!(settings.data, PathBuf::from("/elsewhere"));
-    assert_eq!(settings.port, 0);
 }
 
 #[test]
-fn nothing_given_is_development_on_the_usual_port() {
+fn nothing_given_is_development_without_any_key() {
     let (_folder, flags) = file("");
     let settings = Settings::resolve(&flags, none).unwrap();
-    assert_eq!(settings.port, 8233);
+    assert_eq!(settings.port, None);
+    assert!(settings.providers.are_local());
+    assert!(settings.reporting.sentry.is_none() && settings.reporting.webhook.is_none());
     assert_eq!(settings.data, std::env::current_dir().unwrap().join("data"));
     assert_eq!(settings.inngest.mode.as_str(), "dev");
 }
@@ -124,4 +124,51 @@ fn a_bad_database_url_is_not_repeated() {
         failure.message.contains("sqlite:") && !failure.message.contains("secret"),
         "{failure}"
     );
+}
+
+#[test]
+fn keys_choose_providers_and_the_environment_comes_first() {
+    let text =
+        "[ai]\ngemini_api_key = \"of-the-file\"\nlanguage_model = \"own\"\nfal_key = \"of-fal\"\n";
+    let (_folder, flags) = file(text);
+    let environment = |name: &str| match name {
+        "GEMINI_API_KEY" => Some("gemini-secret".to_owned()),
+        "STUDIO233_IMAGE_MODEL_FALLBACK" => Some("none".to_owned()),
+        "LLAMA_CLOUD_API_KEY" => Some(" ".to_owned()),
+        _ => None,
+    };
+    let settings = Settings::resolve(&flags, environment).unwrap();
+    assert!(!format!("{settings:?}").contains("secret"));
+    let providers = settings.providers;
+    assert!(!providers.are_local());
+    let gemini = providers.gemini.unwrap().settings;
+    assert_eq!(gemini.language.primary, "own");
+    assert!(gemini.language.fallback.is_some());
+    assert_eq!(gemini.image.fallback, None);
+    assert!(providers.fal.is_some());
+    assert!(providers.llama_parse.is_none(), "an empty key is none");
+}
+
+#[test]
+fn what_providers_and_reports_cannot_use_is_named_and_not_repeated() {
+    for (text, told) in [
+        (
+            "[ai]\nfal_key = \"the secret\"",
+            "FAL_KEY: the API key contains a character",
+        ),
+        (
+            "[ai]\nkey = \"the-secret\"",
+            "[ai] has an unknown key `key`",
+        ),
+        ("[reports]\nsentry_dsn = \"the-secret\"", "SENTRY_DSN"),
+        (
+            "[reports]\nwebhook = \"the-secret\"",
+            "STUDIO233_ERROR_WEBHOOK",
+        ),
+    ] {
+        let (_folder, flags) = file(text);
+        let failure = Settings::resolve(&flags, none).unwrap_err();
+        assert!(failure.message.contains(told), "{failure}");
+        assert!(!failure.message.contains("secret"), "{failure}");
+    }
 }

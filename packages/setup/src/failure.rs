@@ -16,7 +16,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
+    /// Without a hint.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self {
             code: code.to_owned(),
             message: message.into(),
@@ -24,14 +25,15 @@ impl Failure {
         }
     }
 
+    /// Says what to do next.
     #[must_use]
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// With the whole chain of an error in the message.
-    pub(crate) fn of(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+    pub fn of(code: &str, error: &(dyn std::error::Error + 'static)) -> Self {
         Self::new(code, chain(error))
     }
 }
@@ -45,7 +47,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// An error and what caused it, in one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let errors = std::iter::successors(Some(error), |error| (*error).source());
     let texts: Vec<String> = errors.take(8).map(ToString::to_string).collect();
     texts.join(": ")

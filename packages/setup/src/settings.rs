@@ -1,4 +1,5 @@
-//! Where the studio keeps its things and listens: flag before environment before file before default.
+//! Where the studio keeps its things, who does its work, and whom it tells: flag before environment before file before
+//! default.
 
 use crate::Failure;
 use clap::Args;
@@ -9,33 +10,27 @@ use studio233_db::DatabaseUrl;
 use studio233_inngest::Config;
 use studio233_rag::{ALLOWED_ORIGINS_MAX, Origin};
 
+mod providers;
+mod reporting;
 mod storage;
 
+pub use providers::{GeminiProvider, Providers};
+pub use reporting::{Reporting, Webhook};
 pub use storage::{BlobPlace, Hidden};
 
 /// Where the configuration is looked for when no flag names it.
 const FILE: &str = "studio233.toml";
 const DATA: &str = "data";
-const PORT: u16 = 8233;
 /// A larger configuration file was not written for this.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// Flags of every command. Each has an environment variable; what neither gives stands in the configuration
+/// Flags of every program. Each has an environment variable; what neither gives stands in the configuration
 /// file, and else is the default.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
     /// The data folder [default: ./data].
     #[arg(long, global = true, env = "STUDIO233_DATA", value_name = "FOLDER")]
     pub data: Option<PathBuf>,
-    /// The port that `serve` listens on, on 127.0.0.1; 0 takes a free one [default: 8233].
-    #[arg(
-        long,
-        short,
-        global = true,
-        env = "STUDIO233_PORT",
-        value_name = "PORT"
-    )]
-    pub port: Option<u16>,
     /// The configuration file [default: ./studio233.toml, if it is there].
     #[arg(long, global = true, env = "STUDIO233_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -63,6 +58,9 @@ pub struct Flags {
     /// file [default: blobs in the data folder].
     #[arg(long, global = true, env = "STUDIO233_BLOBS", value_name = "PLACE")]
     pub blobs: Option<String>,
+    /// The folder for temporary files: the only one that jobs delete files in [default: temp in the data folder].
+    #[arg(long, global = true, env = "STUDIO233_TEMP", value_name = "FOLDER")]
+    pub temp: Option<PathBuf>,
 }
 
 /// What was decided.
@@ -70,15 +68,21 @@ pub struct Flags {
 pub struct Settings {
     /// The data folder.
     pub data: PathBuf,
-    /// The port; 0 takes a free one.
-    pub port: u16,
+    /// The port that the file names, for programs that listen.
+    pub port: Option<u16>,
     /// Origins that documents are fetched from wherever they are.
     pub allow_origins: Vec<Origin>,
     /// The database; none for the file in the data folder.
     pub database: Option<DatabaseUrl>,
     /// Where blobs are kept; none for the folder in the data folder.
     pub blobs: Option<BlobPlace>,
-    /// Where servers of the protocol are, and the keys to them, for `/api/inngest`.
+    /// The folder for temporary files; none for the one in the data folder.
+    pub temp: Option<PathBuf>,
+    /// Who does the work of AI.
+    pub providers: Providers,
+    /// Who is told of failures.
+    pub reporting: Reporting,
+    /// Where servers of the protocol are, and the keys to them.
     pub inngest: Config,
 }
 
@@ -94,6 +98,12 @@ struct File {
     database_url: Option<Hidden>,
     /// A folder is relative to this file's folder.
     blobs: Option<String>,
+    /// A folder is relative to this file's folder.
+    temp: Option<PathBuf>,
+    /// The keys to providers, and which models are asked.
+    ai: BTreeMap<String, Hidden>,
+    /// Who is told of failures.
+    reports: BTreeMap<String, Hidden>,
     /// Keys are the `STUDIO233_S3_…` variables in lower case without the prefix: `region = "…"`.
     s3: BTreeMap<String, Hidden>,
     /// Keys are the `INNGEST_…` variables in lower case without the prefix: `event_key = "…"`.
@@ -101,6 +111,22 @@ struct File {
 }
 
 impl Settings {
+    /// Everything in a data folder, the local provider, development mode.
+    #[must_use]
+    pub fn in_folder(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            port: None,
+            allow_origins: Vec::new(),
+            database: None,
+            blobs: None,
+            temp: None,
+            providers: Providers::default(),
+            reporting: Reporting::default(),
+            inngest: Config::dev(),
+        }
+    }
+
     /// Reads flags (which carry the environment) and the file.
     ///
     /// # Errors
@@ -142,8 +168,9 @@ impl Settings {
             allow_origins.push(parsed);
         }
         let data = data.unwrap_or_else(|| PathBuf::from(DATA));
-        let data = std::path::absolute(&data)
-            .map_err(|error| bad(format!("the data folder {}: {error}", data.display())))?;
+        let data = absolute(&data, "data")?;
+        let temp = flags.temp.clone().or_else(|| file.temp.map(beside_file));
+        let temp = temp.map(|temp| absolute(&temp, "temporary")).transpose()?;
         let database = storage::database(
             flags.database_url.as_ref(),
             file.database_url.as_ref(),
@@ -160,8 +187,11 @@ impl Settings {
             data,
             database,
             blobs,
-            port: flags.port.or(file.port).unwrap_or(PORT),
+            temp,
+            port: file.port,
             allow_origins,
+            providers: providers::read(&file.ai, &environment)?,
+            reporting: reporting::read(&file.reports, &environment)?,
             inngest: inngest(&file.inngest, environment)?,
         })
     }
@@ -188,6 +218,31 @@ fn inngest(
     config.map_err(|error| bad(error.to_string()))
 }
 
+fn absolute(folder: &Path, what: &str) -> Result<PathBuf, Failure> {
+    std::path::absolute(folder)
+        .map_err(|error| bad(format!("the {what} folder {}: {error}", folder.display())))
+}
+
+/// A variable of the environment, else the file's key.
+fn given(
+    file: &BTreeMap<String, Hidden>,
+    environment: impl Fn(&str) -> Option<String>,
+    variable: &str,
+    key: &str,
+) -> Option<String> {
+    let given = environment(variable).or_else(|| file.get(key).map(|value| value.0.clone()));
+    given.filter(|value| !value.trim().is_empty())
+}
+
+/// The first key of a table that is none of those that it may have.
+fn only_known(table: &str, file: &BTreeMap<String, Hidden>, known: &[&str]) -> Result<(), Failure> {
+    match file.keys().find(|key| !known.contains(&key.as_str())) {
+        Some(unknown) => Err(bad(format!("[{table}] has an unknown key `{unknown}`"))
+            .hint(format!("the keys are {}", known.join(", ")))),
+        None => Ok(()),
+    }
+}
+
 fn read_file(path: &Path) -> Result<File, Failure> {
     let named = |what: String| bad(format!("{}: {what}", path.display()));
     let size = std::fs::metadata(path).map_err(|error| named(error.to_string()))?;
@@ -197,7 +252,7 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
     toml::from_str(&text).map_err(|error| {
         named(error.to_string().trim_end().to_owned())
-            .hint("the keys are data, port, allow_origins, database_url, blobs, [s3] and [inngest]")
+            .hint("the keys are data, port, allow_origins, database_url, blobs, temp, [ai], [reports], [s3] and [inngest]")
     })
 }
 
