@@ -3,7 +3,7 @@ use crate::functions::studio::fixture::{Studio, media, on_both, request};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use stepwell::OutgoingEvent;
-use stepwell::testing::{TestError, assert_survives_crashes};
+use stepwell::testing::{TestError, TestRun, assert_survives_crashes};
 use studio233_db::{RunState, WorkflowRunId};
 
 on_both!(
@@ -130,7 +130,7 @@ async fn an_event_starts_exactly_one_of_the_two() {
         }
         let event = OutgoingEvent::untyped("studio.workflow.requested", data);
         let runs = app.run_all(event).await.unwrap();
-        let functions: Vec<&str> = runs.iter().map(|run| run.function_id()).collect();
+        let functions: Vec<&str> = runs.iter().map(TestRun::function_id).collect();
         assert_eq!(functions, [function], "{mode:?}");
     }
 }

@@ -105,7 +105,7 @@ async fn a_photo_that_passes_at_once_is_the_result(studio: Studio) {
     assert_eq!(job.result_summary.unwrap()["resultUrl"], url);
     assert_eq!(studio.bytes(url).await, painted(0));
     // The judge saw what was made of what.
-    let seen = judge.seen.lock().unwrap();
+    let seen = judge.seen.lock().unwrap().clone();
     assert_eq!(seen[0].original.bytes(), &product());
     assert_eq!(seen[0].reference.bytes(), &mannequin());
     assert_eq!(seen[0].result.bytes(), &painted(0));
@@ -130,7 +130,7 @@ async fn an_attempt_is_told_what_was_wrong_with_the_one_before(studio: Studio) {
     let url = "blob:studio/fashion/j/attempt-3.png";
     run.assert_output(json!({"status": "success", "url": url, "attempts": 3}));
     assert_eq!((job.status, job.attempts), (BatchJobStatus::Completed, 3));
-    let prompts = model.prompts.lock().unwrap();
+    let prompts = model.prompts.lock().unwrap().clone();
     assert!(!prompts[0].contains("turned down"), "{}", prompts[0]);
     assert!(
         prompts[1].ends_with("\n- The collar is gone."),

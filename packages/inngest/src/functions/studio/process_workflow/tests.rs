@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use stepwell::testing::{TestError, assert_survives_crashes};
+use stepwell::testing::{TestError, TestStep, assert_survives_crashes};
 use stepwell::{Error, OutgoingEvent};
 use studio233_db::{Database, RunState, WorkflowRunId};
 use studio233_media::{Format, Limits, decode};
@@ -314,7 +314,7 @@ async fn nodes_run_as_soon_as_their_inputs_are_there() {
         .await;
     let run = studio.app().await.run(event).await.unwrap();
     run.assert_completed();
-    let ended: Vec<&str> = run.steps().iter().map(|step| step.id()).collect();
+    let ended: Vec<&str> = run.steps().iter().map(TestStep::id).collect();
     let place = |id: &str| ended.iter().position(|ended| *ended == id).unwrap();
     assert!(
         place("step-last-execute") < place("step-slow-execute"),
