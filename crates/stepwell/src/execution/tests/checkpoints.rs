@@ -134,6 +134,22 @@ async fn steps_run_on_in_one_call_each_reported_before_the_next() {
     );
 }
 
+/// A collection of futures polls only those that were woken: a result has to wake whoever polls its step.
+#[tokio::test]
+async fn steps_run_on_in_one_call_inside_a_collection_of_futures() {
+    use futures::stream::{FuturesUnordered, StreamExt};
+    async fn handler(ctx: Context) -> Result<u32, Error> {
+        let mut branches: FuturesUnordered<_> = [three(ctx)].into_iter().collect();
+        branches.next().await.unwrap_or(Ok(0))
+    }
+    let reports = Reports::default();
+    assert_eq!(reports.call(function(handler), json!({})).await, "200 3");
+    assert_eq!(
+        reports.taken(),
+        ["StepRun a 1", "StepRun b 2", "StepRun a 3"]
+    );
+}
+
 #[tokio::test]
 async fn buffered_steps_are_reported_together_and_the_rest_with_the_result() {
     let reports = Reports::default();
