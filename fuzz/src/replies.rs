@@ -2,7 +2,7 @@
 
 use stepwell_protocol::op::parse_ops;
 use stepwell_protocol::reply::{RawReply, ReplyHeaders, interpret};
-use stepwell_runtime::report_op;
+use stepwell_runtime::report_steps;
 
 const STATUSES: [u16; 8] = [200, 201, 206, 400, 404, 500, 502, 0];
 
@@ -30,7 +30,8 @@ pub fn check(data: &[u8]) {
         body: body.to_vec(),
     });
     assert!(!format!("{reply:?}").is_empty());
-    for op in parse_ops(body).into_iter().flatten() {
-        let _reported = report_op(op, first & 32 != 0, None);
+    if let Ok(ops) = parse_ops(body) {
+        let count = ops.len();
+        assert_eq!(report_steps(ops).len(), count);
     }
 }

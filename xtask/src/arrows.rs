@@ -9,7 +9,8 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use crate::console;
-use crate::workspace::{Dependency, Kind, Member, Workspace};
+use crate::process;
+use crate::workspace::{Dependency, Kind, Member, Workspace, cargo};
 
 #[cfg(test)]
 mod tests;
@@ -200,8 +201,9 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "studio233-inngest",
-        may: &[
-            "stepwell",
+        may: &["stepwell"],
+        // Who only sends events has none of them: see `check_producers`.
+        may_optionally: &[
             "studio233-ai",
             "studio233-blob",
             "studio233-brand",
@@ -210,8 +212,21 @@ const RULES: &[Rule] = &[
             "studio233-plugins",
             "studio233-rag",
         ],
-        may_optionally: &[],
         tests_may: &["stepwell-server", "testbed"],
+    },
+    Rule {
+        name: "studio233-setup",
+        may: &[
+            "stepwell",
+            "studio233-ai",
+            "studio233-blob",
+            "studio233-db",
+            "studio233-inngest",
+            "studio233-plugins",
+            "studio233-rag",
+        ],
+        may_optionally: &[],
+        tests_may: &[],
     },
     Rule {
         name: "studio233-web",
@@ -225,25 +240,21 @@ const RULES: &[Rule] = &[
             "studio233-media",
             "studio233-plugins",
             "studio233-rag",
+            "studio233-setup",
         ],
         may_optionally: &[],
         tests_may: &["stepwell-server", "testbed"],
     },
     Rule {
         name: "studio233-worker",
-        may: &[
-            "stepwell",
-            "studio233-ai",
-            "studio233-blob",
-            "studio233-brand",
-            "studio233-db",
-            "studio233-inngest",
-            "studio233-media",
-            "studio233-plugins",
-            "studio233-rag",
-        ],
+        may: &["stepwell", "studio233-inngest", "studio233-setup"],
         may_optionally: &[],
-        tests_may: &["stepwell-server", "testbed"],
+        tests_may: &[
+            "stepwell-runtime",
+            "stepwell-server",
+            "stepwell-store",
+            "studio233-db",
+        ],
     },
     Rule {
         name: "testbed",
@@ -270,6 +281,12 @@ const CAPABILITIES: &[&str] = &[
     "studio233-rag",
 ];
 
+/// What producers of events depend on, without default features.
+const EVENTS: &str = "studio233-inngest";
+
+/// What functions work with, and producers of events must not have to build: beside the workspace's own crates.
+const HEAVY: &[&str] = &["hayro", "image", "object_store", "rusqlite", "sqlx"];
+
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 
 /// Prints the graph and what is wrong with it; true if nothing is.
@@ -288,6 +305,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<bool> {
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+    problems.extend(check_producers()?);
     for problem in &problems {
         console::failure(problem);
     }
@@ -417,6 +435,47 @@ fn path_to_jobs(start: &str, members: &[Member]) -> Option<Vec<String>> {
         }
     }
     None
+}
+
+/// Sending events takes neither the functions nor what they work with.
+fn check_producers() -> Result<Vec<String>> {
+    let tree = process::output(cargo().args([
+        "tree",
+        "--package",
+        EVENTS,
+        "--no-default-features",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]))?;
+    Ok(check_tree(&tree))
+}
+
+/// What is in a tree of [`EVENTS`], a crate on each line, that must not be.
+fn check_tree(tree: &str) -> Vec<String> {
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    let allowed = [
+        "stepwell",
+        "stepwell-expr",
+        "stepwell-macros",
+        "stepwell-protocol",
+        EVENTS,
+    ];
+    let wrong: BTreeSet<&str> = names
+        .filter(|name| {
+            let ours = name.starts_with("stepwell") || name.starts_with("studio233");
+            (ours && !allowed.contains(name)) || HEAVY.contains(name)
+        })
+        .collect();
+    let problem = |name| {
+        format!(
+            "{EVENTS} without default features needs {name}: let the feature `functions` bring it"
+        )
+    };
+    wrong.into_iter().map(problem).collect()
 }
 
 /// The map names every member, and no crate that is not one.

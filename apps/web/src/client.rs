@@ -1,12 +1,12 @@
 //! The web API's client, for the commands.
 
-use crate::failure::{Failure, chain};
 use bytes::BytesMut;
 use futures::stream::{BoxStream, StreamExt};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
+use studio233_setup::{Failure, chain};
 use url::Url;
 
 const CONNECT_MAX: Duration = Duration::from_secs(5);

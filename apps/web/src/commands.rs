@@ -7,12 +7,10 @@ mod serve;
 mod server;
 mod steps;
 
-use crate::failure::Failure;
-use crate::logging::{self, LogArguments};
-use crate::settings::{Flags, Settings};
 use crate::terminal;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use studio233_setup::{Failure, Flags, LogArguments, Settings, set_up_logs};
 
 /// The studio: brand documents become knowledge that can be searched, durably.
 #[derive(Debug, Parser)]
@@ -20,6 +18,15 @@ use std::process::ExitCode;
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
+    /// The port that `serve` listens on, on 127.0.0.1; 0 takes a free one [default: 8233].
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "STUDIO233_PORT",
+        value_name = "PORT"
+    )]
+    port: Option<u16>,
     #[command(flatten)]
     flags: Flags,
     #[command(flatten)]
@@ -45,6 +52,10 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Search(arguments) => ("off", arguments.json),
     };
     let done = prepare(&arguments.logs, default_log, &arguments.flags).and_then(|settings| {
+        let settings = Settings {
+            port: arguments.port.or(settings.port),
+            ..settings
+        };
         let tokio = tokio::runtime::Runtime::new().map_err(|error| {
             Failure::new("start", format!("cannot start the async runtime: {error}"))
         })?;
@@ -73,7 +84,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn prepare(logs: &LogArguments, default_log: &str, flags: &Flags) -> Result<Settings, Failure> {
-    logging::set_up(logs, default_log).map_err(|message| Failure::new("configuration", message))?;
+    set_up_logs(logs, default_log).map_err(|message| Failure::new("configuration", message))?;
     Settings::read(flags)
 }
 

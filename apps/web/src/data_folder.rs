@@ -1,9 +1,9 @@
 //! The data folder: one process at a time.
 
-use crate::Failure;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use studio233_setup::Failure;
 
 const LOCK: &str = "studio.lock";
 

@@ -11,16 +11,10 @@ mod client;
 pub mod commands;
 mod data_folder;
 mod engine;
-mod failure;
-mod logging;
 mod progress;
 mod run_view;
 mod server_file;
-pub mod settings;
 mod studio;
 mod terminal;
 
-pub use failure::Failure;
-pub use logging::{LogArguments, set_up as set_up_logs};
-pub use settings::Settings;
 pub use studio::Studio;

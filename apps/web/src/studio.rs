@@ -3,26 +3,19 @@
 use crate::api::{self, Shared, Turns, Uploads};
 use crate::data_folder::DataFolder;
 use crate::engine::{Engine, Stopped};
-use crate::failure::{Failure, chain};
 use crate::progress::Progress;
 use crate::server_file::ServerFile;
-use crate::settings::{BlobPlace, Settings};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
-use stepwell::SystemClock;
 use stepwell::serve;
-use studio233_ai::BrandExtraction;
-use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
-use studio233_blob::BlobStore;
-use studio233_db::{Database, DatabaseUrl};
-use studio233_inngest::functions::{self, Deps};
-use studio233_inngest::middleware::LogReporter;
-use studio233_rag::pdf::PdfLimits;
-use studio233_rag::{Chunker, FetchLimits, Fetcher, Retriever};
+use studio233_rag::Retriever;
+use studio233_setup::{Failure, Parts, Settings, chain};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+/// The port of a studio that is not told which.
+const PORT: u16 = 8233;
 
 /// Requests in flight get this long when the studio stops.
 const REQUESTS_GRACE: Duration = Duration::from_secs(5);
@@ -32,7 +25,7 @@ const REQUESTS_GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Studio {
     engine: Engine,
-    database: Database,
+    parts: Parts,
     data: DataFolder,
     server_file: ServerFile,
     stopping: CancellationToken,
@@ -46,10 +39,11 @@ impl Studio {
     /// A [`Failure`] of code `data_in_use`, `data_folder`, `port_taken` or `start`.
     pub async fn start(settings: Settings) -> Result<Self, Failure> {
         let data = DataFolder::take(&settings.data)?;
-        let database = open_database(settings.database.as_ref(), &data).await?;
-        let blobs = open_blobs(settings.blobs.as_ref(), &data).await?;
+        let parts = Parts::open(&settings).await?;
+        let deps = parts.deps.clone();
 
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
+        let port = settings.port.unwrap_or(PORT);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let listener = TcpListener::bind(address).await.map_err(|error| {
             Failure::new("port_taken", format!("cannot listen on {address}: {error}"))
                 .hint("another program has the port: choose one with --port, or 0 for a free one")
@@ -59,22 +53,10 @@ impl Studio {
             .map_err(|error| Failure::of("start", &error))?;
         let url = format!("http://{address}");
 
-        let pdf_limits = PdfLimits::default();
-        let fetcher = Fetcher::new(blobs.clone(), FetchLimits::default());
-        let embedder = Arc::new(LocalEmbedder);
-        let deps = Deps {
-            database: database.clone(),
-            fetcher: fetcher.allowing(settings.allow_origins),
-            extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
-            embedder: embedder.clone(),
-            chunker: Chunker::default(),
-            pdf_limits: pdf_limits.clone(),
-            clock: Arc::new(SystemClock),
-        };
         let progress = Progress::default();
         let mode = settings.inngest.mode;
         let outside = studio233_inngest::client(settings.inngest);
-        let app = functions::app(outside, &deps, LogReporter);
+        let app = parts.app(outside);
         // Servers of the protocol may call the same functions, which then send to them.
         let served =
             serve::Handler::new(app.clone()).map_err(|error| Failure::of("start", &error))?;
@@ -86,13 +68,13 @@ impl Studio {
         let shared = Shared {
             engine: engine.reader(),
             client: engine.client(),
-            retriever: Retriever::new(embedder, database.clone()),
-            database: database.clone(),
-            blobs,
+            retriever: Retriever::new(deps.embedder, deps.database.clone()),
+            database: deps.database,
+            blobs: deps.blobs,
             progress,
             turns: Turns::default(),
             uploads: Uploads::default(),
-            upload_bytes_max: pdf_limits.bytes_max,
+            upload_bytes_max: deps.pdf_limits.bytes_max,
             stopping: stopping.clone(),
         };
         let router = api::router(shared, serve::axum(served), mode);
@@ -112,7 +94,7 @@ impl Studio {
         })?;
         Ok(Self {
             engine,
-            database,
+            parts,
             data,
             server_file,
             stopping,
@@ -132,6 +114,18 @@ impl Studio {
         self.data.path()
     }
 
+    /// Whether nothing leaves this machine: there is no key to any provider.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.parts.are_local()
+    }
+
+    /// Who does what: a part, and its provider.
+    #[must_use]
+    pub fn providers(&self) -> &[(&'static str, String)] {
+        &self.parts.providers
+    }
+
     /// Stops: requests and calls in flight finish, within limits. True when they all did; the others' work goes
     /// on at the next start.
     pub async fn stop(self) -> bool {
@@ -141,30 +135,8 @@ impl Studio {
         let requests = tokio::time::timeout(REQUESTS_GRACE, self.http);
         let (stopped, requests) = tokio::join!(self.engine.stop(), requests);
         http.abort();
-        self.database.close().await;
+        self.parts.close().await;
         stopped == Stopped::Clean && requests.is_ok()
-    }
-}
-
-async fn open_database(url: Option<&DatabaseUrl>, data: &DataFolder) -> Result<Database, Failure> {
-    let Some(url) = url else {
-        let opened = Database::open_sqlite(data.join("studio.db")).await;
-        return opened.map_err(|error| opening(&error));
-    };
-    let opened = Database::open(url).await;
-    opened.map_err(|error| Failure::of("start", &error).hint("--database-url says which it is"))
-}
-
-async fn open_blobs(place: Option<&BlobPlace>, data: &DataFolder) -> Result<BlobStore, Failure> {
-    let opened = match place {
-        None => BlobStore::in_folder(data.join("blobs")).await,
-        Some(BlobPlace::Folder(folder)) => BlobStore::in_folder(folder).await,
-        Some(BlobPlace::Bucket(bucket)) => BlobStore::in_bucket(bucket).await,
-    };
-    match place {
-        None => opened.map_err(|error| opening(&error)),
-        Some(_) => opened
-            .map_err(|error| Failure::of("start", &error).hint("--blobs says where they are kept")),
     }
 }
 

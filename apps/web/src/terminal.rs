@@ -6,8 +6,8 @@
     reason = "what commands answer is their output"
 )]
 
-use crate::Failure;
 use std::io::{IsTerminal, Write};
+use studio233_setup::Failure;
 
 /// A line of a command's answer. A reader that has gone away wants no more of it.
 pub(crate) fn line(text: impl AsRef<str>) {

@@ -11,6 +11,8 @@ pub const EVENTS_PER_REQUEST_MAX: usize = 5_000;
 pub const EVENT_NAME_BYTES_MAX: usize = 512;
 /// An SDK's whole answer to a call.
 pub const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A report of steps ahead of an answer: a full answer and its envelope.
+pub const CHECKPOINT_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// A call's body; a larger one is sent without events and steps (`use_api`).
 pub const CALL_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// One step's output.

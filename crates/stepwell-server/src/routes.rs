@@ -44,8 +44,8 @@ use utoipa_axum::routes;
 const EVENTS_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The largest body of a registration.
 const REGISTER_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The largest body of a checkpoint: a full answer and its envelope.
-const CHECKPOINT_BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// The largest body of a checkpoint.
+const CHECKPOINT_BODY_BYTES_MAX: usize = stepwell_protocol::limits::CHECKPOINT_BYTES_MAX;
 
 /// The largest body of a small request: a signal, an invocation, the arguments of a step.
 const SMALL_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;

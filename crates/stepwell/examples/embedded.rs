@@ -48,14 +48,19 @@ pub(crate) async fn run() -> anyhow::Result<(String, u32)> {
 
     // Another day.
     let engine = start(&file).await?;
-    while engine
-        .client()
-        .send_signal("packed/o-1", &())
-        .await?
-        .is_none()
-    {
-        tokio::task::yield_now().await;
-    }
+    // Until the run, which goes on by itself, waits for the signal.
+    let packed = async {
+        while engine
+            .client()
+            .send_signal("packed/o-1", &())
+            .await?
+            .is_none()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(30), packed).await??;
     let runs = engine.finished_runs(event).await?;
     let told = runs[0].output()?;
     engine.shutdown(Duration::from_secs(10)).await;

@@ -206,12 +206,17 @@ struct Inner {
     callables: HashMap<String, Callable>,
 }
 
+/// Whether a worker shuts down.
+type Closing = Arc<std::sync::atomic::AtomicBool>;
+
 /// How a call has come.
 #[derive(Debug)]
 pub(crate) struct Way {
     pub(crate) transport: Transport,
     /// The trace that it belongs to.
     pub(crate) trace: TraceContext,
+    /// Set once the worker that has the call shuts down.
+    pub(crate) closing: Option<Closing>,
 }
 
 struct Callable {
@@ -313,6 +318,7 @@ impl Runner {
         let way = Way {
             transport: Transport::Http,
             trace: TraceContext::default(),
+            closing: None,
         };
         self.answer_in(function, request, way).await
     }
@@ -324,7 +330,11 @@ impl Runner {
         request: CallRequest,
         way: Way,
     ) -> CallReply {
-        let Way { transport, trace } = way;
+        let Way {
+            transport,
+            trace,
+            closing,
+        } = way;
         let Some(callable) = self.0.callables.get(function) else {
             return unknown_function(function);
         };
@@ -340,7 +350,7 @@ impl Runner {
         };
         let span = tracing::info_span!("run", id = %run.run_id, function = %function);
         let reply = self
-            .wrapped(callable, run, request, transport)
+            .wrapped(callable, run, request, (transport, closing))
             .instrument(span.clone())
             .await;
         let clock = &**self.0.client.clock();
@@ -354,12 +364,12 @@ impl Runner {
         callable: &Callable,
         run: RunInfo,
         request: CallRequest,
-        transport: Transport,
+        way: (Transport, Option<Closing>),
     ) -> CallReply {
         if callable.middleware.is_empty() {
-            return self.run(callable, run, request, transport).await;
+            return self.run(callable, run, request, way).await;
         }
-        let call = self.run(callable, run.clone(), request, transport);
+        let call = self.run(callable, run.clone(), request, way);
         let call = Box::pin(async { call.await.into_raw() });
         let wrapped = callable.middleware.wrap_request(&run, call);
         match caught(wrapped).await {
@@ -378,7 +388,7 @@ impl Runner {
         callable: &Callable,
         run: RunInfo,
         request: CallRequest,
-        transport: Transport,
+        way: (Transport, Option<Closing>),
     ) -> CallReply {
         let target = match request.ctx.step_id.as_str() {
             DISCOVERY | "" => Target::Discovery {
@@ -390,7 +400,9 @@ impl Runner {
             Target::Step(id) => Some(id.clone()),
             Target::Discovery { .. } => None,
         };
-        let mut checkpointer = self.checkpointer(callable, &request.ctx, &target, transport);
+        let (transport, closing) = way;
+        let checkpointer = self.checkpointer(callable, &request.ctx, &target, transport);
+        let mut checkpointer = checkpointer.map(|it| it.until(closing));
         let call = Call {
             client: &self.0.client,
             middleware: &callable.middleware,

@@ -250,7 +250,7 @@ impl fmt::Debug for Config {
     }
 }
 
-fn parse_origin(variable: &'static str, value: &str) -> Result<String, ConfigError> {
+pub(crate) fn parse_origin(variable: &'static str, value: &str) -> Result<String, ConfigError> {
     let usable = value.parse::<http::Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()
     });

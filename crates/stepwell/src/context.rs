@@ -2,6 +2,7 @@
 
 use crate::event::Received;
 use crate::execution::Execution;
+use crate::moment::Moment;
 use crate::step::Step;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -61,6 +62,20 @@ impl<E> Context<E> {
     #[must_use]
     pub fn function_id(&self) -> &str {
         &self.step.execution().run.function_id
+    }
+
+    /// The client of the function's app, for code under a step that sends events itself. It sends to where the run is; what
+    /// it sends outside of a step's code is sent on every call.
+    #[must_use]
+    pub fn client(&self) -> &crate::Client {
+        &self.step.execution().client
+    }
+
+    /// The time by the client's clock; in `stepwell::testing`, the test's. It differs from call to call, so it is read in a
+    /// step's code.
+    #[must_use]
+    pub fn now(&self) -> Moment {
+        self.step.execution().clock.now()
     }
 
     /// Which attempt this is, from 0: of the step that is being executed, else of the function.

@@ -34,8 +34,12 @@
 //! # }
 //! ```
 //!
+//! The server reaches the endpoint at the origin that [`Endpoint::origin`] or `INNGEST_SERVE_ORIGIN` names, which must be set where
+//! requests are signed. Who may make requests is for [`Endpoint::authorize`] to say.
+//!
 //! [`Endpoint::handle`] knows no web framework; [`axum()`] mounts an endpoint on a router.
 
+mod authorize;
 #[cfg(feature = "axum")]
 mod axum_adapter;
 mod fresh;
@@ -51,9 +55,10 @@ pub use handler::Handler;
 pub use request::Request;
 pub use response::Response;
 
-use crate::config::Mode;
+use crate::config::{ConfigError, Mode, parse_origin};
 use crate::execution::Limits;
 use crate::middleware::{Middleware, RunInfo, Stack, TraceContext};
+use crate::serve::origin_of;
 use crate::{BoxFuture, Client, Error, RunId, Step};
 use bytes::Bytes;
 use handler::Code;
@@ -73,6 +78,7 @@ const BODY_BYTES_LIMIT: usize = (limits::EVENT_BYTES_MAX - 64 * 1024) / 4 * 3;
 const RETRIES: u32 = 3;
 /// How long a handler may await something that is not a step, when it says nothing.
 const OUTSIDE_STEPS_MAX: Duration = Duration::from_secs(10);
+const FORWARDED_HOST: &str = "x-forwarded-host";
 /// The event that stands for a request.
 const EVENT: &str = "inngest/http.request";
 
@@ -98,6 +104,8 @@ pub struct Endpoint {
     handover: Handover,
     body_bytes_max: usize,
     outside_steps_max: Duration,
+    origin: Option<Arc<str>>,
+    authorize: Option<authorize::Authorize>,
     middleware: Stack,
 }
 
@@ -131,6 +139,8 @@ impl Endpoint {
             handover: Handover::default(),
             body_bytes_max: BODY_BYTES_MAX,
             outside_steps_max: OUTSIDE_STEPS_MAX,
+            origin: None,
+            authorize: None,
         }
     }
 
@@ -143,6 +153,7 @@ impl Endpoint {
     }
 
     /// How often each step, and the handler itself, is tried again: three times when nothing is given, at most twenty times.
+    /// [`RetryAfter`](crate::RetryAfter) counts once the server moves the run on, not in its first execution.
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries.min(limits::RETRIES_MAX);
@@ -171,8 +182,50 @@ impl Endpoint {
         self
     }
 
+    /// The origin under which the server reaches the endpoint, such as `https://shop.example.com`, in the place of
+    /// `INNGEST_SERVE_ORIGIN`.
+    ///
+    /// In [`Mode::Cloud`] one of the two must be given: without, requests are answered with 503. What a request's own headers say of
+    /// its host, anyone can write, and the server would send its signed requests there.
+    ///
+    /// # Errors
+    /// [`ConfigError::Url`] when this is not an origin.
+    pub fn origin(mut self, origin: &str) -> Result<Self, ConfigError> {
+        self.origin = Some(parse_origin("Endpoint::origin", origin)?.into());
+        Ok(self)
+    }
+
+    /// Asks `check` about each request of a user before its run begins: an `Err` is the answer, and nothing else happens.
+    ///
+    /// The requests by which a server moves a run on are not asked about. They are known by their signature, and bring neither
+    /// cookies nor tokens; so the check belongs here rather than into a layer around the endpoint. In [`Mode::Dev`] nothing is
+    /// signed: whoever sends an `X-Run-ID` there counts as the server.
+    ///
+    /// ```
+    /// # use stepwell::endpoint::{Endpoint, Response};
+    /// # fn guarded(endpoint: Endpoint) -> Endpoint {
+    /// endpoint.authorize(|request: http::Request<bytes::Bytes>| async move {
+    ///     match request.headers().get("authorization") {
+    ///         Some(token) if is_known(token.as_bytes()).await => Ok(()),
+    ///         _ => Err(Response::text("who are you?").status(401)),
+    ///     }
+    /// })
+    /// # }
+    /// # async fn is_known(_: &[u8]) -> bool { true }
+    /// ```
+    #[must_use]
+    pub fn authorize<F, Fut>(mut self, check: F) -> Self
+    where
+        F: Fn(http::Request<Bytes>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Response>> + Send + 'static,
+    {
+        self.authorize = Some(authorize::erase(check));
+        self
+    }
+
     /// Adds middleware, after the client's. What it makes of the handler's output is not what is answered: that is
-    /// the handler's own response.
+    /// the handler's own response. So [`Encryption`](crate::middleware::Encryption) covers steps only: the server keeps the request and
+    /// the response in clear.
     #[must_use]
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.middleware = self.middleware.with(Arc::new(middleware));
@@ -192,35 +245,81 @@ impl Endpoint {
             tracing::error!(message);
             return plain(501, message);
         }
-        let (parts, body) = request.into_parts();
-        let run = parts
-            .headers
+        let is_dev = self.client.config().mode == Mode::Dev;
+        let sent = request.headers();
+        let run = sent
             .get(headers::RUN_ID)
             .and_then(|id| id.to_str().ok()?.parse::<RunId>().ok());
+        let is_signed = sent.contains_key(headers::SIGNATURE);
+        match run {
+            Some(run) if is_dev || is_signed => self.move_on(run, request).await,
+            // Layers in front may have taken it for a server's.
+            _ if is_signed || !is_dev && looks_like_a_servers(sent) => {
+                tracing::warn!("a request was refused that looks like a server's and is not");
+                plain(401, "Unauthorized")
+            }
+            // An id of a user's own says nothing: a server signs.
+            _ => self.take(request).await,
+        }
+    }
+
+    /// A request of the server's.
+    async fn move_on(&self, run: RunId, request: http::Request<Bytes>) -> http::Response<Bytes> {
+        let is_dev = self.client.config().mode == Mode::Dev;
+        let (mut parts, body) = request.into_parts();
         let header = parts.headers.get(headers::SIGNATURE);
         let signature = header.and_then(|value| value.to_str().ok());
-        let is_dev = self.client.config().mode == Mode::Dev;
-        match run {
-            // Such a header of a user's own says nothing: a server signs.
-            Some(run) if is_dev || signature.is_some() => {
-                let key = match self.verified(&parts.method, &body, signature) {
-                    Ok(key) => Some(key),
-                    Err(_) if is_dev => None,
-                    Err(error) => {
-                        tracing::warn!(%run, %error, "a request of a server was refused: its signature cannot be verified");
-                        return plain(401, "Unauthorized");
-                    }
-                };
-                let sent = parts.headers.clone();
-                let parts = Parts::of(&self.client, parts, body);
-                self.re_enter(run, &sent, parts, key).await
+        let key = match self.verified(&parts.method, &body, signature) {
+            Ok(key) => Some(key),
+            Err(_) if is_dev => None,
+            Err(error) => {
+                tracing::warn!(%run, %error, "a request of a server was refused: its signature cannot be verified");
+                return plain(401, "Unauthorized");
             }
-            _ => {
-                let trace = crate::serve::trace_of(&parts.headers);
-                let parts = Parts::of(&self.client, parts, body);
-                self.begin(parts, trace).await
-            }
+        };
+        let sent = parts.headers.clone();
+        if !is_dev {
+            // Not signed.
+            parts.headers.remove(FORWARDED_HOST);
         }
+        let origin = self.configured_origin();
+        let origin = origin.unwrap_or_else(|| origin_of(&parts.headers, &parts.uri));
+        let parts = Parts::of(origin, parts, body);
+        self.re_enter(run, &sent, parts, key).await
+    }
+
+    /// A request of a user's.
+    async fn take(&self, request: http::Request<Bytes>) -> http::Response<Bytes> {
+        let is_dev = self.client.config().mode == Mode::Dev;
+        let origin = match self.configured_origin() {
+            Some(origin) => origin,
+            None if is_dev => origin_of(request.headers(), request.uri()),
+            None => {
+                tracing::error!(
+                    "a durable endpoint does not know where the server reaches it: set INNGEST_SERVE_ORIGIN or Endpoint::origin(..)"
+                );
+                return plain(503, "the request cannot be seen to now");
+            }
+        };
+        if let Some(authorize) = &self.authorize
+            && let Err(refusal) = authorize(request.clone()).await
+        {
+            return refusal.checked().map_or_else(
+                |error| {
+                    tracing::error!(%error, "the answer of Endpoint::authorize cannot be sent");
+                    plain(500, "the request is refused")
+                },
+                Response::into_http,
+            );
+        }
+        let (parts, body) = request.into_parts();
+        let trace = crate::serve::trace_of(&parts.headers);
+        self.begin(Parts::of(origin, parts, body), trace).await
+    }
+
+    fn configured_origin(&self) -> Option<String> {
+        let own = self.origin.as_deref().map(str::to_owned);
+        own.or_else(|| self.client.config().serve_origin.clone())
     }
 
     /// The key with which a server has signed: the body of a POST or PUT, in canonical form if it is JSON, and of other
@@ -316,6 +415,12 @@ impl Given {
             .take()
             .unwrap_or_else(|| Response::of_json(output.get()))
     }
+}
+
+/// Whether a request has the headers of one by which a server moves a run on.
+fn looks_like_a_servers(sent: &http::HeaderMap) -> bool {
+    let has = |name: &str| sent.contains_key(name);
+    has(headers::RUN_ID) && (has(headers::GENERATION_ID) || has(headers::JOB_ID))
 }
 
 /// An answer of the endpoint itself rather than of its handler.

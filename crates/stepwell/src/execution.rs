@@ -32,9 +32,10 @@ use crate::Error;
 use crate::error::{StepError, serialized};
 use crate::middleware::{RunInfo, Stack, StandIn, StepInfo};
 use crate::moment::Clock;
+use hashbrown::HashMap;
 use serde_json::{Map, Value};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -425,11 +426,15 @@ impl Slot {
                 drop(old);
                 Turn::Wait
             }
-            Phase::Permitted => {
-                state.found[position].phase = Phase::Executing;
+            Phase::Permitted | Phase::Executing => {
+                let found = &mut state.found[position];
+                found.phase = Phase::Executing;
+                // The step's result wakes whoever polls it, which need not be the function as a whole.
+                let old = found.waker.replace(cx.waker().clone());
+                drop(state);
+                drop(old);
                 Turn::Execute
             }
-            Phase::Executing => Turn::Execute,
             Phase::Released => {
                 state.end(position);
                 let found = &state.found[position];

@@ -225,6 +225,7 @@ impl Handler {
         let way = Way {
             transport: Transport::Http,
             trace: trace_of(&request.headers),
+            closing: None,
         };
         let answer = self
             .runner

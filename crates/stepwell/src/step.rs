@@ -72,8 +72,7 @@ impl Step {
     /// Notes something about the step that executes, for people who look at the run: `kind` and a JSON object of at
     /// most 64 KiB. Call it in a step's code.
     ///
-    /// It never fails the step: what cannot be noted is left out, and that is logged. A Stepwell server does not keep
-    /// notes yet.
+    /// It never fails the step: what cannot be noted is left out, and that is logged.
     ///
     /// ```
     /// # use stepwell::{Context, Error};

@@ -392,11 +392,15 @@ fn modified_at(found: &ObjectMeta) -> Timestamp {
 }
 
 fn path(key: &Key) -> Path {
-    Path::from(key.as_str())
+    // Taken as it is: `Path::from` would write `~` in another way, and a listing would show no key.
+    Path::parse(key.as_str()).expect("a key has no part that a path may not have")
 }
 
 fn type_note_path(key: &Key) -> Path {
-    Path::from(format!("{TYPES_FOLDER}/{key}"))
+    Path::from(TYPES_FOLDER)
+        .parts()
+        .chain(path(key).parts())
+        .collect()
 }
 
 fn type_by_name(key: &Key) -> ContentType {

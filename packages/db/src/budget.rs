@@ -26,24 +26,27 @@ impl BudgetScope {
     }
 }
 
-/// After which time a budget is full again. Periods begin with the hour, day and month of UTC.
+/// After which time a budget is full again. Periods begin with the hour, day, week (on Monday) and month
+/// of UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Period {
     Hour,
     Day,
+    Week,
     Month,
     /// Never: what is used up stays so until someone raises the budget.
     Ever,
 }
 
 impl Period {
-    const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Month, Self::Ever];
+    const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Ever];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hour => "hour",
             Self::Day => "day",
+            Self::Week => "week",
             Self::Month => "month",
             Self::Ever => "ever",
         }
@@ -54,6 +57,7 @@ impl Period {
         let (unit, length) = match self {
             Self::Hour => (Unit::Hour, Span::new().hours(1)),
             Self::Day => (Unit::Day, Span::new().days(1)),
+            Self::Week => (Unit::Week, Span::new().weeks(1)),
             Self::Month => (Unit::Month, Span::new().months(1)),
             Self::Ever => return (i64::MIN, None),
         };
@@ -74,6 +78,10 @@ impl Period {
 fn start_of(unit: Unit, now: &Zoned) -> Zoned {
     let hour = if unit == Unit::Hour { now.hour() } else { 0 };
     let day = if unit == Unit::Month { 1 } else { now.day() };
+    let into_week = match unit {
+        Unit::Week => i64::from(now.weekday().to_monday_zero_offset()),
+        _ => 0,
+    };
     let start = now
         .with()
         .day(day)
@@ -81,7 +89,9 @@ fn start_of(unit: Unit, now: &Zoned) -> Zoned {
         .minute(0)
         .second(0)
         .subsec_nanosecond(0);
-    start.build().unwrap_or_else(|_| now.clone())
+    let start = start.build().unwrap_or_else(|_| now.clone());
+    let first = start.checked_sub(Span::new().days(into_week));
+    first.unwrap_or(start)
 }
 
 /// How much of a kind may be used in each period.
@@ -241,11 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn periods_begin_with_the_hour_the_day_and_the_month() {
+    fn periods_begin_with_the_hour_the_day_the_week_and_the_month() {
         let now = at("2024-02-29T13:14:15.167Z");
         for (period, start, end) in [
             (Period::Hour, "2024-02-29T13:00:00Z", "2024-02-29T14:00:00Z"),
             (Period::Day, "2024-02-29T00:00:00Z", "2024-03-01T00:00:00Z"),
+            (Period::Week, "2024-02-26T00:00:00Z", "2024-03-04T00:00:00Z"),
             (
                 Period::Month,
                 "2024-02-01T00:00:00Z",

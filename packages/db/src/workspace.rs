@@ -226,6 +226,46 @@ impl Database {
         });
         Ok(true)
     }
+
+    /// Changes the brand summary by what it is now, in one transaction: `change` gets the summary, and gives the new one
+    /// or none to leave it. True when it was changed.
+    ///
+    /// # Errors
+    /// [`DbError::NoSuchWorkspace`].
+    pub async fn update_brand_summary(
+        &self,
+        id: &WorkspaceId,
+        change: impl FnOnce(Option<Value>) -> Option<Value>,
+        now_ms: i64,
+    ) -> Result<bool, DbError> {
+        in_transaction!(self, "change the brand summary", |tx| {
+            // Writing first is locking the row.
+            let found: Option<(Option<Json>,)> = sqlx::query_as(
+                "UPDATE workspace SET updated_at_ms = updated_at_ms WHERE id = $1
+                 RETURNING brand_summary",
+            )
+            .bind(id.as_str())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("read the brand summary"))?;
+            let Some((summary,)) = found else {
+                return must_exist(id, 0).map(|()| false);
+            };
+            let Some(summary) = change(summary.map(|json| json.0)) else {
+                return Ok(false);
+            };
+            sqlx::query(
+                "UPDATE workspace SET brand_summary = $2, updated_at_ms = $3 WHERE id = $1",
+            )
+            .bind(id.as_str())
+            .bind(Json(summary))
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("store the brand summary"))?;
+        });
+        Ok(true)
+    }
 }
 
 fn must_exist(id: &WorkspaceId, rows_affected: u64) -> Result<(), DbError> {

@@ -1,10 +1,11 @@
 //! What can be asked for: one type for each event of the studio, by domain.
 //!
 //! Names and fields on the wire (camelCase JSON) are those that the studio's TypeScript producers use, so that
-//! both can share one stream. A payload is checked when it is sent and again before a function gets it; an error
+//! both can share one stream; [`budget`] is ours alone. A payload is checked when it is sent and again before a function gets it; an error
 //! names every bad path.
 
 pub mod brand;
+pub mod budget;
 pub mod studio;
 pub mod vision;
 

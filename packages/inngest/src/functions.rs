@@ -4,7 +4,11 @@
 
 pub mod brand;
 mod deps;
-mod failure;
+pub(crate) mod failure;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod studio;
+pub mod vision;
 
 pub use deps::Deps;
 
@@ -14,7 +18,19 @@ use stepwell::{App, Client, Function};
 /// Every function of the studio.
 #[must_use]
 pub fn all(deps: &Deps) -> Vec<Function> {
-    vec![brand::ingestion::function(deps)]
+    vec![
+        brand::ingestion::function(deps),
+        brand::vision_sync::function(deps),
+        brand::synthesize::function(deps),
+        brand::cancelled::function(deps),
+        studio::process_workflow::function(deps),
+        studio::dry_run::function(deps),
+        studio::fashion_item::function(deps),
+        studio::cancelled::function(deps),
+        vision::archive::function(deps),
+        vision::cleanup_blobs::function(deps),
+        vision::cleanup_temp::function(deps),
+    ]
 }
 
 /// The app that servers call: every function, with logging, and failures told to `reporter`.
@@ -26,3 +42,6 @@ pub fn app(client: Client, deps: &Deps, reporter: impl Reporter) -> App {
         .middleware(ErrorReporting::new(reporter))
         .functions(all(deps))
 }
+
+#[cfg(test)]
+mod tests;

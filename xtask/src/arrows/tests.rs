@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use insta::assert_debug_snapshot;
 
-use super::{RULES, check, check_architecture, drawn};
+use super::{RULES, check, check_architecture, check_tree, drawn};
 use crate::workspace::{Dependency, Kind, Member};
 
 /// `name` with its dependencies: plain, `?optional`, `dev:in tests`, `build:for its build script`.
@@ -63,7 +63,7 @@ fn the_design_itself_is_accepted() {
         ),
         member("studio233-brand", &[]),
         member("studio233-ai", &["studio233-brand"]),
-        member("studio233-inngest", &["stepwell", "studio233-ai"]),
+        member("studio233-inngest", &["stepwell", "?studio233-ai"]),
         member("studio233-web", &["studio233-inngest"]),
     ];
     assert_eq!(check(&members, RULES), Vec::<String>::new());
@@ -191,4 +191,22 @@ fn the_graph_tells_optional_and_test_edges_apart() {
         "stepwell -> stepwell-protocol, [stepwell-store], (stepwell-server)"
     );
     assert_eq!(drawn(&all[1], &all), "stepwell-protocol -> nothing");
+}
+
+#[test]
+fn producers_of_events_have_none_of_what_functions_need() {
+    let light =
+        "studio233-inngest v0.1.0 (/w/packages/inngest)\nstepwell v0.1.0 (/w)\nserde v1.0.0\n";
+    assert!(check_tree(light).is_empty());
+    let heavy =
+        format!("{light}studio233-db v0.1.0 (/w)\nsqlx v0.9.0 (*)\nstepwell-engine v0.1.0\n");
+    let problems = check_tree(&heavy);
+    for name in ["studio233-db", "sqlx", "stepwell-engine"] {
+        assert!(
+            problems
+                .iter()
+                .any(|problem| problem.contains(&format!("needs {name}:"))),
+            "{problems:?}"
+        );
+    }
 }

@@ -1,8 +1,6 @@
 //! Errors as callers see them. What only the operator should know goes to the log.
 
-use crate::Failure;
 use crate::engine::{StoreError, Unavailable};
-use crate::failure::chain;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +9,8 @@ use stepwell::SendError;
 use studio233_blob::BlobError;
 use studio233_db::DbError;
 use studio233_rag::RetrieveError;
+use studio233_setup::Failure;
+use studio233_setup::chain;
 
 /// A request was not answered as it wished.
 #[derive(Debug)]

@@ -5,8 +5,6 @@ use super::report::{self, duration};
 use super::server::{STUDIOS_MAX, Server};
 use super::steps::Steps;
 use crate::client::{ApiClient, unreadable};
-use crate::failure::Failure;
-use crate::settings::Settings;
 use crate::terminal;
 use clap::Args;
 use futures::StreamExt;
@@ -17,6 +15,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 use studio233_inngest::functions::brand::ingestion;
 use studio233_rag::pdf::{PdfLimits, looks_like_pdf};
+use studio233_setup::Failure;
+use studio233_setup::Settings;
 
 /// Where documents go when no workspace is named.
 pub(super) const WORKSPACE: &str = "default";

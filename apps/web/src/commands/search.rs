@@ -2,12 +2,12 @@
 
 use super::server::{STUDIOS_MAX, Server};
 use crate::client::ApiClient;
-use crate::failure::Failure;
-use crate::settings::Settings;
 use crate::terminal;
 use clap::Args;
 use serde_json::{Value, json};
 use std::process::ExitCode;
+use studio233_setup::Failure;
+use studio233_setup::Settings;
 
 /// Columns of a fragment's text.
 const TEXT_COLUMNS: usize = 96;

@@ -1,11 +1,11 @@
 //! `studio233 serve`: everything in one process.
 
 use super::interrupted;
-use crate::failure::Failure;
-use crate::settings::Settings;
 use crate::studio::Studio;
 use crate::terminal;
 use std::process::ExitCode;
+use studio233_setup::Failure;
+use studio233_setup::Settings;
 
 pub(super) async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let studio = Studio::start(settings).await?;
@@ -34,7 +34,13 @@ fn greet(studio: &Studio) {
     terminal::line(format!("  health     {url}/health, {url}/ready"));
     terminal::line(format!("  web API    {url}/api/…"));
     terminal::line(format!("  functions  {url}/api/inngest"));
-    terminal::line("  ai         local: no key needed, nothing leaves this machine");
+    if studio.is_local() {
+        terminal::line("  ai         local: no key needed, nothing leaves this machine");
+    } else {
+        for (part, provider) in studio.providers() {
+            terminal::line(format!("  {part:<11}{provider}"));
+        }
+    }
     terminal::line("try, in another terminal:");
     let program = terminal::program();
     terminal::line(format!("  {program} ingest samples/brand-guidelines.pdf"));

@@ -2,13 +2,13 @@
 
 use super::interrupted;
 use crate::client::ApiClient;
-use crate::failure::Failure;
 use crate::server_file::ServerFile;
-use crate::settings::Settings;
 use crate::studio::Studio;
 use crate::terminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use studio233_setup::Failure;
+use studio233_setup::Settings;
 
 /// How long a process that has the data folder may need to take requests, or to stop: longer than what it lets
 /// finish when it stops.
@@ -53,7 +53,7 @@ impl Server {
                 return Ok(Self { client, whose });
             }
             let own = Settings {
-                port: 0,
+                port: Some(0),
                 ..settings.clone()
             };
             match Studio::start(own).await {

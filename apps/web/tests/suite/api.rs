@@ -51,7 +51,12 @@ async fn read_a_brand_document(studio: TestStudio) {
         .collect();
     assert_eq!(
         names,
-        ["index-and-store", "extract-brand-dna", "trigger-synthesis"]
+        [
+            "budget",
+            "index-and-store",
+            "extract-brand-dna",
+            "trigger-synthesis"
+        ]
     );
     assert_eq!(kinds.iter().filter(|kind| *kind == "step").count(), 3);
     assert_eq!(kinds.last().unwrap(), "ended");
@@ -65,7 +70,7 @@ async fn read_a_brand_document(studio: TestStudio) {
     assert_eq!(shown.text("/indexingStatus"), "IDLE");
     assert_eq!(
         shown.body["knowledgeCount"],
-        steps[0]["result"]["data"]["chunkCount"]
+        steps[1]["result"]["data"]["chunkCount"]
     );
     let path = format!("/api/workspaces/{workspace}/search?q=primary%20colour&k=2");
     let found = studio.get(&path).await;

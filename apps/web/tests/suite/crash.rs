@@ -100,7 +100,7 @@ fn a_killed_ingest_goes_on_where_it_was_and_doubles_nothing() {
             .collect();
         assert_eq!(
             (steps.len(), names.len()),
-            (3, 3),
+            (4, 4),
             "each step is recorded once"
         );
 

@@ -4,7 +4,8 @@ use reqwest::Response;
 use serde_json::Value;
 use studio233_db::DatabaseUrl;
 use studio233_inngest::Config;
-use studio233_web::{Settings, Studio};
+use studio233_setup::Settings;
+use studio233_web::Studio;
 
 pub(crate) struct TestStudio {
     folder: tempfile::TempDir,
@@ -75,14 +76,13 @@ impl TestStudio {
             .iter()
             .map(|origin| studio233_rag::Origin::parse(origin));
         let settings = Settings {
-            data: folder.path().join("data"),
-            port: 0,
+            port: Some(0),
             allow_origins: origins
                 .map(|origin| origin.expect("it is an origin"))
                 .collect(),
             database,
-            blobs: None,
             inngest,
+            ..Settings::in_folder(folder.path().join("data"))
         };
         let studio = Studio::start(settings).await.unwrap();
         // Another test may have chosen it.

@@ -2,11 +2,14 @@
 
 use super::Gateway;
 use std::collections::HashMap;
+use std::time::Duration;
 use stepwell_protocol::{AppId, RunId};
 use tokio::time::Instant;
 
 /// Runs with an appointment that are known; of more it is only known that they wait for a time.
 const APPOINTMENTS_MAX: usize = 10_000;
+/// When there are so many, those that are over are looked for this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// What runs there are too few workers for.
 #[derive(Debug, Default)]
@@ -15,6 +18,7 @@ pub(super) struct Shortage {
     in_line: HashMap<RunId, (AppId, usize)>,
     /// Runs with a call that comes again, until when.
     appointed: HashMap<RunId, (AppId, Instant)>,
+    swept_at: Option<Instant>,
 }
 
 impl Shortage {
@@ -34,7 +38,9 @@ impl Shortage {
 
     /// A call of the run goes back to the queue, and comes again then.
     pub(super) fn turn_away(&mut self, run: RunId, app: AppId, until: Instant, now: Instant) {
-        if self.appointed.len() >= APPOINTMENTS_MAX {
+        let is_due = self.swept_at.is_none_or(|at| at + SWEEP_EVERY <= now);
+        if self.appointed.len() >= APPOINTMENTS_MAX && is_due {
+            self.swept_at = Some(now);
             self.appointed.retain(|_, (_, until)| *until > now);
         }
         if self.appointed.len() < APPOINTMENTS_MAX {

@@ -1,7 +1,7 @@
 //! Durable endpoints: apps report runs that they execute by themselves, and whoever was redirected reads how one ended.
 
 use super::rest::{run_id, unknown_run};
-use super::{ACCOUNT, CHECKPOINT_BODY_BYTES_MAX, ENVIRONMENT, SMALL_BODY_BYTES_MAX};
+use super::{ACCOUNT, CHECKPOINT_BODY_BYTES_MAX, ENVIRONMENT};
 use crate::answer::{ApiError, Failure, Found, Success};
 use crate::body::Body;
 use crate::state::Shared;
@@ -45,7 +45,7 @@ pub(crate) struct Started {
 pub(super) async fn start(
     State(shared): State<Shared>,
     sent: HeaderMap,
-    body: Body<SMALL_BODY_BYTES_MAX>,
+    body: Body<CHECKPOINT_BODY_BYTES_MAX>,
 ) -> Result<Found<Started>, ApiError> {
     let run: NewRun = stepwell_protocol::decode::from_slice(&body.bytes).map_err(invalid)?;
     let id = run.run_id;
@@ -193,7 +193,8 @@ fn invalid(error: impl std::fmt::Display) -> ApiError {
 fn refused(error: &EndpointError) -> ApiError {
     let status = match error {
         EndpointError::TooManyApps => StatusCode::TOO_MANY_REQUESTS,
-        EndpointError::Untimely => StatusCode::BAD_REQUEST,
+        // A conflict says that the run is known.
+        EndpointError::Untimely | EndpointError::Taken => StatusCode::BAD_REQUEST,
         _ => StatusCode::CONFLICT,
     };
     ApiError::new(status, error.to_string())

@@ -284,7 +284,12 @@ fn remove_abandoned(target: &Path) {
     for entry in entries.into_iter().flatten().flatten() {
         let found = entry.file_name();
         let found = found.to_string_lossy();
-        let is_draft = found.starts_with(&first) && found.ends_with(DRAFT);
+        let own = found
+            .strip_prefix(&first)
+            .and_then(|rest| rest.strip_suffix(DRAFT))
+            .and_then(|numbers| numbers.split_once('-'));
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let is_draft = own.is_some_and(|(process, nth)| is_number(process) && is_number(nth));
         let changed = entry.metadata().and_then(|metadata| metadata.modified());
         let age = changed.ok().and_then(|at| at.elapsed().ok());
         if is_draft && age.is_some_and(|age| age > ABANDONED) {

@@ -49,36 +49,37 @@ impl Client {
             "ts": self.clock().now().unix_ms(),
             "steps": steps,
         });
-        self.report(&url, body.to_string().into()).await.map(drop)
+        let (reported, _) = self.report(&url, body.to_string().into()).await;
+        reported.map(drop)
     }
 
-    /// Posts a report, as often as it takes within reason.
+    /// Posts a report, as often as it takes within reason; says, too, how often it did.
     pub(crate) async fn report(
         &self,
         url: &str,
         body: Bytes,
-    ) -> Result<Response<Bytes>, CheckpointError> {
+    ) -> (Result<Response<Bytes>, CheckpointError>, u32) {
         let mut backoff = BACKOFF_BASE;
         for attempt in 1.. {
             let answer = self.call_api(Method::POST, url, &[], body.clone()).await;
             let problem = match answer {
-                Ok(answer) if answer.status().is_success() => return Ok(answer),
+                Ok(answer) if answer.status().is_success() => return (Ok(answer), attempt),
                 Ok(answer) if answer.status() == StatusCode::CONFLICT => {
-                    return Err(CheckpointError::Stale);
+                    return (Err(CheckpointError::Stale), attempt);
                 }
                 Ok(answer) => {
                     let passing = answer.status().is_server_error()
                         || answer.status() == StatusCode::TOO_MANY_REQUESTS;
                     let refused = super::api_refused(url, &answer).to_string();
                     if !passing {
-                        return Err(CheckpointError::Failed(refused));
+                        return (Err(CheckpointError::Failed(refused)), attempt);
                     }
                     refused
                 }
                 Err(error) => error.to_string(),
             };
             if attempt >= ATTEMPTS_MAX {
-                return Err(CheckpointError::Failed(problem));
+                return (Err(CheckpointError::Failed(problem)), attempt);
             }
             let jitter = backoff.mul_f64(crate::random::fraction());
             self.clock().delay(backoff + jitter).await;

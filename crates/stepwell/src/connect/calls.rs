@@ -6,6 +6,7 @@ use crate::function::Transport;
 use crate::middleware::TraceContext;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stepwell_protocol::connect::{
     ExecutorRequest, ExtendLease, ExtendLeaseAck, RequestAck, ResponseStatus, SdkResponse,
@@ -29,6 +30,8 @@ pub(super) struct Calls {
     runtime: Handle,
     /// A turn for each that runs.
     turns: Arc<Semaphore>,
+    /// Set once the worker shuts down: calls end after the step that is under way.
+    closing: Arc<AtomicBool>,
 }
 
 struct Call {
@@ -53,7 +56,13 @@ impl Calls {
             tasks: JoinSet::new(),
             runtime,
             turns: Arc::new(Semaphore::new(turns)),
+            closing: Arc::default(),
         }
+    }
+
+    /// Has calls end after the step that is under way.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -76,6 +85,7 @@ impl Calls {
         let way = Way {
             transport: Transport::Connect,
             trace: trace_of(&request.user_trace_ctx),
+            closing: Some(Arc::clone(&self.closing)),
         };
         let turns = Arc::clone(&self.turns);
         let answer = async move {

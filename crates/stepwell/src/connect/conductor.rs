@@ -461,6 +461,7 @@ impl Conductor {
             return;
         }
         tracing::info!(calls = self.calls.len(), "the worker shuts down");
+        self.calls.close();
         self.closing = Some(Instant::now() + self.setup.shutdown_timeout);
         self.status
             .send_modify(|status| status.state = State::Closing);

@@ -5,6 +5,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{OriginalUri, Request};
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
+use tracing::Instrument;
 
 /// An endpoint as an axum route, for all methods. A request whose requester goes away is seen to its end all the same.
 ///
@@ -41,7 +42,8 @@ async fn answer(endpoint: Endpoint, request: Request) -> Response {
     };
     let request = Request::from_parts(parts, body);
     // A run that has begun is not to stop in the middle of a step.
-    let answered = tokio::spawn(async move { endpoint.handle(request).await }).await;
+    let answered =
+        tokio::spawn(async move { endpoint.handle(request).await }.in_current_span()).await;
     let answered = answered.unwrap_or_else(|error| {
         tracing::error!(%error, "an endpoint's request came to nothing");
         plain(500, "the request came to nothing")

@@ -11,6 +11,7 @@ use serde_json::{Map, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stepwell_protocol::call::{MemoizedSteps, Stack};
+use stepwell_protocol::error::UserError;
 use stepwell_protocol::op::{Op, Opcode};
 use stepwell_protocol::{StepId, shared_json};
 use tracing::Instrument;
@@ -120,6 +121,9 @@ impl Endpoint {
         reports: &RunReports,
         is_reported: bool,
     ) -> http::Response<Bytes> {
+        if let Some(error) = reports.too_large() {
+            return failed(error);
+        }
         let Some(known) = reports.known() else {
             tracing::error!(%run, "an endpoint's run could not be reported: the request is refused");
             let message =
@@ -153,7 +157,7 @@ impl Endpoint {
 }
 
 /// How the server is told that the handler itself has failed.
-fn failure(error: &Error, is_final: bool) -> Op {
+pub(super) fn failure(error: &Error, is_final: bool) -> Op {
     let opcode = match is_final {
         true => Opcode::StepFailed,
         false => Opcode::StepError,
@@ -163,9 +167,11 @@ fn failure(error: &Error, is_final: bool) -> Op {
     op
 }
 
-/// As the server answers for a run that has failed.
+/// Of a run that has failed. What led to it is not for whoever made the request.
 fn failed(error: &Error) -> http::Response<Bytes> {
-    let body = serde_json::to_string(&error.to_wire()).expect("an error has only string keys");
+    tracing::error!(?error, "an endpoint's run has failed");
+    let UserError { name, message, .. } = error.to_wire();
+    let body = json!({"name": name, "message": message}).to_string();
     let response = Response::of_json(&body).status(500);
     response.into_http()
 }

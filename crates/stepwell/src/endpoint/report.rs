@@ -1,11 +1,13 @@
 //! What the server is told of a run that is executed here.
 
-use crate::RunId;
+use super::fresh::failure;
 use crate::client::{CheckpointError, Client};
 use crate::execution::{Reported, Reports};
+use crate::{Error, RunId};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use stepwell_protocol::limits;
 use stepwell_protocol::op::Op;
 
 /// Reports of one run. The first brings the request along, and the run into being.
@@ -16,6 +18,7 @@ pub(super) struct RunReports {
     event: Value,
     retries: u32,
     known: Mutex<Option<Known>>,
+    too_large: OnceLock<Error>,
 }
 
 /// What the server said of the run.
@@ -38,6 +41,7 @@ impl RunReports {
             event,
             retries,
             known: Mutex::new(None),
+            too_large: OnceLock::new(),
         })
     }
 
@@ -46,25 +50,23 @@ impl RunReports {
         self.lock().clone()
     }
 
+    /// Why the run has failed, when it has since no server would take what was to be reported.
+    pub(super) fn too_large(&self) -> Option<&Error> {
+        self.too_large.get()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn begin(&self, steps: &[Op]) -> Result<(), CheckpointError> {
+    async fn begin(&self, body: String) -> Result<(), CheckpointError> {
         #[derive(Deserialize)]
         struct Answer {
             data: Known,
         }
         let url = format!("{}/v1/checkpoint", self.client.config().api_url);
-        let body = json!({
-            "run_id": self.run,
-            "event": self.event,
-            "steps": steps,
-            "retries": self.retries,
-            "request_version": crate::execution::REQUEST_VERSION,
-            "ts": self.client.clock().now().unix_ms(),
-        });
-        let known = match self.client.report(&url, body.to_string().into()).await {
+        let (reported, attempts) = self.client.report(&url, body.into()).await;
+        let known = match reported {
             Ok(answer) => {
                 let answer = stepwell_protocol::decode::from_slice::<Answer>(answer.body());
                 answer
@@ -75,35 +77,79 @@ impl RunReports {
                     .data
             }
             // Nobody else knows the id: an earlier attempt was taken, and its answer lost.
-            Err(CheckpointError::Stale) => Known::default(),
+            Err(CheckpointError::Stale) if attempts > 1 => Known::default(),
+            Err(CheckpointError::Stale) => {
+                let what = format!("{url} refuses a run that is new: 409 Conflict");
+                return Err(CheckpointError::Failed(what));
+            }
             Err(error) => return Err(error),
         };
         *self.lock() = Some(known);
         Ok(())
     }
 
-    async fn go_on(&self, known: &Known, steps: &[Op]) -> Result<(), CheckpointError> {
+    async fn go_on(&self, body: String) -> Result<(), CheckpointError> {
         let api = &self.client.config().api_url;
         let url = format!("{api}/v1/checkpoint/{}/steps", self.run);
-        let body = json!({
-            "run_id": self.run,
-            "fn_id": known.fn_id,
-            "app_id": known.app_id,
-            "steps": steps,
-            "ts": self.client.clock().now().unix_ms(),
-        });
-        let taken = self.client.report(&url, body.to_string().into()).await;
-        taken.map(drop)
+        let (reported, _) = self.client.report(&url, body.into()).await;
+        reported.map(drop)
+    }
+
+    fn body(&self, known: Option<&Known>, steps: &[Op]) -> String {
+        let now_ms = self.client.clock().now().unix_ms();
+        let body = match known {
+            None => json!({
+                "run_id": self.run,
+                "event": self.event,
+                "steps": steps,
+                "retries": self.retries,
+                "request_version": crate::execution::REQUEST_VERSION,
+                "ts": now_ms,
+            }),
+            Some(known) => json!({
+                "run_id": self.run,
+                "fn_id": known.fn_id,
+                "app_id": known.app_id,
+                "steps": steps,
+                "ts": now_ms,
+            }),
+        };
+        body.to_string()
     }
 }
 
 impl Reports for RunReports {
     fn report(self: Arc<Self>, steps: Vec<Op>) -> Reported {
         Box::pin(async move {
-            match self.known() {
-                None => self.begin(&steps).await,
-                Some(known) => self.go_on(&known, &steps).await,
+            if let Some(error) = self.too_large() {
+                return Err(CheckpointError::Failed(error.to_string()));
             }
+            let known = self.known();
+            let mut body = self.body(known.as_ref(), &steps);
+            let error = too_large(body.len());
+            if let Some(error) = &error {
+                // Executing it again would not make it smaller.
+                body = self.body(known.as_ref(), &[failure(error, true)]);
+            }
+            match known {
+                None => self.begin(body).await?,
+                Some(_) => self.go_on(body).await?,
+            }
+            error.map_or(Ok(()), |error| {
+                let what = error.to_string();
+                let _ = self.too_large.set(error);
+                Err(CheckpointError::Failed(what))
+            })
         })
     }
+}
+
+fn too_large(size: usize) -> Option<Error> {
+    let max = limits::CHECKPOINT_BYTES_MAX;
+    (size > max).then(|| {
+        let message = format!(
+            "request, steps and results come to {size} bytes in one report; at most {max} are taken: store the data elsewhere and pass a reference on"
+        );
+        Error::new("ReportTooLarge", message).non_retriable()
+    })
 }

@@ -1,8 +1,8 @@
 //! What a handler gets.
 
-use crate::serve::{origin_of, query};
+use crate::serve::query;
 use crate::step::Step;
-use crate::{Client, Error, RunId};
+use crate::{Error, RunId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// A request, as an endpoint's handler sees it each time that it is called for one run.
 ///
 /// It has what the server keeps of a request, and is the same on every call. Other headers are not among it: a cookie or a
-/// token would be gone when the server moves the run on. Look at those in a layer around the endpoint.
+/// token would be gone when the server moves the run on. Look at those in [`Endpoint::authorize`](super::Endpoint::authorize).
 #[derive(Debug)]
 pub struct Request {
     parts: Arc<Parts>,
@@ -45,15 +45,14 @@ impl fmt::Debug for Parts {
 }
 
 impl Parts {
-    pub(super) fn of(client: &Client, parts: http::request::Parts, body: Bytes) -> Arc<Self> {
+    pub(super) fn of(origin: String, parts: http::request::Parts, body: Bytes) -> Arc<Self> {
         let text = |headers: &HeaderMap, name: &str| {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or_default().to_owned()
         };
         let forwarded = text(&parts.headers, "x-forwarded-for");
-        let configured = client.config().serve_origin.clone();
         Arc::new(Self {
-            origin: configured.unwrap_or_else(|| origin_of(&parts.headers, &parts.uri)),
+            origin,
             ip: forwarded
                 .split(',')
                 .next()

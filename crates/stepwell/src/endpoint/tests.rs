@@ -10,6 +10,7 @@ use stepwell_protocol::StepId;
 
 const RUN: &str = "01KDW000000000000000000002";
 const KEY: &str = "signkey-test-00112233445566778899aabbccddeeff";
+const ORIGIN: &str = "https://shop.example";
 const NOW_MS: i64 = 1_767_225_600_000;
 
 /// A server's API: takes all reports, or answers with this instead.
@@ -336,7 +337,7 @@ async fn only_a_server_with_the_key_moves_runs_on() {
         .signing_key(KEY)
         .build();
     let handler = |_: Request| async { Ok::<_, Error>("hello") };
-    let endpoint = Endpoint::new(client, handler);
+    let endpoint = Endpoint::new(client, handler).origin(ORIGIN).unwrap();
     let ask = async |method: &str, signed: Option<&[u8]>| {
         let mut asked = request(method, "/").header(headers::RUN_ID, RUN);
         if let Some(part) = signed {
@@ -378,4 +379,131 @@ async fn a_body_that_is_too_large_is_refused() {
         endpoint.handle(asked).await.status().as_u16()
     };
     assert_eq!((ask("abc").await, ask("abcd").await), (200, 413));
+}
+
+fn signing(server: &Server) -> Client {
+    Client::builder("shop", Config::dev())
+        .http_client(server.clone())
+        .clock(server.clone())
+        .signing_key(KEY)
+        .build()
+}
+
+#[tokio::test]
+async fn where_the_server_sends_signed_requests_is_not_for_users_to_say() {
+    let server = Server::default();
+    let handler = |_: Request| async { Ok::<_, Error>("hello") };
+    let nowhere = Endpoint::new(signing(&server), handler);
+    let ask = async |endpoint: &Endpoint| {
+        let asked = request("GET", "/").header("x-forwarded-host", "evil.example");
+        let response = endpoint.handle(asked.body(Bytes::new()).unwrap()).await;
+        response.status().as_u16()
+    };
+    assert_eq!(ask(&nowhere).await, 503);
+    assert!(server.told().is_empty());
+
+    let known = nowhere.clone().origin("https://own.example/").unwrap();
+    let mut config = Config::dev();
+    config.mode = Mode::Cloud;
+    config.serve_origin = Some("https://own.example".to_owned());
+    let configured = Endpoint::new(server.client(config), handler);
+    for endpoint in [known, configured] {
+        assert_eq!(ask(&endpoint).await, 200);
+        let reports = std::mem::take(&mut *server.reports.lock().unwrap());
+        assert_eq!(reports[0]["event"]["data"]["domain"], "https://own.example");
+    }
+    assert!(nowhere.origin("own.example").is_err());
+}
+
+#[tokio::test]
+async fn only_users_that_are_let_in_begin_a_run() {
+    let server = Server::default();
+    *server.steps.lock().unwrap() = json!({});
+    let handler = |_: Request| async { Ok::<_, Error>("hello") };
+    let endpoint = Endpoint::new(signing(&server), handler)
+        .origin(ORIGIN)
+        .unwrap()
+        .authorize(|request: http::Request<Bytes>| async move {
+            match request.headers().contains_key("authorization") {
+                true => Ok(()),
+                false => Err(Response::text("who are you?").status(403)),
+            }
+        });
+    let signature = SigningKey::new(KEY).sign(b"", (NOW_MS / 1_000) as u64);
+    let token = ("authorization", "Bearer it");
+    let run = (headers::RUN_ID, RUN);
+    let signed = (headers::SIGNATURE, &*signature);
+    let unsigned = (headers::SIGNATURE, "t=1&s=00");
+    let cases: [(&[(&str, &str)], u16); 9] = [
+        (&[], 403),
+        (&[token], 200),
+        (&[run], 403),
+        (&[run, signed], 206),
+        (&[run, unsigned], 401),
+        // What a layer in front may have let through as a server's.
+        (&[unsigned, token], 401),
+        (&[signed, token, (headers::RUN_ID, "no run")], 401),
+        (&[run, (headers::JOB_ID, "1"), token], 401),
+        (&[run, (headers::GENERATION_ID, "1"), token], 401),
+    ];
+    for (sent, status) in cases {
+        let asked = request("GET", "/");
+        let asked = sent
+            .iter()
+            .fold(asked, |asked, (name, value)| asked.header(*name, *value));
+        let response = endpoint.handle(asked.body(Bytes::new()).unwrap()).await;
+        assert_eq!(response.status().as_u16(), status, "{sent:?}");
+    }
+    assert_eq!(server.told(), ["RunComplete "]);
+}
+
+#[tokio::test]
+async fn a_conflict_is_an_earlier_report_only_when_there_was_one() {
+    let (server, count) = (Server::default(), Count::default());
+    *server.refusals.lock().unwrap() = vec![Ok(409)];
+    let client = server.client(Config::dev());
+    let endpoint = Endpoint::with_state(client, count.clone(), two_steps);
+    let response = endpoint.handle(get("/quick")).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(*count.0.lock().unwrap(), ["one"]);
+}
+
+#[tokio::test]
+async fn a_report_that_no_server_would_take_fails_the_run() {
+    let server = Server::default();
+    let handler = |request: Request| async move {
+        let step = request.step();
+        let large = || json!({"text": "a".repeat(2 * 1024 * 1024)});
+        let invoke = |id| step.invoke_named::<_, Value>(id, "shop-other", large());
+        let ids = ["a", "b", "c", "d", "e", "f"];
+        futures::future::try_join_all(ids.map(invoke).map(IntoFuture::into_future)).await?;
+        Ok::<_, Error>(())
+    };
+    let endpoint = Endpoint::new(server.client(Config::dev()), handler);
+    let response = endpoint.handle(get("/")).await;
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(json_of(&response)["name"], "ReportTooLarge");
+    assert_eq!(server.told(), ["StepFailed "]);
+}
+
+#[tokio::test]
+async fn whoever_made_the_request_does_not_see_what_led_to_a_failure() {
+    let server = Server::default();
+    let handler = |_: Request| async {
+        let inner = std::io::Error::other("secret-host:5432 is away");
+        Err::<(), _>(Error::from(NonRetriable::wrap(std::io::Error::other(
+            inner,
+        ))))
+    };
+    let endpoint = Endpoint::new(server.client(Config::dev()), handler);
+    let response = endpoint.handle(get("/")).await;
+    let keys: Vec<String> = json_of(&response)
+        .as_object()
+        .unwrap()
+        .keys()
+        .cloned()
+        .collect();
+    assert_eq!(keys, ["name", "message"]);
+    let reports = server.reports.lock().unwrap();
+    assert!(reports[0]["steps"][0]["error"]["stack"].is_string());
 }

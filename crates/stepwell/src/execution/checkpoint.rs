@@ -6,6 +6,7 @@ use crate::moment::{Clock, Delay};
 use crate::{BoxFuture, Checkpointing};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use stepwell_protocol::RunId;
@@ -41,6 +42,8 @@ pub(crate) struct Checkpointer {
     config: Checkpointing,
     started: Instant,
     runtime_max: Duration,
+    /// Whether the worker shuts down.
+    closing: Option<Arc<AtomicBool>>,
     /// What is not known to be recorded.
     buffer: Vec<Op>,
     bytes: usize,
@@ -48,6 +51,8 @@ pub(crate) struct Checkpointer {
     alarm: Option<Delay>,
     /// The report that is made while the function goes on.
     under_way: Option<UnderWay>,
+    /// Whether another call has taken this one's place.
+    is_stale: bool,
 }
 
 /// A report of the buffer's first steps.
@@ -95,21 +100,40 @@ impl Checkpointer {
             config,
             started: Instant::now(),
             runtime_max,
+            closing: None,
             buffer: Vec::new(),
             bytes: 0,
             alarm: None,
             under_way: None,
+            is_stale: false,
         }
     }
 
-    /// Whether the function has run for so long that the server is to call it anew for what comes next.
+    /// Ends the call after a step, too, once this is set.
+    pub(crate) fn until(mut self, closing: Option<Arc<AtomicBool>>) -> Self {
+        self.closing = closing;
+        self
+    }
+
+    /// Whether the server is to call the function anew for what comes next: it has run for so long, or its worker shuts down.
     pub(super) fn is_out_of_time(&self) -> bool {
-        self.started.elapsed() >= self.runtime_max
+        let closing = self.closing.as_ref();
+        closing.is_some_and(|closing| closing.load(Ordering::Relaxed))
+            || self.started.elapsed() >= self.runtime_max
     }
 
     /// Sees to steps that have waited for long enough, while the function goes on.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
-        if self.under_way.is_none() {
+        // A clock whose delays are over at once is not to hold the function up.
+        for _ in 0..2 {
+            if let Some(under_way) = &mut self.under_way {
+                let Poll::Ready(reported) = under_way.report.as_mut().poll(cx) else {
+                    return;
+                };
+                // Should it have failed, the steps go along with what comes next.
+                drop(self.settle(reported));
+                self.set_alarm();
+            }
             let Some(alarm) = &mut self.alarm else {
                 return;
             };
@@ -119,10 +143,17 @@ impl Checkpointer {
             self.alarm = None;
             self.begin();
         }
-        let report = self.under_way.as_mut().map(|it| it.report.as_mut());
-        if let Some(Poll::Ready(reported)) = report.map(|report| report.poll(cx)) {
-            // Should it have failed, the steps go along with what comes next.
-            drop(self.settle(reported));
+        cx.waker().wake_by_ref();
+    }
+
+    /// Has what waits reported in its time.
+    fn set_alarm(&mut self) {
+        let waits = !self.buffer.is_empty() && !self.is_stale;
+        if waits
+            && self.alarm.is_none()
+            && let Some(interval) = self.config.interval()
+        {
+            self.alarm = Some(self.clock.delay(interval));
         }
     }
 
@@ -131,14 +162,10 @@ impl Checkpointer {
         self.bytes += size(&op);
         self.buffer.push(op);
         let waiting = self.buffer.len() - self.under_way.as_ref().map_or(0, |it| it.steps);
-        if waiting >= self.config.steps_max() || self.bytes >= BUFFER_BYTES_MAX {
+        if waiting >= self.config.steps_max() || self.bytes >= BUFFER_BYTES_MAX || self.is_stale {
             return true;
         }
-        if self.alarm.is_none()
-            && let Some(interval) = self.config.interval()
-        {
-            self.alarm = Some(self.clock.delay(interval));
-        }
+        self.set_alarm();
         self.is_out_of_time()
     }
 
@@ -150,6 +177,9 @@ impl Checkpointer {
         if let Some(under_way) = &mut self.under_way {
             let reported = under_way.report.as_mut().await;
             drop(self.settle(reported));
+        }
+        if self.is_stale {
+            return Err(CheckpointError::Stale);
         }
         if self.buffer.is_empty() {
             return Ok(());
@@ -172,7 +202,10 @@ impl Checkpointer {
                 drop(self.buffer.drain(..steps));
                 self.bytes = self.buffer.iter().map(size).sum();
             }
-            Err(CheckpointError::Stale) => {}
+            Err(CheckpointError::Stale) => {
+                self.is_stale = true;
+                self.alarm = None;
+            }
             Err(CheckpointError::Failed(reason)) => tracing::warn!(
                 run = %self.run, reason, steps,
                 "steps could not be reported ahead of the answer; they go along with it"

@@ -36,6 +36,33 @@ impl Clock for StillClock {
     }
 }
 
+/// A clock whose delays end when the test says so.
+#[derive(Clone, Default)]
+struct HandClock(Arc<Mutex<Vec<futures::channel::oneshot::Sender<()>>>>);
+
+impl HandClock {
+    /// Ends all delays that there are; says how many were awaited.
+    fn ring(&self) -> usize {
+        let delays = std::mem::take(&mut *self.0.lock().unwrap());
+        let ended = delays.into_iter().map(|delay| delay.send(()));
+        ended.filter(Result::is_ok).count()
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Moment {
+        Moment::from_unix_ms(1_767_225_600_000)
+    }
+
+    fn delay(&self, _: Duration) -> Delay {
+        let (end, ended) = futures::channel::oneshot::channel();
+        self.0.lock().unwrap().push(end);
+        Box::pin(async move {
+            let _ = ended.await;
+        })
+    }
+}
+
 #[derive(Clone, Default)]
 struct Outbox(Arc<Mutex<Vec<EventBatch>>>);
 

@@ -51,6 +51,18 @@ async fn doomed(_: Request, tally: State<Tally>) -> Result<(), Error> {
     Err(Error::new("Doomed", "no way"))
 }
 
+const MIB: usize = 1024 * 1024;
+
+async fn large(request: Request, tally: State<Tally>) -> Result<String, Error> {
+    let result = "a".repeat(4 * MIB - 100);
+    let kept = request.step().run("keep", || async {
+        tally.count("keep");
+        Ok(result.clone())
+    });
+    kept.await?;
+    Ok("kept".to_owned())
+}
+
 struct World {
     runtime: Runtime,
     app: String,
@@ -76,6 +88,10 @@ async fn world() -> World {
         endpoint(
             "troubled",
             Endpoint::with_state(client.clone(), of(&tally), troubled),
+        ),
+        endpoint(
+            "large",
+            Endpoint::with_state(client.clone(), of(&tally), large).body_limit(2 * MIB),
         ),
         endpoint(
             "doomed",
@@ -200,4 +216,14 @@ async fn a_handler_that_keeps_failing_ends_the_run_after_its_attempts() {
     assert_eq!(response.json::<Value>().await.unwrap()["message"], "no way");
     assert_eq!(world.run().await.0, "Failed");
     assert_eq!(world.counts(), counts([("doomed", 3)]));
+}
+
+#[tokio::test]
+async fn a_large_request_and_the_large_result_of_its_first_step_are_taken() {
+    let world = world().await;
+    let body = json!("a".repeat(2 * MIB - 2));
+    let response = world.post("/api/large", &body).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.text().await.unwrap(), "kept");
+    assert_eq!(world.run().await.0, "Completed");
 }

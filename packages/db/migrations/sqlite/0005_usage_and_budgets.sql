@@ -21,7 +21,7 @@ CREATE TABLE budget (
     scope           TEXT NOT NULL CHECK (scope IN ('workspace', 'function')),
     scope_id        TEXT NOT NULL,
     kind            TEXT NOT NULL CHECK (kind IN ('tokens', 'images', 'seconds', 'currency')),
-    period          TEXT NOT NULL CHECK (period IN ('hour', 'day', 'month', 'ever')),
+    period          TEXT NOT NULL CHECK (period IN ('hour', 'day', 'week', 'month', 'ever')),
     limit_amount    INTEGER NOT NULL CHECK (limit_amount >= 0),
     created_at_ms   INTEGER NOT NULL,
     updated_at_ms   INTEGER NOT NULL,

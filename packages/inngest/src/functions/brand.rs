@@ -1,3 +1,7 @@
 //! Reading and summing up brands.
 
+pub mod cancelled;
 pub mod ingestion;
+pub mod synthesize;
+pub mod vision_sync;
+mod visual_dna;

@@ -1,35 +1,82 @@
 //! What a capability's error means for retries.
 
+use std::time::Duration;
 use stepwell::{BoxError, Error};
-use studio233_ai::ExtractionError;
-use studio233_db::DbError;
+use studio233_ai::vision::AnalysisError;
+use studio233_ai::{EmbedError, ExtractionError, LanguageError, SourceError};
+use studio233_blob::BlobError;
+use studio233_db::{DbError, WrongDimensions};
 use studio233_rag::pdf::PdfError;
 use studio233_rag::{FetchError, IndexError};
 
 /// An error that knows whether doing the same again later may succeed.
 pub(crate) trait Passing: Into<BoxError> {
     fn is_transient(&self) -> bool;
+
+    /// When, if whoever refused says so.
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
 }
 
 macro_rules! passing {
-    ($($error:ty),*) => {$(
+    ($($error:ty),* $(,)?) => {$(
         impl Passing for $error {
             fn is_transient(&self) -> bool {
                 <$error>::is_transient(self)
             }
         }
     )*};
+    (with their time: $($error:ty),* $(,)?) => {$(
+        impl Passing for $error {
+            fn is_transient(&self) -> bool {
+                <$error>::is_transient(self)
+            }
+
+            fn retry_after(&self) -> Option<Duration> {
+                <$error>::retry_after(self)
+            }
+        }
+    )*};
 }
 
-passing!(FetchError, PdfError, IndexError, ExtractionError, DbError);
+passing!(BlobError, FetchError, PdfError, DbError, Late);
+passing!(with their time: AnalysisError, EmbedError, ExtractionError, IndexError, LanguageError);
 
-/// The error as a step returns it: retried only if that may help.
+/// The same model gives vectors of the same length again.
+impl Passing for WrongDimensions {
+    fn is_transient(&self) -> bool {
+        false
+    }
+}
+
+impl Passing for SourceError {
+    fn is_transient(&self) -> bool {
+        self.transient
+    }
+}
+
+/// Something took too long.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} within {} s", limit.as_secs())]
+pub(crate) struct Late {
+    pub(crate) doing: &'static str,
+    pub(crate) limit: Duration,
+}
+
+impl Late {
+    fn is_transient(&self) -> bool {
+        true
+    }
+}
+
+/// The error as a step returns it: retried only if that may help, and not before it may.
 pub(crate) fn classify(error: impl Passing) -> Error {
-    let transient = error.is_transient();
+    let (transient, wait) = (error.is_transient(), error.retry_after());
     let error = Error::from(error);
-    if transient {
-        error
-    } else {
-        error.non_retriable()
+    match wait {
+        _ if !transient => error.non_retriable(),
+        Some(wait) => error.retry_after(wait),
+        None => error,
     }
 }

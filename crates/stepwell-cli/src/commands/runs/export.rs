@@ -2,7 +2,7 @@
 
 use super::filter::Filter;
 use crate::client::Client;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::Value;
 use std::fs::File;
@@ -76,10 +76,10 @@ impl Out {
     fn finish(mut self) -> anyhow::Result<()> {
         self.stream.flush()?;
         drop(self.stream);
-        if let Some(draft) = self.draft {
-            std::fs::rename(&draft.path, &draft.place)?;
+        match self.draft {
+            Some(draft) => draft.take_place(),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -99,11 +99,27 @@ impl Draft {
             path: PathBuf::from(name),
             place,
         };
-        let file = File::create(&draft.path)?;
-        if let Ok(known) = std::fs::metadata(&draft.place) {
+        let known = std::fs::metadata(&draft.place).ok();
+        if known
+            .as_ref()
+            .is_some_and(|known| known.permissions().readonly())
+        {
+            bail!("{} may not be written to", draft.place.display());
+        }
+        let file = File::create_new(&draft.path)
+            .with_context(|| format!("cannot make {}", draft.path.display()))?;
+        if let Some(known) = known {
             file.set_permissions(known.permissions())?;
         }
         Ok((draft, file))
+    }
+
+    /// What was written is on the disk before it replaces anything.
+    fn take_place(self) -> anyhow::Result<()> {
+        let moved = File::open(&self.path)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| std::fs::rename(&self.path, &self.place));
+        moved.with_context(|| format!("cannot move {} into place", self.path.display()))
     }
 }
 

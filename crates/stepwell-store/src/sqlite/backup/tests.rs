@@ -225,6 +225,8 @@ fn what_a_killed_back_up_left_goes_when_it_is_a_day_old() {
         ("copy.db.7-0.partial", day + Duration::from_secs(60)),
         ("copy.db.8-0.partial", day / 2),
         ("other.db.7-0.partial", 2 * day),
+        ("copy.db.old.7-0.partial", 2 * day),
+        ("copy.db.2024.partial", 2 * day),
     ] {
         let path = files.copy.with_file_name(name);
         let left = File::create(&path).expect("it is made");
@@ -234,6 +236,11 @@ fn what_a_killed_back_up_left_goes_when_it_is_a_day_old() {
     backup(&files.database, &files.copy, Existing::Keep, |_| {}).expect("it is made");
     assert_eq!(
         drafts(&files),
-        ["copy.db.8-0.partial", "other.db.7-0.partial"]
+        [
+            "copy.db.2024.partial",
+            "copy.db.8-0.partial",
+            "copy.db.old.7-0.partial",
+            "other.db.7-0.partial"
+        ]
     );
 }

@@ -1,10 +1,14 @@
 //! Steps that are reported ahead of the answer.
 
 use super::*;
+use crate::app::Way;
 use crate::client::{Checkpoint, CheckpointError, LocalApi};
+use crate::function::Transport;
+use crate::middleware::TraceContext;
 use crate::{ApiError, Checkpointing};
 use futures::channel::oneshot;
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
 use stepwell_protocol::op::Op;
 use stepwell_protocol::{RunId, SharedJson};
 
@@ -67,7 +71,17 @@ impl Reports {
             .await
     }
 
-    async fn call_at(&self, clock: StillClock, function: Function, ctx: Value) -> String {
+    async fn call_at(&self, clock: impl Clock, function: Function, ctx: Value) -> String {
+        self.call_until(None, clock, function, ctx).await
+    }
+
+    async fn call_until(
+        &self,
+        closing: Option<Arc<AtomicBool>>,
+        clock: impl Clock,
+        function: Function,
+        ctx: Value,
+    ) -> String {
         let client = Client::builder("app", Config::dev())
             .clock(clock)
             .build()
@@ -86,7 +100,12 @@ impl Reports {
             body["ctx"][key] = value.clone();
         }
         let request = CallRequest::parse(body.to_string().as_bytes()).unwrap();
-        let raw = runner.call("app-f", request).await;
+        let way = Way {
+            transport: Transport::Http,
+            trace: TraceContext::default(),
+            closing,
+        };
+        let raw = runner.answer_in("app-f", request, way).await.into_raw();
         let answer = Answer {
             status: raw.status,
             no_retry: raw.headers.no_retry,
@@ -109,6 +128,22 @@ async fn three(ctx: Context) -> Result<u32, Error> {
 async fn steps_run_on_in_one_call_each_reported_before_the_next() {
     let reports = Reports::default();
     assert_eq!(reports.call(function(three), json!({})).await, "200 3");
+    assert_eq!(
+        reports.taken(),
+        ["StepRun a 1", "StepRun b 2", "StepRun a 3"]
+    );
+}
+
+/// A collection of futures polls only those that were woken: a result has to wake whoever polls its step.
+#[tokio::test]
+async fn steps_run_on_in_one_call_inside_a_collection_of_futures() {
+    use futures::stream::{FuturesUnordered, StreamExt};
+    async fn handler(ctx: Context) -> Result<u32, Error> {
+        let mut branches: FuturesUnordered<_> = [three(ctx)].into_iter().collect();
+        branches.next().await.unwrap_or(Ok(0))
+    }
+    let reports = Reports::default();
+    assert_eq!(reports.call(function(handler), json!({})).await, "200 3");
     assert_eq!(
         reports.taken(),
         ["StepRun a 1", "StepRun b 2", "StepRun a 3"]
@@ -206,14 +241,80 @@ async fn a_step_goes_on_while_others_are_reported() {
     assert_eq!(reports.taken(), ["StepRun a 1"]);
 }
 
+/// Steps `a` and `b`, whose report waits at a gate when `b` begins, then `c`, during which the alarm may ring again.
+fn a_report_after_another(reports: &Reports, clock: &HandClock) -> Function {
+    let (open, gate) = oneshot::channel();
+    reports.gates.lock().unwrap().push_back(gate);
+    let open = Arc::new(Mutex::new(Some(open)));
+    let clock = clock.clone();
+    let handler = move |ctx: Context| {
+        let (open, clock) = (Arc::clone(&open), clock.clone());
+        async move {
+            let step = ctx.step();
+            step.run("a", || async { Ok(1) }).await?;
+            let second = step.run("b", || async {
+                tokio::task::yield_now().await;
+                clock.ring();
+                tokio::task::yield_now().await;
+                Ok(2)
+            });
+            second.await?;
+            let third = step.run("c", || async {
+                tokio::task::yield_now().await;
+                let open = open.lock().unwrap().take();
+                let opened = open.expect("it runs once").send(());
+                opened.expect("a report waits");
+                tokio::task::yield_now().await;
+                clock.ring();
+                tokio::task::yield_now().await;
+                tokio::task::yield_now().await;
+                Ok(3)
+            });
+            third.await?;
+            step.run("d", || async { Ok(4) }).await?;
+            Ok::<_, Error>(())
+        }
+    };
+    let every_second = Checkpointing::on()
+        .buffered_steps(10)
+        .max_interval(Duration::from_secs(1));
+    Function::new("f")
+        .on_event("app/test")
+        .checkpointing(every_second)
+        .handler(handler)
+}
+
 #[tokio::test]
-async fn steps_whose_report_failed_during_another_go_along_with_the_answer() {
-    let reports = Reports::default();
-    reports.refuse(CheckpointError::Failed("out of reach".to_owned()));
-    let function = report_during_a_step(&reports);
+async fn steps_that_ended_during_a_report_are_reported_in_their_time() {
+    let (reports, clock) = (Reports::default(), HandClock::default());
+    let function = a_report_after_another(&reports, &clock);
     assert_eq!(
-        reports.call_at(RINGING, function, json!({})).await,
-        "206 StepRun a#0 1, StepRun b#0 2, RunComplete null#null"
+        reports.call_at(clock, function, json!({})).await,
+        "206 StepRun c#0 3, StepRun d#0 4, RunComplete null#null"
+    );
+    assert_eq!(reports.taken(), ["StepRun a 1", "StepRun b 2"]);
+}
+
+#[tokio::test]
+async fn steps_whose_report_failed_are_reported_with_later_ones() {
+    let (reports, clock) = (Reports::default(), HandClock::default());
+    reports.refuse(CheckpointError::Failed("out of reach".to_owned()));
+    let function = a_report_after_another(&reports, &clock);
+    assert_eq!(
+        reports.call_at(clock, function, json!({})).await,
+        "206 StepRun c#0 3, StepRun d#0 4, RunComplete null#null"
+    );
+    assert_eq!(reports.taken(), ["StepRun a 1, StepRun b 2"]);
+}
+
+#[tokio::test]
+async fn a_call_whose_place_was_taken_during_a_step_ends() {
+    let (reports, clock) = (Reports::default(), HandClock::default());
+    reports.refuse(CheckpointError::Stale);
+    let function = a_report_after_another(&reports, &clock);
+    assert_eq!(
+        reports.call_at(clock, function, json!({})).await,
+        "206 StepRun a#0 1, StepRun b#0 2, StepRun c#0 3"
     );
     assert!(reports.taken().is_empty());
 }
@@ -272,6 +373,15 @@ async fn a_call_that_took_its_time_plans_what_comes_next() {
         .checkpointing(Checkpointing::on().max_runtime(Duration::ZERO))
         .handler(three);
     assert_eq!(reports.call(brief, json!({})).await, "206 StepPlanned b#0");
+    assert_eq!(reports.taken(), ["StepRun a 1"]);
+}
+
+#[tokio::test]
+async fn a_call_of_a_worker_that_shuts_down_ends_after_its_step() {
+    let (reports, closing) = (Reports::default(), Arc::new(AtomicBool::new(true)));
+    let clock = StillClock { delays_end: false };
+    let answer = reports.call_until(Some(closing), clock, function(three), json!({}));
+    assert_eq!(answer.await, "206 StepPlanned b#0");
     assert_eq!(reports.taken(), ["StepRun a 1"]);
 }
 

@@ -2,6 +2,7 @@
 //!
 //! | step | does |
 //! |---|---|
+//! | `budget`, `budget-held` | holds the run while the workspace's or the function's budget is used up |
 //! | `index-and-store` | fetches and reads the PDF, stores its pieces as the asset's knowledge |
 //! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace; skipped for an inspiration |
 //! | `trigger-synthesis` | sends `brand.intelligence.sync_requested` |
@@ -9,17 +10,17 @@
 //!
 //! The workspace's indexing status goes from IDLE to INDEXING, and to IDLE or FAILED when the last of its documents that
 //! are at work has ended. Each step may execute again after a crash: what it writes replaces what it wrote before.
-//! Nothing executes in a run that was cancelled, so its document counts as being read until somebody ends what has been
-//! for too long (`Database::end_stale_indexing`).
+//! Nothing executes in a run that was cancelled: `mark-brand-cancelled` ends the reading of its document.
 
 use crate::events::brand::{Classification, IntelligenceSyncRequested, KnowledgeIngested};
 use crate::functions::Deps;
 use crate::functions::failure::classify;
+use crate::middleware::{Spent, budget, metered};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use stepwell::{Context, Error, Function, State, Throttle};
 use studio233_ai::Document;
-use studio233_db::{AssetId, DbError, Indexed, WorkspaceId};
+use studio233_db::{AssetId, DbError, Indexed, UsageKind, WorkspaceId};
 use studio233_rag::{DocumentSource, Indexer, pdf, shown_url};
 
 /// The function's id.
@@ -110,17 +111,33 @@ async fn ingest(ctx: Context<KnowledgeIngested>, deps: State<Deps>) -> Result<Ou
 
 async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Output, Error> {
     let event = ctx.data();
-    let step = ctx.step();
-    let _: Stored = step
-        .run("index-and-store", || async {
-            let stored = index_and_store(deps, event).await;
+    let workspace = WorkspaceId::new(&event.workspace_id);
+    budget::admit(
+        ctx,
+        deps,
+        &workspace,
+        &[UsageKind::Tokens, UsageKind::Seconds],
+    )
+    .await?;
+    let _: Stored = metered(
+        ctx,
+        deps,
+        "index-and-store",
+        &workspace,
+        |spent| async move {
+            let stored = index_and_store(deps, event, &spent).await;
             stored.inspect_err(|error| log(event, "index-and-store", error))
-        })
-        .await?;
-    let _: BrandDna = step
-        .run("extract-brand-dna", || async {
+        },
+    )
+    .await?;
+    let _: BrandDna = metered(
+        ctx,
+        deps,
+        "extract-brand-dna",
+        &workspace,
+        |spent| async move {
             let dna = match event.classification {
-                Classification::CoreBrandMark => extract_brand_dna(deps, event)
+                Classification::CoreBrandMark => extract_brand_dna(deps, event, &spent)
                     .await
                     .map(BrandDna::Extracted),
                 Classification::IndexAsInspiration => {
@@ -128,19 +145,26 @@ async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Out
                 }
             };
             dna.inspect_err(|error| log(event, "extract-brand-dna", error))
-        })
-        .await?;
+        },
+    )
+    .await?;
     let synthesis = IntelligenceSyncRequested {
         workspace_id: event.workspace_id.clone(),
     };
-    step.send_event("trigger-synthesis", synthesis).await?;
+    ctx.step()
+        .send_event("trigger-synthesis", synthesis)
+        .await?;
     Ok(Output {
         status: "completed".to_owned(),
         workspace_id: event.workspace_id.clone(),
     })
 }
 
-async fn index_and_store(deps: &Deps, event: &KnowledgeIngested) -> Result<Stored, Error> {
+async fn index_and_store(
+    deps: &Deps,
+    event: &KnowledgeIngested,
+    spent: &Spent,
+) -> Result<Stored, Error> {
     let source = DocumentSource {
         workspace_id: WorkspaceId::new(&event.workspace_id),
         asset_id: AssetId::new(&event.asset_id),
@@ -158,14 +182,24 @@ async fn index_and_store(deps: &Deps, event: &KnowledgeIngested) -> Result<Store
         .index(&document, &source, deps.now_ms())
         .await
         .map_err(classify)?;
+    indexed.usage.iter().for_each(|usage| spent.add(usage));
     Ok(Stored {
         chunk_count: indexed.chunk_count,
     })
 }
 
-async fn extract_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Extracted, Error> {
+async fn extract_brand_dna(
+    deps: &Deps,
+    event: &KnowledgeIngested,
+    spent: &Spent,
+) -> Result<Extracted, Error> {
     let document = open(deps, event, deps.pdf_limits.images_max).await?;
     let accepted = deps.extraction.extract(&document).await.map_err(classify)?;
+    accepted
+        .reading
+        .usage
+        .iter()
+        .for_each(|usage| spent.add(usage));
     let dna = &accepted.reading.dna;
     let profile = serde_json::to_value(dna)?;
     let summary = serde_json::to_value(&accepted.reading.summary)?;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::events::brand::Classification;
-use crate::functions::app;
+use crate::functions::{app, fixture};
 use crate::middleware::ErrorReport;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -11,15 +11,14 @@ use std::sync::{Arc, Mutex};
 use stepwell::embedded::{
     Backoff, Embedded, EngineClock, EngineConfig, ManualClock, Run, RunStatus, Timestamp,
 };
-use stepwell::{Config, OutgoingEvent, SystemClock};
+use stepwell::{Config, OutgoingEvent};
 use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
 use studio233_ai::{
     Answer, BrandExtraction, BrandReader, BrandReading, EmbedError, Embedder, Purpose, ReadError,
 };
 use studio233_blob::{BlobStore, ContentType, Key, Put};
-use studio233_db::{Database, IndexingStatus, NewWorkspace};
-use studio233_rag::pdf::PdfLimits;
-use studio233_rag::{Chunker, FetchLimits, Fetcher, blob_url};
+use studio233_db::{Database, IndexingStatus};
+use studio233_rag::blob_url;
 
 const SAMPLE: &[u8] = include_bytes!("../../../../../../samples/brand-guidelines.pdf");
 
@@ -34,31 +33,11 @@ struct Studio {
 impl Studio {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open_sqlite(folder.path().join("studio.db"))
-            .await
-            .unwrap();
-        let workspace = NewWorkspace {
-            id: WorkspaceId::new("w"),
-            name: "W".to_owned(),
-            slug: "w".to_owned(),
-            user_id: "local".to_owned(),
-        };
-        database.create_workspace(&workspace, 1).await.unwrap();
-        let blobs = BlobStore::in_folder(folder.path().join("blobs"))
-            .await
-            .unwrap();
-        let deps = Deps {
-            database,
-            fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
-            extraction: BrandExtraction::new(Arc::new(LocalBrandReader)),
-            embedder: Arc::new(LocalEmbedder),
-            chunker: Chunker::default(),
-            pdf_limits: PdfLimits::default(),
-            clock: Arc::new(SystemClock),
-        };
+        let deps = fixture::deps(folder.path()).await;
+        fixture::make_workspace(&deps).await;
         Self {
             _folder: folder,
-            blobs,
+            blobs: deps.blobs.clone(),
             deps,
             reports: Arc::default(),
         }
@@ -184,6 +163,7 @@ async fn a_guideline_becomes_knowledge_and_a_profile() {
     assert_eq!(
         ingested.steps(),
         [
+            ("budget", false),
             ("index-and-store", false),
             ("extract-brand-dna", false),
             ("trigger-synthesis", false),
@@ -222,7 +202,11 @@ async fn what_cannot_be_read_fails_at_once_and_the_workspace_shows_it() {
         assert!(ingested.error().starts_with(told), "{}", ingested.error());
         assert_eq!(
             ingested.steps(),
-            [("index-and-store", true), ("mark-failed", false)]
+            [
+                ("budget", false),
+                ("index-and-store", true),
+                ("mark-failed", false)
+            ]
         );
         assert_eq!(ingested.failed_attempts, 1, "{told} is not tried again");
         assert_eq!(studio.status().await, IndexingStatus::Failed);
@@ -398,6 +382,7 @@ async fn a_provider_that_refuses_is_not_asked_again() {
     assert_eq!(
         ingested.steps(),
         [
+            ("budget", false),
             ("index-and-store", false),
             ("extract-brand-dna", true),
             ("mark-failed", false),
@@ -438,6 +423,7 @@ async fn a_failure_that_cannot_be_marked_is_still_the_one_that_is_told() {
     assert_eq!(
         ingested.steps(),
         [
+            ("budget", false),
             ("index-and-store", false),
             ("extract-brand-dna", true),
             ("mark-failed", true),

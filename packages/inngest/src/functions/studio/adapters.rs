@@ -1,0 +1,95 @@
+//! Plugins take what they need as traits of their own; here the studio's capabilities become those.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+use studio233_ai::{EncodedImage, ImageError};
+use studio233_plugins::{BackgroundRemover, Provider, Removal, Removed, ServiceError, Source};
+use studio233_rag::Fetcher;
+
+/// Plugins get their files from where documents come from, under the same rules: the studio's blobs and the public
+/// network.
+#[derive(Debug, Clone)]
+pub struct FetchedFiles(Fetcher);
+
+impl FetchedFiles {
+    /// Gets files with this fetcher, whose limits have to be for media
+    /// ([`FetchLimits::images`](studio233_rag::FetchLimits::images)).
+    #[must_use]
+    pub fn new(fetcher: Fetcher) -> Self {
+        Self(fetcher)
+    }
+}
+
+#[async_trait]
+impl Source for FetchedFiles {
+    async fn fetch(&self, url: &str, bytes_max: u64) -> Result<Bytes, ServiceError> {
+        let fetched = self.0.fetch(url).await.map_err(|error| ServiceError {
+            retriable: error.is_transient(),
+            ..ServiceError::permanent("it cannot be fetched").because(error)
+        })?;
+        let bytes = fetched.bytes.len() as u64;
+        if bytes > bytes_max {
+            let message = format!("it has {bytes} bytes; at most {bytes_max} are taken");
+            return Err(ServiceError::permanent(message));
+        }
+        Ok(fetched.bytes)
+    }
+}
+
+/// A capability that removes backgrounds, as the provider that nodes know it by.
+#[derive(Clone)]
+pub struct RemovedBy {
+    provider: Provider,
+    remover: Arc<dyn studio233_ai::BackgroundRemover>,
+}
+
+impl RemovedBy {
+    /// Asks this one when a node asks for that provider.
+    #[must_use]
+    pub fn new(provider: Provider, remover: Arc<dyn studio233_ai::BackgroundRemover>) -> Self {
+        Self { provider, remover }
+    }
+}
+
+impl fmt::Debug for RemovedBy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("RemovedBy")
+            .field("provider", &self.provider)
+            .field("remover", &self.remover.provider())
+            .finish()
+    }
+}
+
+#[async_trait]
+impl BackgroundRemover for RemovedBy {
+    fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    async fn remove(&self, removal: Removal) -> Result<Removed, ServiceError> {
+        // A capability is made with its key; one of a node's own would go to another client.
+        if removal.api_key.is_some() {
+            let message = "a node's own API key is not used here; leave apiKey out of its config";
+            return Err(ServiceError::permanent(message));
+        }
+        let image = EncodedImage::new(removal.image)
+            .map_err(|error| ServiceError::permanent("it is no image").because(error))?;
+        match self.remover.remove_background(&image).await {
+            Ok(answer) => Ok(Removed {
+                image: answer.value.image.bytes().clone(),
+            }),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+fn failed(error: ImageError) -> ServiceError {
+    ServiceError {
+        retriable: error.is_transient(),
+        retry_after: error.retry_after(),
+        ..ServiceError::permanent(error.to_string()).because(error)
+    }
+}

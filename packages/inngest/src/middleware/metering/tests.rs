@@ -1,0 +1,126 @@
+use super::*;
+use crate::functions::fixture::Fixture;
+use crate::middleware::Price;
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::atomic::{AtomicU32, Ordering};
+use stepwell::testing::TestApp;
+use stepwell::{App, Config, Event, Function, State};
+use studio233_db::BudgetScope;
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Event)]
+#[event(name = "test/ask")]
+struct Ask {
+    failures: u32,
+}
+
+fn usage() -> Usage {
+    Usage {
+        provider: "gemini".to_owned(),
+        model: "flash".to_owned(),
+        input_tokens: 1_000,
+        output_tokens: 200,
+        images: 2,
+        seconds: 1.25,
+    }
+}
+
+/// Spends, then fails as often as the event says.
+async fn ask(ctx: Context<Ask>, deps: State<Deps>) -> Result<String, Error> {
+    let workspace = WorkspaceId::new("w");
+    let fails = ctx.attempt() < ctx.data().failures;
+    let asked = metered(&ctx, &deps, "ask", &workspace, |spent| async move {
+        spent.add(&usage());
+        match fails {
+            true => Err("the answer could not be kept".into()),
+            false => Ok("an answer".to_owned()),
+        }
+    });
+    Ok(asked.await?)
+}
+
+async fn start(deps: &Deps) -> TestApp {
+    let function = Function::new("ask").on::<Ask>();
+    let function = function.state(deps.clone()).handler(ask);
+    let app = App::new(crate::client(Config::dev())).function(function);
+    TestApp::builder().app(app).start().await.unwrap()
+}
+
+async fn used(deps: &Deps, scope: BudgetScope) -> Vec<u64> {
+    let mut amounts = Vec::new();
+    for kind in [
+        UsageKind::Tokens,
+        UsageKind::Images,
+        UsageKind::Seconds,
+        UsageKind::Currency,
+    ] {
+        amounts.push(deps.database.usage_since(&scope, kind, 0).await.unwrap());
+    }
+    amounts
+}
+
+#[tokio::test]
+async fn what_an_answer_cost_counts_for_workspace_and_function_and_does_not_show_in_the_step() {
+    let mut fixture = Fixture::new().await;
+    let price = Price {
+        million_input_tokens: 300_000,
+        million_output_tokens: 2_500_000,
+        ..Price::default()
+    };
+    fixture.deps.prices = Prices::default().with("flash", price);
+    let app = start(&fixture.deps).await;
+    let run = app.run(Ask { failures: 0 }).await.unwrap();
+    run.assert_output("an answer".to_owned())
+        .assert_step("ask", json!("an answer"));
+    let expected = [1_200, 2, 1_250, 300 + 500];
+    let deps = &fixture.deps;
+    let workspace = BudgetScope::Workspace(WorkspaceId::new("w"));
+    assert_eq!(used(deps, workspace).await, expected);
+    assert_eq!(
+        used(deps, BudgetScope::Function("ask".to_owned())).await,
+        expected
+    );
+    let other = BudgetScope::Workspace(WorkspaceId::new("v"));
+    assert_eq!(used(deps, other).await, [0; 4]);
+}
+
+#[tokio::test]
+async fn an_attempt_that_failed_has_spent_too() {
+    let fixture = Fixture::new().await;
+    let app = start(&fixture.deps).await;
+    let run = app.run(Ask { failures: 2 }).await.unwrap();
+    run.assert_output("an answer".to_owned())
+        .assert_attempts("ask", 3);
+    let used = used(&fixture.deps, BudgetScope::Function("ask".to_owned())).await;
+    assert_eq!(used, [3 * 1_200, 6, 3 * 1_250, 0]);
+}
+
+/// Is away.
+#[derive(Default)]
+struct Away(AtomicU32);
+
+#[async_trait]
+impl Meter for Away {
+    async fn record(&self, _: &[NewUsage], _: i64) -> Result<(), DbError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Err(DbError::NoSuchRun { id: "r".to_owned() })
+    }
+
+    async fn standings(&self, _: &WorkspaceId, _: &str, _: i64) -> Result<Vec<Standing>, DbError> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_counted_is_not_spent_again() {
+    let mut fixture = Fixture::new().await;
+    let away = Arc::new(Away::default());
+    fixture.deps.meter = away.clone();
+    let app = start(&fixture.deps).await;
+    let run = app.run(Ask { failures: 0 }).await.unwrap();
+    run.assert_output("an answer".to_owned())
+        .assert_attempts("ask", 1);
+    assert_eq!(away.0.load(Ordering::SeqCst), RECORD_ATTEMPTS);
+}
