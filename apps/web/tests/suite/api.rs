@@ -58,12 +58,12 @@ async fn read_a_brand_document(studio: TestStudio) {
             "trigger-synthesis"
         ]
     );
-    assert_eq!(kinds.iter().filter(|kind| *kind == "step").count(), 3);
+    assert_eq!(kinds.iter().filter(|kind| *kind == "step").count(), 4);
     assert_eq!(kinds.last().unwrap(), "ended");
     assert_eq!(studio.get(&format!("/api/runs/{run}")).await.body, ended);
     // Watching what has ended tells all of it, too.
     let (again, _) = studio.watch(&run).await;
-    assert_eq!(again, ["step", "step", "step", "ended"]);
+    assert_eq!(again, ["step", "step", "step", "step", "ended"]);
 
     let shown = studio.get(&format!("/api/workspaces/{workspace}")).await;
     assert_eq!(shown.text("/brandProfile/coreIdentity/colors/0"), "#E4572E");
@@ -425,7 +425,7 @@ async fn health_and_functions_are_served() {
     let ready = studio.get("/ready").await;
     assert_eq!((ready.status, &ready.body["ready"]), (200, &json!(true)));
     let functions = studio.get("/api/inngest").await;
-    assert_eq!(functions.body["function_count"], 1);
+    assert_eq!(functions.body["function_count"], 11);
     studio.stop().await;
 }
 
