@@ -206,7 +206,8 @@ impl Indexer {
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use studio233_ai::{Answer, Block, EMBEDDING_DIMENSIONS, Page, ProviderError};
+    use studio233_ai::document::{Block, Page};
+    use studio233_ai::{Answer, EMBEDDING_DIMENSIONS, ProviderError};
 
     /// Takes one text at a time, and fails at the second.
     struct Breaks;
