@@ -107,7 +107,7 @@ struct File {
     /// Keys are the `STUDIO233_S3_…` variables in lower case without the prefix: `region = "…"`.
     s3: BTreeMap<String, Hidden>,
     /// Keys are the `INNGEST_…` variables in lower case without the prefix: `event_key = "…"`.
-    inngest: BTreeMap<String, String>,
+    inngest: BTreeMap<String, Hidden>,
 }
 
 impl Settings {
@@ -200,14 +200,14 @@ impl Settings {
 /// The protocol's variables, each from the environment, else from the file. A studio without any is in development
 /// mode: it listens on loopback only.
 fn inngest(
-    file: &BTreeMap<String, String>,
+    file: &BTreeMap<String, Hidden>,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, Failure> {
     let get = |name: &str| {
         let given = environment(name).filter(|value| !value.trim().is_empty());
         given.or_else(|| {
             let key = name.strip_prefix("INNGEST_")?.to_ascii_lowercase();
-            file.get(&key).cloned()
+            file.get(&key).map(|value| value.0.clone())
         })
     };
     let development = get("INNGEST_SIGNING_KEY").is_none() && get("INNGEST_DEV").is_none();
@@ -251,9 +251,39 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
     toml::from_str(&text).map_err(|error| {
-        named(error.to_string().trim_end().to_owned())
+        named(told(&error, &text))
             .hint("the keys are data, port, allow_origins, database_url, blobs, temp, [ai], [reports], [s3] and [inngest]")
     })
+}
+
+/// What is wrong and where; nothing of what the file says, which may be a secret.
+fn told(error: &toml::de::Error, text: &str) -> String {
+    let message = error.message();
+    let what = match message.strip_prefix("invalid type: ") {
+        Some(rest) => {
+            let given = rest.split([' ', ',']).next().unwrap_or_default();
+            let expected = rest
+                .split_once(", expected ")
+                .map_or("", |(_, wanted)| wanted);
+            format!("{given} given, expected {expected}")
+        }
+        None => message.to_owned(),
+    };
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => {
+            let line = before.matches('\n').count() + 1;
+            let column = before
+                .rsplit('\n')
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .count()
+                + 1;
+            format!("line {line}, column {column}: {what}")
+        }
+        None => what,
+    }
 }
 
 fn bad(message: String) -> Failure {

@@ -52,7 +52,10 @@ fn keys_come_from_the_environment_before_the_file() {
 fn what_cannot_be_used_is_named() {
     for (text, told) in [
         ("prot = 1", "unknown field `prot`"),
-        ("port = 70000", "port = 70000"),
+        (
+            "port = 70000",
+            "line 1, column 8: invalid value: integer `70000`",
+        ),
         ("allow_origins = [\"nowhere\"]", "'nowhere' is no origin"),
         ("[inngest]\nbase_url = \"x\"", "INNGEST_BASE_URL is 'x'"),
     ] {
@@ -165,10 +168,20 @@ fn what_providers_and_reports_cannot_use_is_named_and_not_repeated() {
             "[reports]\nwebhook = \"the-secret\"",
             "STUDIO233_ERROR_WEBHOOK",
         ),
+        ("[ai]\nfal_key = \"the-secret\n", "line 2, column"),
+        (
+            "[ai]\nfal_key = [\"the-secret\"]",
+            "line 2, column 11: sequence given, expected",
+        ),
+        (
+            "[inngest]\nsigning_key = 5733712",
+            "line 2, column 15: integer given, expected",
+        ),
     ] {
         let (_folder, flags) = file(text);
         let failure = Settings::resolve(&flags, none).unwrap_err();
         assert!(failure.message.contains(told), "{failure}");
         assert!(!failure.message.contains("secret"), "{failure}");
+        assert!(!failure.message.contains("5733712"), "{failure}");
     }
 }

@@ -192,7 +192,7 @@ async fn reports_that_cannot_be_read_name_what_is_wrong() {
         let refusal = server.post("/v1/checkpoint", body).await.refusal(400);
         assert!(refusal.starts_with(expected), "{expected}: {refusal}");
     }
-    let large = change("/event/data/body", json!("x".repeat(5_000_000)));
+    let large = change("/event/data/body", json!("x".repeat(11_000_000)));
     let refusal = server.post("/v1/checkpoint", large).await.refusal(413);
     assert!(refusal.contains("larger than"), "{refusal}");
     let shown = server.get(&format!("/v1/runs/{}", endpoint.run)).await;
