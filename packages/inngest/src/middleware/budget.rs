@@ -19,7 +19,7 @@ pub const HELD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A change counts that came this long before a run began to wait for one: it looked at the budgets before that.
 const LOOK_BACK: Duration = Duration::from_secs(10 * 60);
 
-/// Changes that a run remembers to have looked at.
+/// Changes that a run remembers to have looked at. After so many it waits for new ones only.
 const CHANGES_SEEN_MAX: usize = 16;
 
 /// Why a run is held: what the step `budget` records and notes.
@@ -138,19 +138,21 @@ pub async fn admit<E: Send + Sync>(
             return Ok(());
         };
         let reasons: Vec<String> = held.budgets.iter().map(ToString::to_string).collect();
-        let change = step
+        let wait = step
             .wait_for_event::<BudgetChanged>("budget-held")
             .named(format!("held: {}", reasons.join("; ")))
             .when(change_of(&held, &seen))
-            .timeout(held_for(&held))
-            .look_back(LOOK_BACK)
-            .await?;
-        if let Some(change) = change {
-            // It stays within what is looked back on, and must not end the next wait as well.
+            .timeout(held_for(&held));
+        // One that looks back must not be ended by what was looked at before, and can name only so much of it.
+        let change = if seen.len() < CHANGES_SEEN_MAX {
+            wait.look_back(LOOK_BACK).await?
+        } else {
+            wait.await?
+        };
+        if let Some(change) = change
+            && seen.len() < CHANGES_SEEN_MAX
+        {
             seen.push(change.id);
-            if seen.len() > CHANGES_SEEN_MAX {
-                seen.remove(0);
-            }
         }
     }
 }

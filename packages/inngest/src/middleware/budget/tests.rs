@@ -307,6 +307,24 @@ async fn a_change_that_was_looked_at_wakes_a_run_once_at_most() {
 }
 
 #[tokio::test]
+async fn many_changes_just_before_do_not_make_a_held_run_look_for_ever() {
+    let fixture = Fixture::new().await;
+    let budget = of_workspace(UsageKind::Tokens, Period::Day, 100);
+    spent(&fixture.deps, &budget, 300).await;
+    let app = builder(&fixture.deps).start().await.unwrap();
+    for limit in 101..=120 {
+        let budget = of_workspace(UsageKind::Tokens, Period::Day, limit);
+        set(app.client(), &fixture.deps.database, &budget)
+            .await
+            .unwrap();
+    }
+    app.run_due().await.unwrap();
+    let run = app.run(event()).await.unwrap();
+    run.assert_output("painted".to_owned())
+        .assert_took(12 * HOUR);
+}
+
+#[tokio::test]
 async fn a_change_that_nobody_told_of_is_found_within_a_day() {
     let fixture = Fixture::new().await;
     spent(
