@@ -181,6 +181,7 @@ async fn index_and_store(
     let indexed = indexer
         .index(&document, &source, deps.now_ms())
         .await
+        .inspect_err(|error| error.usage().iter().for_each(|usage| spent.add(usage)))
         .map_err(classify)?;
     indexed.usage.iter().for_each(|usage| spent.add(usage));
     Ok(Stored {
