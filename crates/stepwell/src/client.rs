@@ -251,6 +251,11 @@ impl Client {
         &self.0.middleware
     }
 
+    #[cfg(feature = "realtime")]
+    pub(crate) fn local(&self) -> Option<&dyn LocalApi> {
+        self.0.local.as_deref()
+    }
+
     /// Whether the engine is in this process.
     pub(crate) fn is_local(&self) -> bool {
         self.0.local.is_some()
