@@ -71,7 +71,11 @@ async fn how_a_run_ends_is_how_the_request_is_answered() {
     let app = App::start(|call| match &*call.path {
         "/text" => sdk(200, "just text"),
         "/list" => sdk(200, "[1,2]"),
-        "/broken" => sdk(500, r#"{"name":"E","message":"boom"}"#),
+        // Where it broke, and over what, is for the log.
+        "/broken" => sdk(
+            500,
+            r#"{"name":"E","message":"boom","stack":"at src/pay.rs:7","cause":{"message":"card 4242"},"data":{"card":4242}}"#,
+        ),
         _ => page(200, "an endpoint that is gone"),
     })
     .await;
@@ -80,7 +84,11 @@ async fn how_a_run_ends_is_how_the_request_is_answered() {
         ("/text", 200, "\"just text\""),
         ("/list", 200, "[1,2]"),
         ("/broken", 500, r#"{"name":"E","message":"boom"}"#),
-        ("/gone", 500, "\"an endpoint that is gone\""),
+        (
+            "/gone",
+            500,
+            r#"{"name":"Error","message":"an endpoint that is gone"}"#,
+        ),
     ] {
         let endpoint = Endpoint::requested(&server, &app).with("path", path);
         let started = endpoint.start(&server, json!([sleep("nap", "1ms")])).await;
