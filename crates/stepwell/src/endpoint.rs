@@ -44,6 +44,7 @@ mod authorize;
 mod axum_adapter;
 mod fresh;
 mod handler;
+mod heartbeat;
 mod re_entry;
 mod report;
 mod request;

@@ -507,3 +507,30 @@ async fn whoever_made_the_request_does_not_see_what_led_to_a_failure() {
     let reports = server.reports.lock().unwrap();
     assert!(reports[0]["steps"][0]["error"]["stack"].is_string());
 }
+
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn a_step_that_takes_long_is_told_to_go_on() {
+    let server = Server::default();
+    let handler = async |request: Request| {
+        let long = |id: &'static str| {
+            let step = request.step();
+            step.run(id, || async {
+                tokio::time::sleep(Duration::from_secs(11 * 60)).await;
+                Ok(1)
+            })
+        };
+        // The server knows nothing of the run before there is something to report.
+        long("first").await?;
+        long("second").await?;
+        Ok::<_, Error>("done")
+    };
+    let endpoint = Endpoint::new(server.client(Config::dev()), handler);
+    let asked = request("POST", "/").body(Bytes::new()).unwrap();
+    assert_eq!(endpoint.handle(asked).await.status(), StatusCode::OK);
+    let told = server.told();
+    assert_eq!((&*told[0], &*told[4]), ("StepRun first", ""));
+    let beats = told.iter().filter(|steps| steps.is_empty()).count();
+    assert!((3..=4).contains(&beats), "{told:?}");
+    assert_eq!(told[told.len() - 2..], ["StepRun second", "RunComplete "]);
+}

@@ -148,6 +148,27 @@ async fn a_run_is_reported_once() {
 }
 
 #[tokio::test]
+async fn an_endpoint_does_not_take_the_name_of_a_function_that_is_registered() {
+    let (server, app) = (setup().start().await, bystander().await);
+    let endpoint = Endpoint::requested(&server, &app).with("fn", "orders");
+    let domain = endpoint.data["domain"].as_str().unwrap();
+    let functions = [function("orders", "go", &app.url, 0)];
+    server.register(domain, &app, &functions).await;
+    let report = endpoint.report(json!([])).to_string();
+    let refused = server.post("/v1/checkpoint", report.clone()).await;
+    // Not a conflict: that would say that the run is known.
+    assert_eq!(
+        refused.refusal(400),
+        "the app has registered a function of the endpoint's name"
+    );
+    let shown = server.get(&format!("/v1/runs/{}", endpoint.run)).await;
+    assert_eq!(shown.status, 404);
+    let named_otherwise = report.replace(r#""fn":"orders""#, r#""fn":"carts""#);
+    let taken = server.post("/v1/checkpoint", named_otherwise).await;
+    assert_eq!(taken.status, 200, "{}", taken.text);
+}
+
+#[tokio::test]
 async fn reports_that_cannot_be_read_name_what_is_wrong() {
     let (server, app) = (setup().start().await, bystander().await);
     let endpoint = Endpoint::requested(&server, &app);
