@@ -66,7 +66,8 @@ impl Endpoint {
             Duration::MAX,
         );
         let performing = call.perform(Some(&mut checkpointer));
-        let Performed { ended, riders } = heartbeat::during(reports, performing).await;
+        let Performed { ended, riders } =
+            heartbeat::during(reports, self.heartbeat, performing).await;
         let mut ops = checkpointer.take();
         let could_report = ops.is_empty();
         ops.extend(riders);

@@ -10,12 +10,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 /// A server takes an app for dead that reports nothing for ten minutes: two signs may get lost.
-const EVERY: Duration = Duration::from_secs(3 * 60);
+pub(super) const EVERY: Duration = Duration::from_secs(3 * 60);
 
-/// Does the work, and tells the server meanwhile that it is being done. On a tokio runtime; elsewhere there are no timers that
+/// Does the work, and tells the server every so often that it is being done. On a tokio runtime; elsewhere there are no timers that
 /// are cheap enough to have one for each request.
-pub(super) async fn during<T>(reports: &Arc<RunReports>, work: impl Future<Output = T>) -> T {
-    let (mut work, mut beats) = (pin!(work), pin!(beats(reports)));
+pub(super) async fn during<T>(
+    reports: &Arc<RunReports>,
+    every: Duration,
+    work: impl Future<Output = T>,
+) -> T {
+    let (mut work, mut beats) = (pin!(work), pin!(beats(reports, every)));
     poll_fn(|cx| {
         if let Poll::Ready(done) = work.as_mut().poll(cx) {
             return Poll::Ready(done);
@@ -28,9 +32,9 @@ pub(super) async fn during<T>(reports: &Arc<RunReports>, work: impl Future<Outpu
     .await
 }
 
-async fn beats(reports: &Arc<RunReports>) -> Infallible {
+async fn beats(reports: &Arc<RunReports>, every: Duration) -> Infallible {
     loop {
-        pause().await;
+        pause(every).await;
         // A run that the server does not know of, it does not execute.
         if reports.known().is_none() {
             continue;
@@ -42,14 +46,14 @@ async fn beats(reports: &Arc<RunReports>) -> Infallible {
 }
 
 #[cfg(feature = "tokio")]
-async fn pause() {
+async fn pause(time: Duration) {
     match tokio::runtime::Handle::try_current() {
-        Ok(_) => tokio::time::sleep(EVERY).await,
+        Ok(_) => tokio::time::sleep(time).await,
         Err(_) => std::future::pending().await,
     }
 }
 
 #[cfg(not(feature = "tokio"))]
-async fn pause() {
+async fn pause(_: Duration) {
     std::future::pending().await
 }
