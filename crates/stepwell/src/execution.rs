@@ -12,6 +12,7 @@ mod checkpoint;
 mod deferrals;
 mod driver;
 mod executed;
+mod inside;
 mod memo;
 mod reply;
 mod slot;
@@ -23,6 +24,7 @@ use deferrals::Deferrals;
 use driver::drive;
 pub(crate) use driver::{Ended, Limits, Target, panic_error};
 pub(crate) use executed::{Executed, executed, timing};
+pub(crate) use inside::current_step;
 pub(crate) use memo::Memo;
 use memo::Recorded;
 #[cfg(feature = "testing")]
@@ -37,7 +39,6 @@ use crate::middleware::{RunInfo, Stack, StepInfo};
 use crate::moment::Clock;
 use hashbrown::HashMap;
 use serde_json::{Map, Value};
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,11 +46,6 @@ use std::task::{Context, Waker};
 use stepwell_protocol::call::{MemoizedSteps, Stack as CompletionOrder};
 use stepwell_protocol::op::{Metadata, Op, Userland};
 use stepwell_protocol::{SharedJson, StepId};
-
-thread_local! {
-    /// The execution whose step is being polled on this thread, by address; 0 when none is.
-    static INSIDE_STEP: Cell<usize> = const { Cell::new(0) };
-}
 
 /// One call of a function, shared by its driver and its steps.
 pub(crate) struct Execution {
@@ -93,6 +89,8 @@ struct State {
     /// What the step's code that executes has noted.
     notes: Vec<Metadata>,
     deferrals: Deferrals,
+    /// What code of steps has sent, and how often.
+    sends: HashMap<[u8; 32], u32>,
 }
 
 /// What a call says of what was before it.
@@ -186,6 +184,7 @@ impl Execution {
                 misuse: None,
                 notes: Vec::new(),
                 deferrals: Deferrals::new(defers),
+                sends: HashMap::new(),
             }),
         })
     }
@@ -202,11 +201,11 @@ impl Execution {
 
     /// Notes something about the step whose code calls this; `false` outside of one.
     pub(crate) fn note(&self, note: Metadata) -> bool {
-        let inside = INSIDE_STEP.get() == self.address();
-        if inside {
+        let is_inside = inside::is_of(self);
+        if is_inside {
             self.state().notes.push(note);
         }
-        inside
+        is_inside
     }
 
     /// Has a run scheduled when this one ends. Says why not.
@@ -222,10 +221,6 @@ impl Execution {
     /// What rides along with the answer.
     pub(crate) fn take_riders(&self) -> Vec<Op> {
         self.state().deferrals.take()
-    }
-
-    fn address(&self) -> usize {
-        std::ptr::from_ref(self).addr()
     }
 
     fn found_info(&self, position: usize) -> StepInfo {
@@ -287,6 +282,13 @@ impl State {
         self.memos.insert(op.id.clone(), Memo::Data(data));
         self.order.push_back(op.id.clone());
         self.set_phase(position, Phase::Waiting);
+    }
+
+    /// How often the same was sent before.
+    fn nth_send(&mut self, what: [u8; 32]) -> u32 {
+        let count = self.sends.entry(what).or_default();
+        *count += 1;
+        *count - 1
     }
 
     fn register(&mut self, spec: StepSpec, cx: &Context<'_>) -> usize {

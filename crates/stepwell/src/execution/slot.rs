@@ -1,7 +1,7 @@
 //! A step's place in an execution: what its future is told to do, and what it brings.
 
 use super::executed::{check_size, executed};
-use super::{Execution, INSIDE_STEP, Memo, Phase, StepSpec, is_final};
+use super::{Execution, Memo, Phase, StepSpec, inside, is_final};
 use crate::Error;
 use crate::error::StepError;
 use crate::middleware::{StandIn, StepInfo};
@@ -53,7 +53,7 @@ impl Slot {
         let mut spec = self.spec.take();
         let mut refused = None;
         if let Some(spec) = &mut spec
-            && INSIDE_STEP.get() != execution.address()
+            && !inside::is_of(execution)
         {
             // Code of the user's, before the lock.
             refused = spec.transform(execution).err();
@@ -68,7 +68,7 @@ impl Slot {
         }
         let position = match (self.position, spec) {
             (Some(position), _) => position,
-            (None, Some(spec)) if INSIDE_STEP.get() == execution.address() => {
+            (None, Some(spec)) if inside::is_of(execution) => {
                 let outer = state
                     .found
                     .iter()
@@ -205,14 +205,8 @@ impl Slot {
 
     /// Runs a poll of the step's own code; steps asked for within are refused.
     pub(crate) fn enter<T>(&self, poll: impl FnOnce() -> T) -> T {
-        struct Restore(usize);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                INSIDE_STEP.set(self.0);
-            }
-        }
-        let _restore = Restore(INSIDE_STEP.replace(self.execution.address()));
-        poll()
+        let position = self.position.expect("the step was asked for");
+        inside::enter(&self.execution, position, poll)
     }
 
     /// Takes the result of the step that executed.

@@ -419,7 +419,7 @@ mod tests {
         };
         assert_eq!(
             read(&frame),
-            "a message to t of c is not what was expected: percent: invalid type: string \"half\", expected u8"
+            "a message to t of c is not what was expected: percent: invalid type: string \"half\", expected u8 at line 1 column 17"
         );
         let omitted = json!({"kind": "data", "data": null, "channel": "c", "topic": "t", "metadata": {"omitted_bytes": 600_000}});
         assert_eq!(

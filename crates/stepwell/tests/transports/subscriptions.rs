@@ -128,6 +128,23 @@ async fn an_engine_in_this_process_says_where_its_runs_are_followed() {
     );
 }
 
+#[tokio::test]
+async fn who_falls_behind_an_engine_in_this_process_is_told_how_far() {
+    let side = embedded(&["r"], app).await;
+    let topic: Topic<u32> = Topic::new("c", "t");
+    let mut messages = side.client.subscribe_to(&topic).await.unwrap();
+    for number in 0..1_030 {
+        side.client.publish(&topic, &number).await.unwrap();
+    }
+    let behind = next(&mut messages).await.unwrap().unwrap_err();
+    assert_eq!(
+        behind.to_string(),
+        "the subscription to c was interrupted, messages may be missing: it was too slow and fell 6 messages behind"
+    );
+    let message = next(&mut messages).await.unwrap().unwrap();
+    assert_eq!(message.content, Content::Data(6));
+}
+
 /// Pauses take no time.
 struct Impatient;
 
