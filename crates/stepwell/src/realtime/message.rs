@@ -69,7 +69,7 @@ pub enum RunUpdate {
     /// It has ended with this result.
     Completed(Value),
     /// It has ended with this error.
-    Failed(UserError),
+    Failed(Box<UserError>),
     /// It was cancelled.
     Cancelled,
     /// Something else, in the server's words.
@@ -138,9 +138,7 @@ impl Message<Json> {
         let Ok(frame) = serde_json::from_str::<Frame>(text) else {
             return follows_stream().then(raw);
         };
-        let is_ours = |frame: &Frame| {
-            frame.channel == channel && topics.iter().any(|topic| *topic == frame.topic)
-        };
+        let is_ours = |frame: &Frame| frame.channel == channel && topics.contains(&frame.topic);
         // Chunks of some servers name neither.
         let is_nameless = frame.kind == Kind::Chunk && frame.channel.is_empty();
         if !is_ours(&frame) && !is_nameless {
@@ -286,7 +284,9 @@ impl From<RunData> for RunUpdate {
         match &*data.status {
             "Running" => Self::Running,
             "Completed" => Self::Completed(data.result),
-            "Failed" => Self::Failed(UserError::from_body(data.error.to_string().as_bytes())),
+            "Failed" => Self::Failed(Box::new(UserError::from_body(
+                data.error.to_string().as_bytes(),
+            ))),
             "Cancelled" => Self::Cancelled,
             _ => Self::Other(data.status),
         }
