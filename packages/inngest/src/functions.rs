@@ -28,6 +28,7 @@ pub fn all(deps: &Deps) -> Vec<Function> {
         studio::dry_run::function(deps),
         studio::fashion_item::function(deps),
         studio::ended::function(deps),
+        studio::housekeeping::function(deps),
         vision::archive::function(deps),
         vision::cleanup_blobs::function(deps),
         vision::cleanup_temp::function(deps),

@@ -6,6 +6,7 @@ pub mod ended;
 pub mod fashion_item;
 #[cfg(test)]
 mod fixture;
+pub mod housekeeping;
 mod node;
 pub mod process_workflow;
 
