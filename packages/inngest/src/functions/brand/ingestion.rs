@@ -19,7 +19,7 @@ use crate::functions::failure::classify;
 use crate::middleware::{Spent, budget, metered};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use stepwell::{Context, Error, Function, State, Throttle};
+use stepwell::{Concurrency, Context, Error, Function, State, Throttle};
 use studio233_ai::Document;
 use studio233_db::{AssetId, DbError, Indexed, IndexingRun, UsageKind, WorkspaceId};
 use studio233_rag::{DocumentSource, Indexer, pdf, shown_url};
@@ -30,6 +30,13 @@ pub const ID: &str = "brand-ingestion";
 /// A workspace's documents are read one after another, this far apart: a brand that is set up with twenty documents
 /// at once must not take the providers' quota from everyone else.
 pub const THROTTLE_PERIOD: Duration = Duration::from_secs(60);
+
+/// Steps of a workspace's documents, or of its images, that execute at once. When a budget lets all go on that it held,
+/// one after another looks at what is left of it: it is overdrawn by what so many spend.
+pub const WORKSPACE_CONCURRENCY: u32 = 2;
+
+/// The same of all workspaces together, for a budget of the function.
+pub const CONCURRENCY: u32 = 10;
 
 /// What `index-and-store` records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +93,8 @@ pub fn function(deps: &Deps) -> Function {
         .name("Brand Knowledge Ingestion")
         .on::<KnowledgeIngested>()
         .throttle(Throttle::new(1, THROTTLE_PERIOD).key("event.data.workspaceId"))
+        .concurrency(Concurrency::limit(WORKSPACE_CONCURRENCY).key("event.data.workspaceId"))
+        .concurrency(CONCURRENCY)
         .state(deps.clone())
         .handler(ingest)
 }
