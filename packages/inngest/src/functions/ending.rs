@@ -80,6 +80,10 @@ impl Ending {
     }
 }
 
+/// Attempts after the first: the most that servers make. An app that was gone for as long as its runs are retried is gone
+/// for this function, too; it has to be there when the app comes back.
+const RETRIES: u32 = 20;
+
 /// A function that is told of the ends of these functions' runs.
 pub(super) fn function(id: &str, ended: &[&str]) -> FunctionBuilder<Value, ()> {
     let is_ours = ended
@@ -90,4 +94,5 @@ pub(super) fn function(id: &str, ended: &[&str]) -> FunctionBuilder<Value, ()> {
     Function::new(id)
         .on_event_if(CANCELLED, is_ours.clone())
         .or_on_event_if(FAILED, is_ours)
+        .retries(RETRIES)
 }

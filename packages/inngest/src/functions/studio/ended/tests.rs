@@ -2,13 +2,15 @@ use super::ID;
 use crate::events::studio::WorkflowRequested;
 use crate::functions::studio::fixture::{Studio, on_both, request};
 use serde_json::{Value, json};
-use stepwell::{Event, OutgoingEvent};
+use std::time::Duration;
+use stepwell::{Error, Event, OutgoingEvent};
 use studio233_db::{BatchJobStatus, RunState};
 
 on_both!(
     a_workflow_that_cannot_be_read_shows_why_it_failed,
     an_item_that_cannot_be_read_shows_why_it_failed,
     what_a_run_said_of_its_failure_stays,
+    an_end_is_marked_though_the_app_was_gone_for_hours,
     what_is_not_there_is_not_marked,
 );
 
@@ -70,6 +72,20 @@ async fn what_a_run_said_of_its_failure_stays(studio: Studio) {
     app.settle().await.unwrap();
     app.runs_of(ID).unwrap()[0].assert_completed();
     assert_eq!((studio.run("r").await, studio.nodes("r").await), said);
+}
+
+async fn an_end_is_marked_though_the_app_was_gone_for_hours(studio: Studio) {
+    let requested = request("r", &[("a", "media-input", json!({}))], &[], &[]);
+    studio.requested(&requested).await;
+    let gone = Error::new("Gone", "nobody is there");
+    let app = studio.builder().fail_step("mark-failed", 12, gone);
+    let app = app.start().await.unwrap();
+    app.run(unreadable("r", "run")).await.unwrap();
+    app.settle().await.unwrap();
+    assert_eq!(studio.state("r").await.0, RunState::Failed);
+    let marked = &app.runs_of(ID).unwrap()[0];
+    marked.assert_completed().assert_attempts("mark-failed", 13);
+    assert!(marked.took().unwrap() > Duration::from_secs(3 * 3600));
 }
 
 async fn what_is_not_there_is_not_marked(studio: Studio) {
