@@ -47,7 +47,7 @@ impl BackgroundRemover for LocalBackgroundRemover {
         let work = pixels::off_thread(move || {
             let mut pixels = pixels::decode(&original)?;
             Ok(match cut_out(&mut pixels) {
-                Ok(transparent_share) => Ok((pixels::encode_png(&pixels)?, transparent_share)),
+                Ok(transparent_share) => Ok((pixels::encode_png(pixels)?, transparent_share)),
                 Err(refused) => Err(refused),
             })
         });
@@ -214,7 +214,7 @@ mod tests {
     }
 
     async fn remove(pixels: &RgbaImage) -> Result<Cutout, ImageError> {
-        let image = pixels::encode_png(pixels).unwrap();
+        let image = pixels::encode_png(pixels.clone()).unwrap();
         let answer = LocalBackgroundRemover.remove_background(&image).await?;
         Ok(answer.value)
     }
