@@ -12,6 +12,7 @@ mod media_input;
 mod media_output;
 mod palette_extraction;
 mod python_script;
+mod transform;
 
 pub use background_removal::BackgroundRemoval;
 pub use format_conversion::FormatConversion;

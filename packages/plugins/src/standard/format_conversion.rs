@@ -1,14 +1,11 @@
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use studio233_media::{Color, Encoding, encode};
+use studio233_media::{Color, Encoding, Info};
 
-use super::{IMAGES, TargetFormat, VERSION, default_quality};
-use crate::each::{Job, Made, Opened};
-use crate::{
-    About, ConfigProblem, Context, Executor, MediaFile, Object, Output, Plugin, PluginError,
-    Services,
-};
+use super::transform::Transform;
+use super::{TargetFormat, default_quality};
+use crate::each::{Made, Opened};
+use crate::{ConfigProblem, FileError, Services};
 
 /// `format-conversion`: writes pictures in another format; of an animation its first frame.
 #[derive(Debug, Clone)]
@@ -46,56 +43,33 @@ impl FormatConversion {
     }
 }
 
-#[async_trait]
-impl Plugin for FormatConversion {
+impl Transform for FormatConversion {
     type Config = Config;
+    const ID: &'static str = "format-conversion";
+    const SUFFIX: &'static str = "";
 
-    fn about(&self) -> About {
-        About {
-            id: "format-conversion",
-            version: VERSION,
-            executor: Executor::Native,
-            accepts: IMAGES,
-        }
+    fn services(&self) -> &Services {
+        &self.services
     }
 
-    fn check(&self, config: &Config) -> Vec<ConfigProblem> {
+    fn problems(config: &Config) -> Vec<ConfigProblem> {
         match config.background.parse::<Color>() {
             Ok(_) => Vec::new(),
             Err(error) => vec![ConfigProblem::new("background", error.to_string())],
         }
     }
 
-    async fn run(
-        &self,
-        context: &Context,
-        config: Config,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let job = Job {
-            plugin: self.about().id,
-            services: &self.services,
-            context,
-            suffix: "",
-        };
+    fn pixels_made(_: &Config, _: &Info) -> u64 {
+        0
+    }
+
+    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
         let encoding = Encoding {
             format: config.target_format.into(),
             quality: config.quality,
             // It was checked.
             background: config.background.parse().unwrap_or(Color::WHITE),
         };
-        let work = move |opened: Opened| {
-            let image = opened.decode()?;
-            Ok(Made::new(
-                encode(&image, &encoding)?,
-                encoding.format,
-                &image,
-            ))
-        };
-        let files = job.transform(&files, |_| 0, work).await?;
-        Ok(Output {
-            files,
-            metadata: Object::new(),
-        })
+        Made::encoded(&opened.decode()?, &encoding)
     }
 }

@@ -1,11 +1,10 @@
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use studio233_media::{Color, Encoding, Format, Frame, encode, reframe};
+use studio233_media::{Frame, Info, reframe};
 
-use super::{IMAGES, VERSION};
-use crate::each::{Job, Made};
-use crate::{About, Context, Executor, MediaFile, Object, Output, Plugin, PluginError, Services};
+use super::transform::Transform;
+use crate::each::{Made, Opened};
+use crate::{FileError, Services};
 
 /// `image-reframe`: brings pictures into a frame of a fixed size and writes PNG.
 #[derive(Debug, Clone)]
@@ -54,51 +53,26 @@ impl ImageReframe {
     }
 }
 
-#[async_trait]
-impl Plugin for ImageReframe {
+impl Transform for ImageReframe {
     type Config = Config;
+    const ID: &'static str = "image-reframe";
+    const SUFFIX: &'static str = "_reframed";
 
-    fn about(&self) -> About {
-        About {
-            id: "image-reframe",
-            version: VERSION,
-            executor: Executor::Native,
-            accepts: IMAGES,
-        }
+    fn services(&self) -> &Services {
+        &self.services
     }
 
-    async fn run(
-        &self,
-        context: &Context,
-        config: Config,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let job = Job {
-            plugin: self.about().id,
-            services: &self.services,
-            context,
-            suffix: "_reframed",
-        };
+    fn pixels_made(config: &Config, _: &Info) -> u64 {
+        u64::from(config.target_width) * u64::from(config.target_height)
+    }
+
+    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
         let frame = match config.strategy {
             Strategy::Cover => Frame::Cover,
             Strategy::Contain => Frame::Contain,
             Strategy::Attention => Frame::Attention,
         };
-        let made = u64::from(config.target_width) * u64::from(config.target_height);
-        let work = move |opened: crate::each::Opened| {
-            let image = opened.decode()?;
-            let framed = reframe(&image, config.target_width, config.target_height, frame)?;
-            let encoding = Encoding {
-                format: Format::Png,
-                quality: 100,
-                background: Color::WHITE,
-            };
-            Ok(Made::new(encode(&framed, &encoding)?, Format::Png, &framed))
-        };
-        let files = job.transform(&files, move |_| made, work).await?;
-        Ok(Output {
-            files,
-            metadata: Object::new(),
-        })
+        let (width, height) = (config.target_width, config.target_height);
+        Made::png(&reframe(&opened.decode()?, width, height, frame)?)
     }
 }

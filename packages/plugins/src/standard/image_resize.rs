@@ -1,15 +1,11 @@
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use studio233_media::{
-    Color, Encoding, Fit, Format, Info, encode, resize, resize_animation, resized_size,
-};
+use studio233_media::{Color, Encoding, Fit, Format, Info, resize, resize_animation, resized_size};
 
-use super::{IMAGES, VERSION, default_quality};
-use crate::each::{Job, Made, Opened};
-use crate::{
-    About, Context, Executor, FileError, MediaFile, Object, Output, Plugin, PluginError, Services,
-};
+use super::default_quality;
+use super::transform::Transform;
+use crate::each::{Made, Opened};
+use crate::{FileError, Object, Services};
 
 /// `image-resize`: makes pictures larger or smaller. A GIF keeps its frames while its format is kept.
 #[derive(Debug, Clone)]
@@ -83,44 +79,46 @@ impl ImageResize {
     }
 }
 
-#[async_trait]
-impl Plugin for ImageResize {
+impl Transform for ImageResize {
     type Config = Config;
+    const ID: &'static str = "image-resize";
+    const SUFFIX: &'static str = "_resized";
 
-    fn about(&self) -> About {
-        About {
-            id: "image-resize",
-            version: VERSION,
-            executor: Executor::Native,
-            accepts: IMAGES,
-        }
+    fn services(&self) -> &Services {
+        &self.services
     }
 
-    async fn run(
-        &self,
-        context: &Context,
-        config: Config,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let job = Job {
-            plugin: self.about().id,
-            services: &self.services,
-            context,
-            suffix: "_resized",
+    fn pixels_made(config: &Config, info: &Info) -> u64 {
+        let fit = fit(config.fit_mode);
+        let made = resized_size(info.width, info.height, config.width, config.height, fit);
+        made.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+    }
+
+    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+        let fit = fit(config.fit_mode);
+        let format = match config.output_format {
+            OutputFormat::Original => opened.info.format,
+            OutputFormat::Png => Format::Png,
+            OutputFormat::Jpeg => Format::Jpeg,
+            OutputFormat::Webp => Format::Webp,
         };
         let (width, height) = (config.width, config.height);
-        let fit = fit(config.fit_mode);
-        let makes = move |info: &Info| {
-            // What cannot be made is refused when its turn comes, before it takes memory.
-            let made = resized_size(info.width, info.height, width, height, fit);
-            made.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+        if format == Format::Gif {
+            let made = resize_animation(&opened.bytes, &opened.limits, width, height, fit)?;
+            return Ok(Made {
+                bytes: made.bytes,
+                format,
+                width: made.width,
+                height: made.height,
+                metadata: Object::new(),
+            });
+        }
+        let encoding = Encoding {
+            format,
+            quality: config.quality,
+            background: Color::WHITE,
         };
-        let work = move |opened: Opened| resized(&opened, &config);
-        let files = job.transform(&files, makes, work).await?;
-        Ok(Output {
-            files,
-            metadata: Object::new(),
-        })
+        Made::encoded(&resize(&opened.decode()?, width, height, fit)?, &encoding)
     }
 }
 
@@ -131,32 +129,4 @@ fn fit(mode: FitMode) -> Fit {
         FitMode::Stretch => Fit::Stretch,
         FitMode::ScaleDown => Fit::ScaleDown,
     }
-}
-
-fn resized(opened: &Opened, config: &Config) -> Result<Made, FileError> {
-    let fit = fit(config.fit_mode);
-    let format = match config.output_format {
-        OutputFormat::Original => opened.info.format,
-        OutputFormat::Png => Format::Png,
-        OutputFormat::Jpeg => Format::Jpeg,
-        OutputFormat::Webp => Format::Webp,
-    };
-    let (width, height) = (config.width, config.height);
-    if format == Format::Gif {
-        let made = resize_animation(&opened.bytes, &opened.limits, width, height, fit)?;
-        return Ok(Made {
-            bytes: made.bytes,
-            format,
-            width: made.width,
-            height: made.height,
-            metadata: Object::new(),
-        });
-    }
-    let image = resize(&opened.decode()?, width, height, fit)?;
-    let encoding = Encoding {
-        format,
-        quality: config.quality,
-        background: Color::WHITE,
-    };
-    Ok(Made::new(encode(&image, &encoding)?, format, &image))
 }

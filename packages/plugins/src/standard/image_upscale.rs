@@ -1,12 +1,11 @@
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use studio233_media::{Color, Encoding, Format, encode, upscale};
+use studio233_media::{Info, upscale};
 
-use super::{IMAGES, VERSION};
-use crate::each::{Job, Made};
-use crate::{About, Context, Executor, MediaFile, Object, Output, Plugin, PluginError, Services};
+use super::transform::Transform;
+use crate::each::{Made, Opened};
+use crate::{FileError, Services};
 
 /// `image-upscale`: enlarges with Lanczos3 and writes PNG. What is as large already keeps its size.
 #[derive(Debug, Clone)]
@@ -41,49 +40,25 @@ impl ImageUpscale {
     }
 }
 
-#[async_trait]
-impl Plugin for ImageUpscale {
+impl Transform for ImageUpscale {
     type Config = Config;
+    const ID: &'static str = "image-upscale";
+    const SUFFIX: &'static str = "_upscaled";
 
-    fn about(&self) -> About {
-        About {
-            id: "image-upscale",
-            version: VERSION,
-            executor: Executor::Native,
-            accepts: IMAGES,
-        }
+    fn services(&self) -> &Services {
+        &self.services
     }
 
-    async fn run(
-        &self,
-        context: &Context,
-        config: Config,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let job = Job {
-            plugin: self.about().id,
-            services: &self.services,
-            context,
-            suffix: "_upscaled",
-        };
-        let most = u64::from(config.max_dimension).pow(2);
-        let work = move |opened: crate::each::Opened| {
-            let image = opened.decode()?;
-            let larger = upscale(&image, config.scale, config.max_dimension)?;
-            let encoding = Encoding {
-                format: Format::Png,
-                quality: 100,
-                background: Color::WHITE,
-            };
-            let mut made = Made::new(encode(&larger, &encoding)?, Format::Png, &larger);
-            let scale = f64::from(larger.width()) / f64::from(image.width());
-            made.metadata.insert("scale".to_owned(), json!(scale));
-            Ok(made)
-        };
-        let files = job.transform(&files, move |_| most, work).await?;
-        Ok(Output {
-            files,
-            metadata: Object::new(),
-        })
+    fn pixels_made(config: &Config, _: &Info) -> u64 {
+        u64::from(config.max_dimension).pow(2)
+    }
+
+    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+        let image = opened.decode()?;
+        let larger = upscale(&image, config.scale, config.max_dimension)?;
+        let mut made = Made::png(&larger)?;
+        let scale = f64::from(larger.width()) / f64::from(image.width());
+        made.metadata.insert("scale".to_owned(), json!(scale));
+        Ok(made)
     }
 }
