@@ -1,6 +1,4 @@
-use super::wire::{
-    BatchEmbedRequest, BatchEmbedResponse, EmbedContent, EmbedRequest, ErrorResponse, Part,
-};
+use super::wire::{BatchEmbedRequest, BatchEmbedResponse, EmbedContent, EmbedRequest, Part};
 use super::{Gemini, PROVIDER};
 use crate::{Answer, EMBEDDING_DIMENSIONS, EmbedError, Embedder, ProviderError, Purpose, Usage};
 use async_trait::async_trait;
