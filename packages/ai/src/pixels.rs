@@ -100,8 +100,11 @@ mod tests {
     fn what_is_cut_off_or_claims_too_much_is_refused() {
         let cut = decoded(&TURNED[..TURNED.len() - 10]).unwrap_err();
         assert!(cut.to_string().starts_with("the jpeg is cut off"), "{cut}");
-        let huge = b"GIF89a\xff\xff\xff\xff\0\0\0";
+        // A whole header, and nothing behind it.
+        let huge = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\
+            \x00\x00\xc3\x50\x00\x00\xc3\x50\x08\x06\0\0\0\x4b\xaf\x3d\xca\
+            \0\0\0\0IDAT\x35\xaf\x06\x1e";
         let error = decoded(huge).unwrap_err();
-        assert!(error.to_string().contains("65535 × 65535"), "{error}");
+        assert!(error.to_string().contains("50000 × 50000"), "{error}");
     }
 }

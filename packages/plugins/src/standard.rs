@@ -11,8 +11,8 @@ mod image_upscale;
 mod media_input;
 mod media_output;
 mod palette_extraction;
+mod pictures;
 mod python_script;
-mod transform;
 
 pub use background_removal::BackgroundRemoval;
 pub use format_conversion::FormatConversion;

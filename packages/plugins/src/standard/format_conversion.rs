@@ -1,11 +1,14 @@
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use studio233_media::{Color, Encoding, Info};
 
-use super::transform::Transform;
+use super::pictures;
 use super::{TargetFormat, default_quality};
-use crate::each::{Made, Opened};
-use crate::{ConfigProblem, FileError, Services};
+use crate::each::{Job, Made, Opened};
+use crate::{
+    About, ConfigProblem, Context, FileError, MediaFile, Output, Plugin, PluginError, Services,
+};
 
 /// `format-conversion`: writes pictures in another format; of an animation its first frame.
 #[derive(Debug, Clone)]
@@ -43,33 +46,47 @@ impl FormatConversion {
     }
 }
 
-impl Transform for FormatConversion {
+#[async_trait]
+impl Plugin for FormatConversion {
     type Config = Config;
-    const ID: &'static str = "format-conversion";
-    const SUFFIX: &'static str = "";
 
-    fn services(&self) -> &Services {
-        &self.services
+    fn about(&self) -> About {
+        pictures::about("format-conversion")
     }
 
-    fn problems(config: &Config) -> Vec<ConfigProblem> {
+    fn check(&self, config: &Config) -> Vec<ConfigProblem> {
         match config.background.parse::<Color>() {
             Ok(_) => Vec::new(),
             Err(error) => vec![ConfigProblem::new("background", error.to_string())],
         }
     }
 
-    fn pixels_made(_: &Config, _: &Info) -> u64 {
-        0
-    }
-
-    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
-        let encoding = Encoding {
-            format: config.target_format.into(),
-            quality: config.quality,
-            // It was checked.
-            background: config.background.parse().unwrap_or(Color::WHITE),
+    async fn run(
+        &self,
+        context: &Context,
+        config: Config,
+        files: Vec<MediaFile>,
+    ) -> Result<Output, PluginError> {
+        let job = Job {
+            plugin: self.about().id,
+            services: &self.services,
+            context,
+            suffix: "",
         };
-        Made::encoded(&opened.decode()?, &encoding)
+        pictures::transform(job, config, &files, pixels_made, make).await
     }
+}
+
+fn pixels_made(_: &Config, _: &Info) -> u64 {
+    0
+}
+
+fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+    let encoding = Encoding {
+        format: config.target_format.into(),
+        quality: config.quality,
+        // It was checked.
+        background: config.background.parse().unwrap_or(Color::WHITE),
+    };
+    Made::encoded(&opened.decode()?, &encoding)
 }

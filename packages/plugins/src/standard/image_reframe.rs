@@ -1,10 +1,11 @@
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use studio233_media::{Frame, Info, reframe};
 
-use super::transform::Transform;
-use crate::each::{Made, Opened};
-use crate::{FileError, Services};
+use super::pictures;
+use crate::each::{Job, Made, Opened};
+use crate::{About, Context, FileError, MediaFile, Output, Plugin, PluginError, Services};
 
 /// `image-reframe`: brings pictures into a frame of a fixed size and writes PNG.
 #[derive(Debug, Clone)]
@@ -53,26 +54,40 @@ impl ImageReframe {
     }
 }
 
-impl Transform for ImageReframe {
+#[async_trait]
+impl Plugin for ImageReframe {
     type Config = Config;
-    const ID: &'static str = "image-reframe";
-    const SUFFIX: &'static str = "_reframed";
 
-    fn services(&self) -> &Services {
-        &self.services
+    fn about(&self) -> About {
+        pictures::about("image-reframe")
     }
 
-    fn pixels_made(config: &Config, _: &Info) -> u64 {
-        u64::from(config.target_width) * u64::from(config.target_height)
-    }
-
-    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
-        let frame = match config.strategy {
-            Strategy::Cover => Frame::Cover,
-            Strategy::Contain => Frame::Contain,
-            Strategy::Attention => Frame::Attention,
+    async fn run(
+        &self,
+        context: &Context,
+        config: Config,
+        files: Vec<MediaFile>,
+    ) -> Result<Output, PluginError> {
+        let job = Job {
+            plugin: self.about().id,
+            services: &self.services,
+            context,
+            suffix: "_reframed",
         };
-        let (width, height) = (config.target_width, config.target_height);
-        Made::png(&reframe(&opened.decode()?, width, height, frame)?)
+        pictures::transform(job, config, &files, pixels_made, make).await
     }
+}
+
+fn pixels_made(config: &Config, _: &Info) -> u64 {
+    u64::from(config.target_width) * u64::from(config.target_height)
+}
+
+fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+    let frame = match config.strategy {
+        Strategy::Cover => Frame::Cover,
+        Strategy::Contain => Frame::Contain,
+        Strategy::Attention => Frame::Attention,
+    };
+    let (width, height) = (config.target_width, config.target_height);
+    Made::png(&reframe(&opened.decode()?, width, height, frame)?)
 }

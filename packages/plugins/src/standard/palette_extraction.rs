@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use studio233_media::{Swatch, palette};
 
-use super::transform::of_images;
+use super::pictures;
 use crate::each::{Job, Opened};
 use crate::{About, Context, MediaFile, Object, Output, Plugin, PluginError, Services};
 
@@ -43,7 +43,7 @@ impl Plugin for PaletteExtraction {
     type Config = Config;
 
     fn about(&self) -> About {
-        of_images("palette-extraction")
+        pictures::about("palette-extraction")
     }
 
     async fn run(
