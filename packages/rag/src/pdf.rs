@@ -71,10 +71,6 @@ pub enum PdfError {
         pages: usize,
         limit: u32,
     },
-    #[error(
-        "{filename} has no text, only pictures; export it with text, or run text recognition first"
-    )]
-    NoText { filename: String },
     #[error("{filename} draws more than {limit} letters and shapes; simplify it")]
     TooComplex { filename: String, limit: usize },
     #[error("{filename} could not be read in {seconds} s; simplify it or split it")]
@@ -104,7 +100,8 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// The header may follow some junk (ISO 32000-1, annex H.3, implementation note 13).
 const HEADER_WITHIN_BYTES: usize = 1024;
 
-/// Reads a whole PDF. Pages keep their numbers even when some are empty.
+/// Reads a whole PDF. Pages keep their numbers even when some, or all, have no text: pages that were scanned are
+/// pictures, which is no error.
 pub async fn read(filename: &str, file: Bytes, limits: &PdfLimits) -> Result<Document, PdfError> {
     check_outside(filename, &file, limits)?;
     let busy = || PdfError::Busy {
@@ -231,11 +228,6 @@ impl<'r> Reader<'r> {
             });
         }
         let pages = self.pages(&pdf)?;
-        if pages.iter().all(|page| page.blocks.is_empty()) {
-            return Err(PdfError::NoText {
-                filename: self.filename.to_owned(),
-            });
-        }
         let images = self.images(&pdf)?;
         let title = pdf.metadata().title.as_deref().map(text_string);
         let title = title.filter(|title| !title.trim().is_empty());
