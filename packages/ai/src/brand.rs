@@ -25,8 +25,8 @@ fn no_text_hint(has_text: &bool) -> &'static str {
     match has_text {
         true => "",
         false => {
-            "; it has no text, only pictures: export it with text, run text recognition first, or have a vision model \
-             read it"
+            "; it has no text, only pictures: export it with text, run text recognition first, or use another \
+             vision model"
         }
     }
 }

@@ -201,7 +201,7 @@ async fn a_scan_of_black_on_white_is_no_profile() {
     assert_eq!(
         error.to_string(),
         "the document says too little about a brand: local scored 0.150, which is not above 0.2; it has no text, only \
-         pictures: export it with text, run text recognition first, or have a vision model read it"
+         pictures: export it with text, run text recognition first, or use another vision model"
     );
 }
 

@@ -351,39 +351,44 @@ async fn a_document_without_colours_leaves_those_that_are_known() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_survives_crashes_on_sqlite() {
-    survives_crashes(Fixture::new().await).await;
+    survives_crashes(Fixture::new().await, SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_survives_crashes_on_postgres() {
-    survives_crashes(Fixture::on_postgres().await).await;
+    survives_crashes(Fixture::on_postgres().await, SHORT).await;
 }
 
-async fn survives_crashes(fixture: Fixture) {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_survives_crashes() {
+    let picture = pdf_of("1 0 0 rg 10 10 100 100 re f");
+    survives_crashes(Fixture::new().await, &picture).await;
+}
+
+/// Reads a document of one piece.
+async fn survives_crashes(fixture: Fixture, file: &[u8]) {
     fixture::make_workspace(&fixture.deps).await;
-    let database = &fixture.deps.database;
-    for (file, chunks) in [(SHORT, 1), (SCANNED, 1)] {
-        fixture
-            .put("uploads/doc.pdf", file, "application/pdf")
-            .await;
-        let crashes = assert_survives_crashes(
-            || fixture.builder(),
-            async |app| {
-                let run = app.run(event("blob:uploads/doc.pdf")).await?;
-                run.assert_completed();
-                app.settle().await?;
-                assert_eq!(app.runs_of(synthesize::ID)?.len(), 1);
-                let id = WorkspaceId::new("w");
-                let workspace = database.workspace(&id).await.unwrap().unwrap();
-                assert_eq!(workspace.indexing_status, IndexingStatus::Idle);
-                let known = database.knowledge_count(&id, None).await.unwrap();
-                assert_eq!(known, chunks, "a repeated step stores the same");
-                Ok::<_, TestError>(())
-            },
-        )
+    fixture
+        .put("uploads/doc.pdf", file.to_vec(), "application/pdf")
         .await;
-        assert!(crashes >= 20, "{crashes}");
-    }
+    let database = &fixture.deps.database;
+    let crashes = assert_survives_crashes(
+        || fixture.builder().real_time_max(Duration::from_secs(300)),
+        async |app| {
+            let run = app.run(event("blob:uploads/doc.pdf")).await?;
+            run.assert_completed();
+            app.settle().await?;
+            assert_eq!(app.runs_of(synthesize::ID)?.len(), 1);
+            let id = WorkspaceId::new("w");
+            let workspace = database.workspace(&id).await.unwrap().unwrap();
+            assert_eq!(workspace.indexing_status, IndexingStatus::Idle);
+            let known = database.knowledge_count(&id, None).await.unwrap();
+            assert_eq!(known, 1, "a repeated step stores the same");
+            Ok::<_, TestError>(())
+        },
+    )
+    .await;
+    assert!(crashes >= 20, "{crashes}");
 }
 
 #[tokio::test]
