@@ -96,7 +96,7 @@ impl Services {
         };
         let llama_parse = LlamaParseSettings {
             base_url: format!("{}/api/v2", self.url),
-            polling: polling.clone(),
+            polling,
             ..LlamaParseSettings::default()
         };
         let fal = FalSettings {
