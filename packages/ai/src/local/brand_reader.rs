@@ -1,8 +1,10 @@
+use super::palette::Swatch;
 use super::topic::Topic;
 use super::{
     PROVIDER, colors, fonts, language, page_layout, palette, rules, sections, summary, usage,
 };
-use crate::document::{Document, Rgb};
+use crate::document::{Document, PageImage, Rgb};
+use crate::pixels;
 use crate::{BrandReader, BrandReading, ReadError};
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -23,6 +25,9 @@ const WRITTEN_COLORS_MIN: usize = 2;
 const DRAWN_SHARE_MIN: f32 = 0.01;
 
 const DRAWN_COLORS_MAX: usize = 6;
+
+/// Colours of the pages' pictures that are looked at.
+const MEASURED_COLORS_MAX: usize = 12;
 
 const VOICE_CHARS_MAX: usize = 400;
 
@@ -48,8 +53,8 @@ impl BrandReader for LocalBrandReader {
         }
         let sections = sections::sections(document);
         let mut rules = rules::rules(&sections);
-        let palette = palette_of(document);
-        let measured = palette::measure(&document.images, 12);
+        let measured = measured(document).await;
+        let palette = palette_of(document, &measured);
         let essence = rules.remove(&Topic::Essence).unwrap_or_default();
         let voice = rules.remove(&Topic::Voice).unwrap_or_default();
         let mood = palette::mood(&measured);
@@ -63,7 +68,7 @@ impl BrandReader for LocalBrandReader {
             visual_style: VisualStyle {
                 layout_principles: match document.has_text() {
                     true => rules.remove(&Topic::Layout).unwrap_or_default(),
-                    false => page_layout::measured(&document.images),
+                    false => page_layout::measured(&document.images, &measured),
                 },
                 imagery_style: rules.remove(&Topic::Imagery).unwrap_or_default(),
                 photography_guidelines: rules.remove(&Topic::Photography).unwrap_or_default(),
@@ -84,8 +89,18 @@ impl BrandReader for LocalBrandReader {
     }
 }
 
+/// The main colours of the pages' pictures. Without them the reading is poorer, and no less true.
+async fn measured(document: &Document) -> Vec<Swatch> {
+    let images = document.images.clone();
+    let measured = pixels::off_thread(move || {
+        let pictures = images.iter().filter_map(PageImage::picture);
+        Ok(palette::measure(pictures, MEASURED_COLORS_MAX))
+    });
+    measured.await.unwrap_or_default()
+}
+
 /// The written colours; the drawn ones when too few are written.
-fn palette_of(document: &Document) -> Vec<PaletteColor> {
+fn palette_of(document: &Document, measured: &[Swatch]) -> Vec<PaletteColor> {
     let mut palette: Vec<PaletteColor> = colors::written(document)
         .into_iter()
         .map(|color| PaletteColor {
@@ -95,7 +110,7 @@ fn palette_of(document: &Document) -> Vec<PaletteColor> {
         })
         .collect();
     if palette.len() < WRITTEN_COLORS_MIN {
-        for color in drawn_colors(document) {
+        for color in drawn_colors(document, measured) {
             if !palette.iter().any(|known| known.hex == color.hex()) {
                 palette.push(PaletteColor {
                     hex: color.hex(),
@@ -109,7 +124,7 @@ fn palette_of(document: &Document) -> Vec<PaletteColor> {
 }
 
 /// Filled colours by area, and measured ones where pages are pictures; greys are not brand colours.
-fn drawn_colors(document: &Document) -> Vec<Rgb> {
+fn drawn_colors(document: &Document, measured: &[Swatch]) -> Vec<Rgb> {
     let pages_area: f32 = document
         .pages
         .iter()
@@ -119,7 +134,7 @@ fn drawn_colors(document: &Document) -> Vec<Rgb> {
     for fill in document.pages.iter().flat_map(|page| &page.fills) {
         *areas.entry(fill.color).or_default() += fill.area / pages_area.max(1.0);
     }
-    for swatch in palette::measure(&document.images, DRAWN_COLORS_MAX * 2) {
+    for swatch in measured {
         let filled = areas
             .keys()
             .any(|color| color.distance(swatch.color) < 20.0);

@@ -17,14 +17,19 @@ pub const FASHION_ATTEMPTS_MAX: u32 = 20;
 #[event(name = "studio.workflow.requested")]
 pub struct WorkflowRequested {
     /// The run, made by the producer; also the event's id, so that it starts once.
+    #[garde(custom(super::id))]
     pub run_id: String,
     /// The workflow's definition.
+    #[garde(custom(super::id))]
     pub workflow_id: String,
     /// The project.
+    #[garde(custom(super::id))]
     pub project_id: String,
     /// Who asked.
+    #[garde(custom(super::id))]
     pub user_id: String,
     /// Equal keys ask for the same run.
+    #[garde(custom(super::id))]
     pub idempotency_key: String,
     /// The graph's nodes.
     #[serde(default)]
@@ -157,6 +162,7 @@ pub struct Edge {
 #[event(name = "studio/process-fashion-item")]
 pub struct ProcessFashionItem {
     /// The batch's job.
+    #[garde(custom(super::id))]
     pub job_id: String,
     /// The product photo.
     #[garde(url)]

@@ -140,7 +140,9 @@ impl Studio {
             .await
             .unwrap();
         // The run's own failure repeats its step's.
-        let of_steps = attempts.into_iter().filter(|attempt| attempt.step.is_some());
+        let of_steps = attempts
+            .into_iter()
+            .filter(|attempt| attempt.step.is_some());
         let failures = of_steps.map(|attempt| {
             let error = attempt.error.unwrap_or_default();
             assert!(!error.contains(KEY), "{error}");
