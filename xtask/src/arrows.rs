@@ -226,7 +226,7 @@ const RULES: &[Rule] = &[
             "studio233-rag",
         ],
         may_optionally: &[],
-        tests_may: &[],
+        tests_may: &["stepwell-runtime", "testbed"],
     },
     Rule {
         name: "studio233-web",

@@ -20,6 +20,17 @@ pub const PARSER_ACCEPTED_ABOVE: f64 = 0.5;
 /// A vision model's profile is taken when it scores above this.
 pub const VISION_ACCEPTED_ABOVE: f64 = 0.2;
 
+/// What to do about a document of pictures that show too little.
+fn no_text_hint(has_text: &bool) -> &'static str {
+    match has_text {
+        true => "",
+        false => {
+            "; it has no text, only pictures: export it with text, run text recognition first, or use another \
+             vision model"
+        }
+    }
+}
+
 /// What one provider read in a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BrandReading {
@@ -80,7 +91,8 @@ impl ReadError {
 /// Reads a brand's profile out of a document.
 ///
 /// A cloud parser uploads [`Document::file`]; a vision model is shown [`Document::images`] (the
-/// first [`VISION_PAGES_MAX`]); the local provider reads [`Document::pages`]. What was not found
+/// first [`VISION_PAGES_MAX`]); the local provider reads [`Document::pages`], and measures the images where there is no
+/// text. What was not found
 /// stays empty: an implementation never invents. Calling again is harmless.
 #[async_trait]
 pub trait BrandReader: Send + Sync {
@@ -127,11 +139,14 @@ pub struct AcceptedReading {
 #[non_exhaustive]
 pub enum ExtractionError {
     #[error(
-        "the document says too little about a brand: {provider} scored {score}, which is not above {VISION_ACCEPTED_ABOVE}"
+        "the document says too little about a brand: {provider} scored {score}, which is not above {VISION_ACCEPTED_ABOVE}{}",
+        no_text_hint(.has_text)
     )]
     TooLittle {
         provider: String,
         score: QualityScore,
+        /// Whether the document has text at all.
+        has_text: bool,
     },
     #[error("no provider could read the brand")]
     Read(#[from] ReadError),
@@ -224,6 +239,7 @@ impl BrandExtraction {
         Err(ExtractionError::TooLittle {
             provider: reading.provider,
             score,
+            has_text: document.has_text(),
         })
     }
 }

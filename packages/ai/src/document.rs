@@ -30,6 +30,11 @@ const RUNNING_ON_PAGES: usize = 3;
 const EDGE: f32 = 0.12;
 
 impl Document {
+    /// Whether any page has text. Scanned pages have none: they are pictures.
+    pub fn has_text(&self) -> bool {
+        self.pages.iter().any(|page| !page.blocks.is_empty())
+    }
+
     /// The pages with what belongs to them: without running titles and page numbers.
     pub fn content(&self) -> impl Iterator<Item = (&Page, Vec<&Block>)> {
         let running = self.running_titles();

@@ -13,6 +13,7 @@ mod fonts;
 mod image_model;
 mod language;
 mod language_model;
+mod page_layout;
 mod palette;
 mod rules;
 mod sections;

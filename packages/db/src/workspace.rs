@@ -152,19 +152,48 @@ impl Database {
         summary: &Value,
         now_ms: i64,
     ) -> Result<(), DbError> {
-        let done = on_backend!(self, |pool| sqlx::query(
-            "UPDATE workspace SET brand_profile = $2, brand_summary = $3, updated_at_ms = $4
-             WHERE id = $1",
-        )
-        .bind(id.as_str())
-        .bind(Json::of(profile))
-        .bind(Json::of(summary))
-        .bind(now_ms)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()))
-        .map_err(failed("store the brand profile"))?;
-        must_exist(id, done)
+        let brand = |_| (profile.clone(), summary.clone());
+        self.replace_brand_profile(id, brand, now_ms).await
+    }
+
+    /// Writes the brand profile and its summary together, by what they are now, in one transaction: `brand` gets both, and
+    /// gives the new ones.
+    ///
+    /// # Errors
+    /// [`DbError::NoSuchWorkspace`].
+    pub async fn replace_brand_profile(
+        &self,
+        id: &WorkspaceId,
+        brand: impl FnOnce([Option<Value>; 2]) -> (Value, Value),
+        now_ms: i64,
+    ) -> Result<(), DbError> {
+        in_transaction!(self, "replace the brand profile", |tx| {
+            // Writing first is locking the row.
+            let found: Option<(Option<Json>, Option<Json>)> = sqlx::query_as(
+                "UPDATE workspace SET updated_at_ms = updated_at_ms WHERE id = $1
+                 RETURNING brand_profile, brand_summary",
+            )
+            .bind(id.as_str())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("read the brand profile"))?;
+            let Some((profile, summary)) = found else {
+                return must_exist(id, 0);
+            };
+            let (profile, summary) = brand([profile, summary].map(|json| json.map(|json| json.0)));
+            sqlx::query(
+                "UPDATE workspace SET brand_profile = $2, brand_summary = $3, updated_at_ms = $4
+                 WHERE id = $1",
+            )
+            .bind(id.as_str())
+            .bind(Json(profile))
+            .bind(Json(summary))
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("store the brand profile"))?;
+        });
+        Ok(())
     }
 
     /// Changes the brand profile by what it is now, in one transaction: `change` gets the profile, and gives the new one

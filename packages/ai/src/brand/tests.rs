@@ -1,4 +1,5 @@
 use super::*;
+use crate::document::{Block, Page};
 use studio233_brand::{CoreIdentity, SemanticDna};
 
 /// Answers a profile of a given quality, or fails.
@@ -57,7 +58,15 @@ async fn taken(parser: Option<Option<BrandDna>>, vision: Option<BrandDna>) -> St
     if let Some(answer) = parser {
         extraction = extraction.with_parser(Arc::new(Reader("parser", answer)));
     }
-    match extraction.extract(&Document::default()).await {
+    let page = Page {
+        blocks: vec![Block::default()],
+        ..Page::default()
+    };
+    let document = Document {
+        pages: vec![page],
+        ..Document::default()
+    };
+    match extraction.extract(&document).await {
         Ok(accepted) => format!("{} {}", accepted.path, accepted.score),
         Err(error) => error.to_string(),
     }

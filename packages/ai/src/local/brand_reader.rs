@@ -1,6 +1,8 @@
 use super::palette::Swatch;
 use super::topic::Topic;
-use super::{PROVIDER, colors, fonts, language, palette, rules, sections, summary, usage};
+use super::{
+    PROVIDER, colors, fonts, language, page_layout, palette, rules, sections, summary, usage,
+};
 use crate::document::{Document, PageImage, Rgb};
 use crate::pixels;
 use crate::{BrandReader, BrandReading, ReadError};
@@ -11,7 +13,8 @@ use studio233_brand::{
     BrandDna, BrandSummary, CoreIdentity, PaletteColor, Principle, SemanticDna, VisualStyle,
 };
 
-/// Reads the profile out of a document's own words, fonts and colours.
+/// Reads the profile out of a document's own words, fonts and colours. Of pages that are pictures it measures colours and
+/// layout; it recognises neither objects nor text in them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LocalBrandReader;
 
@@ -28,6 +31,12 @@ const MEASURED_COLORS_MAX: usize = 12;
 
 const VOICE_CHARS_MAX: usize = 400;
 
+/// How a profile came about, in its summary.
+const READ_AND_MEASURED: &str =
+    "local provider: read from the document and measured, without a model";
+const MEASURED: &str =
+    "local provider: measured from pictures of the pages; it cannot read the words in them";
+
 #[async_trait]
 impl BrandReader for LocalBrandReader {
     fn provider(&self) -> &str {
@@ -36,10 +45,10 @@ impl BrandReader for LocalBrandReader {
 
     async fn read(&self, document: &Document) -> Result<BrandReading, ReadError> {
         let started = Instant::now();
-        if document.pages.iter().all(|page| page.blocks.is_empty()) {
+        if !document.has_text() && document.images.is_empty() {
             return Err(ReadError::Unreadable {
                 provider: PROVIDER.to_owned(),
-                what: "text",
+                what: "text or page images",
             });
         }
         let sections = sections::sections(document);
@@ -57,7 +66,10 @@ impl BrandReader for LocalBrandReader {
                 slogans: rules::slogans(&sections),
             },
             visual_style: VisualStyle {
-                layout_principles: rules.remove(&Topic::Layout).unwrap_or_default(),
+                layout_principles: match document.has_text() {
+                    true => rules.remove(&Topic::Layout).unwrap_or_default(),
+                    false => page_layout::measured(&document.images, &measured),
+                },
                 imagery_style: rules.remove(&Topic::Imagery).unwrap_or_default(),
                 photography_guidelines: rules.remove(&Topic::Photography).unwrap_or_default(),
                 vibe: vibe(&essence, mood.as_deref()),
@@ -222,8 +234,11 @@ fn summary_of(
         visual_dna,
         principles,
         palette,
-        generated_by: "local provider: read from the document and measured, without a model"
-            .to_owned(),
+        generated_by: match document.has_text() {
+            true => READ_AND_MEASURED,
+            false => MEASURED,
+        }
+        .to_owned(),
     }
 }
 

@@ -237,7 +237,8 @@ fn color_temp(swatches: &[Swatch]) -> &'static str {
     }
 }
 
-fn framing(width: u32, height: u32) -> String {
+/// `landscape 16:9`, `square`, `portrait`: the shape of a picture.
+pub(super) fn framing(width: u32, height: u32) -> String {
     let ratio = f64::from(width) / f64::from(height);
     let long = ratio.max(1.0 / ratio);
     let named = [

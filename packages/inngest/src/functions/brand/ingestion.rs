@@ -3,8 +3,8 @@
 //! | step | does |
 //! |---|---|
 //! | `budget`, `budget-held` | holds the run while the workspace's or the function's budget is used up |
-//! | `index-and-store` | fetches and reads the PDF, stores its pieces as the asset's knowledge |
-//! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace; skipped for an inspiration |
+//! | `index-and-store` | fetches and reads the PDF, stores its pieces as the asset's knowledge; of pages that are pictures there are none |
+//! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace; what was read in pictures becomes the asset's knowledge; skipped for an inspiration |
 //! | `trigger-synthesis` | sends `brand.intelligence.sync_requested` |
 //! | `mark-failed` | only when one of the others failed for good: the workspace shows it |
 //!
@@ -13,6 +13,7 @@
 //! Nothing executes in a run that was cancelled, or that fails outside of its handler: `mark-brand-ended` ends the reading of
 //! its document.
 
+use super::reading;
 use crate::events::brand::{Classification, IntelligenceSyncRequested, KnowledgeIngested};
 use crate::functions::Deps;
 use crate::functions::failure::classify;
@@ -42,7 +43,7 @@ pub const CONCURRENCY: u32 = 10;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stored {
-    /// Pieces of the document that can be found now.
+    /// Pieces of the document that can be found now; 0 when its pages are pictures.
     pub chunk_count: u64,
 }
 
@@ -174,17 +175,10 @@ async fn index_and_store(
     spent: &Spent,
 ) -> Result<Stored, Error> {
     let event = ctx.data();
-    let source = DocumentSource {
-        workspace_id: WorkspaceId::new(&event.workspace_id),
-        asset_id: AssetId::new(&event.asset_id),
-        url: event.url.clone(),
-        filename: event.filename.clone(),
-    };
-    let run_id = ctx.run_id().to_string();
     let run = IndexingRun {
-        workspace_id: &source.workspace_id,
-        asset_id: &source.asset_id,
-        run_id: &run_id,
+        workspace_id: &WorkspaceId::new(&event.workspace_id),
+        asset_id: &AssetId::new(&event.asset_id),
+        run_id: &ctx.run_id().to_string(),
     };
     deps.database
         .begin_indexing(run, deps.now_ms())
@@ -192,9 +186,25 @@ async fn index_and_store(
         .map_err(classify)?;
     // Text and its places are all that is indexed; pictures would be made for nothing.
     let document = open(deps, event, 0).await?;
+    index(deps, event, &document, spent).await
+}
+
+/// Stores the pieces of a document as what its asset says. Of one without text there are none.
+async fn index(
+    deps: &Deps,
+    event: &KnowledgeIngested,
+    document: &Document,
+    spent: &Spent,
+) -> Result<Stored, Error> {
+    let source = DocumentSource {
+        workspace_id: WorkspaceId::new(&event.workspace_id),
+        asset_id: AssetId::new(&event.asset_id),
+        url: event.url.clone(),
+        filename: event.filename.clone(),
+    };
     let indexer = Indexer::new(deps.embedder.clone(), deps.database.clone(), deps.chunker);
     let indexed = indexer
-        .index(&document, &source, deps.now_ms())
+        .index(document, &source, deps.now_ms())
         .await
         .inspect_err(|error| error.usage().iter().for_each(|usage| spent.add(usage)))
         .map_err(classify)?;
@@ -218,11 +228,24 @@ async fn extract_brand_dna(
         .iter()
         .for_each(|usage| spent.add(usage));
     let dna = &accepted.reading.dna;
+    if !document.has_text() {
+        index(
+            deps,
+            event,
+            &reading::document(event, &accepted.reading),
+            spent,
+        )
+        .await?;
+    }
     let profile = serde_json::to_value(dna)?;
     let summary = serde_json::to_value(&accepted.reading.summary)?;
     let workspace = WorkspaceId::new(&event.workspace_id);
     deps.database
-        .set_brand_profile(&workspace, &profile, &summary, deps.now_ms())
+        .replace_brand_profile(
+            &workspace,
+            |known| reading::keeping_colors((profile, summary), known),
+            deps.now_ms(),
+        )
         .await
         .map_err(classify)?;
     end_indexing(deps, ctx, Indexed::Done)
