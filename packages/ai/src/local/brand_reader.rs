@@ -35,6 +35,7 @@ impl BrandReader for LocalBrandReader {
             return Err(ReadError::Unreadable {
                 provider: PROVIDER.to_owned(),
                 what: "text",
+                usage: Vec::new(),
             });
         }
         let sections = sections::sections(document);

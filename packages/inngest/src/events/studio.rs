@@ -24,6 +24,9 @@ pub struct WorkflowRequested {
     pub project_id: String,
     /// Who asked.
     pub user_id: String,
+    /// The workspace that pays for what nodes spend; absent when none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_id: Option<String>,
     /// Equal keys ask for the same run.
     pub idempotency_key: String,
     /// The graph's nodes.

@@ -20,6 +20,8 @@ use studio233_blob::{BlobStore, ContentType, Key, Put};
 use studio233_db::{Database, IndexingStatus};
 use studio233_rag::blob_url;
 
+mod spending;
+
 const SAMPLE: &[u8] = include_bytes!("../../../../../../samples/brand-guidelines.pdf");
 
 /// A workspace `w` with a document, an engine in memory, and everything real behind it.
@@ -329,6 +331,7 @@ impl BrandReader for Faltering {
                 provider: "faltering".to_owned(),
                 transient: self.transient,
                 source: "overloaded".into(),
+                usage: Vec::new(),
             });
         }
         LocalBrandReader.read(document).await
@@ -408,6 +411,7 @@ impl BrandReader for Closing {
             provider: "closing".to_owned(),
             transient: false,
             source: "not today".into(),
+            usage: Vec::new(),
         })
     }
 }
