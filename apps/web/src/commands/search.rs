@@ -70,8 +70,8 @@ async fn ask(client: &ApiClient, arguments: &Arguments) -> Result<(Value, Value)
 /// The caller's workspace of that name.
 pub(super) async fn workspace_named(client: &ApiClient, name: &str) -> Result<Value, Failure> {
     let path = ["api", "workspaces"];
-    let mut found = client.get(&path, &[("name", name)]).await?;
-    let workspace = found["workspaces"][0].take();
+    let found = client.get(&path, &[("name", name)]).await?;
+    let workspace = found["workspaces"][0].clone();
     if workspace["id"].is_string() {
         return Ok(workspace);
     }
