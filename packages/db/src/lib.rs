@@ -36,7 +36,7 @@ pub use budget::{BUDGETS_MAX, Budget, BudgetScope, Period, Standing};
 pub use database::Database;
 pub use error::DbError;
 pub use ids::{AssetId, BatchJobId, WorkflowId, WorkflowRunId, WorkspaceId};
-pub use indexing::Indexed;
+pub use indexing::{Indexed, IndexingRun, STALE_INDEXING_MAX};
 pub use knowledge::{
     Fragment, KNOWLEDGE_NEWEST_MAX, Knowledge, KnowledgeOverview, KnowledgeSource,
     KnowledgeSourceCount, NewChunk, SEARCH_LIMIT_MAX,

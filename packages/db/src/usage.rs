@@ -171,11 +171,19 @@ impl Database {
         Ok(sum as u64)
     }
 
-    /// Forgets what was used before `before_ms`, at most `limit` rows; how many they were. Call it until it answers 0.
+    /// Forgets what was used before `before_ms`, at most `limit` rows; how many they were. Call it until it answers less.
+    /// What a budget without a period counts stays.
     pub async fn prune_usage(&self, before_ms: i64, limit: u32) -> Result<u64, DbError> {
         on_backend!(self, |pool| sqlx::query(
             "DELETE FROM usage WHERE key IN
-                 (SELECT key FROM usage WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",
+                 (SELECT key FROM usage AS used
+                  WHERE at_ms < $1
+                        AND NOT EXISTS
+                            (SELECT 1 FROM budget
+                             WHERE period = 'ever' AND kind = used.kind
+                                   AND ((scope = 'workspace' AND scope_id = used.workspace_id)
+                                        OR (scope = 'function' AND scope_id = used.function_id)))
+                  ORDER BY at_ms LIMIT $2)",
         )
         .bind(before_ms)
         .bind(i64::from(limit))

@@ -4,6 +4,7 @@
 
 pub mod brand;
 mod deps;
+mod ending;
 pub(crate) mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -31,11 +32,12 @@ pub fn all(deps: &Deps) -> Vec<Function> {
         brand::ingestion::function(deps),
         brand::vision_sync::function(deps),
         brand::synthesize::function(deps),
-        brand::cancelled::function(deps),
+        brand::ended::function(deps),
         studio::process_workflow::function(deps),
         studio::dry_run::function(deps),
         studio::fashion_item::function(deps),
-        studio::cancelled::function(deps),
+        studio::ended::function(deps),
+        studio::housekeeping::function(deps),
         vision::archive::function(deps),
         vision::cleanup_blobs::function(deps),
         vision::cleanup_temp::function(deps),

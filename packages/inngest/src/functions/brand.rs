@@ -1,6 +1,6 @@
 //! Reading and summing up brands.
 
-pub mod cancelled;
+pub mod ended;
 pub mod ingestion;
 pub mod synthesize;
 pub mod vision_sync;

@@ -22,7 +22,7 @@ use super::{ALREADY_FINISHED, IS_DRY_RUN, RUN_MISSING, node};
 use crate::events::Object;
 use crate::events::studio::{Node, WorkflowRequested};
 use crate::functions::Deps;
-use crate::functions::failure::classify;
+use crate::functions::failure::{classify, classify_as};
 use crate::middleware::{Spent, budget, metered};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -452,12 +452,7 @@ fn outputs_of<'n>(
 /// The whole chain, since people see the message; it names the node, the plugin, and the file if it was one.
 fn failed(node: &Node, error: &PluginError) -> Error {
     let message = format!("node {}: {}", node::shown(node), error.message());
-    let failed = Error::new("NodeFailed", message);
-    match error.retry_after() {
-        _ if !error.is_retriable() => failed.non_retriable(),
-        Some(wait) => failed.retry_after(wait),
-        None => failed,
-    }
+    classify_as(error, "NodeFailed", message)
 }
 
 #[cfg(test)]
