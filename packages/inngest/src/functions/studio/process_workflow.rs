@@ -31,7 +31,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use stepwell::{Context, Error, Function, State, StepError};
 use studio233_db::{DbError, RunState, StateChange, UsageKind, WorkflowRunId, WorkspaceId};
-use studio233_plugins::{Graph, MediaFile, PluginError};
+use studio233_plugins::{Graph, Handle, MediaFile, PluginError};
 
 /// The function's id.
 pub const ID: &str = "process-studio-workflow";
@@ -246,7 +246,7 @@ impl Workflow<'_> {
     /// Whether a node may cost money. One without a plugin fails in its own time.
     fn spends(&self) -> bool {
         let mut nodes = self.ctx.data().nodes.iter();
-        nodes.any(|node| node::plugin(&self.deps.plugins, node).is_ok_and(|plugin| plugin.spends()))
+        nodes.any(|node| node::plugin(&self.deps.plugins, node).is_ok_and(Handle::spends))
     }
 
     async fn load(&self) -> Result<Option<RunState>, Error> {
