@@ -8,6 +8,7 @@ pub(crate) use markdown::from_markdown;
 
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
+use studio233_media::Image;
 
 /// A document that was opened and laid out.
 #[derive(Debug, Clone, Default)]
@@ -158,6 +159,13 @@ pub struct PageImage {
     pub height: u32,
     /// `width * height * 3` bytes, row by row from the top.
     pub rgb: Bytes,
+}
+
+impl PageImage {
+    /// A copy to measure or encode. None when the bytes are not as many as its sides say.
+    pub(crate) fn picture(&self) -> Option<Image> {
+        Image::from_rgb(self.width, self.height, self.rgb.to_vec())
+    }
 }
 
 #[cfg(test)]

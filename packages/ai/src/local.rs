@@ -27,7 +27,6 @@ pub use brand_reader::LocalBrandReader;
 pub use embedder::LocalEmbedder;
 pub use image_model::LocalImageModel;
 pub use language_model::LocalLanguageModel;
-pub use palette::{Swatch, measure};
 pub use summary::summarize;
 pub use verifier::LocalVerifier;
 pub use vision::LocalVision;

@@ -213,11 +213,8 @@ fn inngest(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, Failure> {
     let get = |name: &str| {
-        let given = environment(name).filter(|value| !value.trim().is_empty());
-        given.or_else(|| {
-            let key = name.strip_prefix("INNGEST_")?.to_ascii_lowercase();
-            file.get(&key).map(|value| value.0.clone())
-        })
+        let key = name.strip_prefix("INNGEST_").unwrap_or(name);
+        given(file, &environment, name, &key.to_ascii_lowercase())
     };
     let development = get("INNGEST_SIGNING_KEY").is_none() && get("INNGEST_DEV").is_none();
     let config = Config::read(|name| match (name, development) {
@@ -232,15 +229,21 @@ fn absolute(folder: &Path, what: &str) -> Result<PathBuf, Failure> {
         .map_err(|error| bad(format!("the {what} folder {}: {error}", folder.display())))
 }
 
-/// A variable of the environment, else the file's key.
+/// A variable of the environment, else the file's key. A blank one says nothing.
 fn given(
     file: &BTreeMap<String, Hidden>,
     environment: impl Fn(&str) -> Option<String>,
     variable: &str,
     key: &str,
 ) -> Option<String> {
-    let given = environment(variable).or_else(|| file.get(key).map(|value| value.0.clone()));
-    given.filter(|value| !value.trim().is_empty())
+    let said = |value: &String| !is_blank(value);
+    let in_file = || file.get(key).map(|value| value.0.clone()).filter(said);
+    environment(variable).filter(said).or_else(in_file)
+}
+
+/// What is blank says nothing, so that a variable can be taken back where it cannot be unset.
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
 }
 
 /// The first key of a table that is none of those that it may have.

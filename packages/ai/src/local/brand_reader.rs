@@ -1,6 +1,8 @@
+use super::palette::Swatch;
 use super::topic::Topic;
 use super::{PROVIDER, colors, fonts, language, palette, rules, sections, summary, usage};
-use crate::document::{Document, Rgb};
+use crate::document::{Document, PageImage, Rgb};
+use crate::pixels;
 use crate::{BrandReader, BrandReading, ReadError};
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -21,6 +23,9 @@ const DRAWN_SHARE_MIN: f32 = 0.01;
 
 const DRAWN_COLORS_MAX: usize = 6;
 
+/// Colours of the pages' pictures that are looked at.
+const MEASURED_COLORS_MAX: usize = 12;
+
 const VOICE_CHARS_MAX: usize = 400;
 
 #[async_trait]
@@ -40,8 +45,8 @@ impl BrandReader for LocalBrandReader {
         }
         let sections = sections::sections(document);
         let mut rules = rules::rules(&sections);
-        let palette = palette_of(document);
-        let measured = palette::measure(&document.images, 12);
+        let measured = measured(document).await;
+        let palette = palette_of(document, &measured);
         let essence = rules.remove(&Topic::Essence).unwrap_or_default();
         let voice = rules.remove(&Topic::Voice).unwrap_or_default();
         let mood = palette::mood(&measured);
@@ -73,8 +78,18 @@ impl BrandReader for LocalBrandReader {
     }
 }
 
+/// The main colours of the pages' pictures. Without them the reading is poorer, and no less true.
+async fn measured(document: &Document) -> Vec<Swatch> {
+    let images = document.images.clone();
+    let measured = pixels::off_thread(move || {
+        let pictures = images.iter().filter_map(PageImage::picture);
+        Ok(palette::measure(pictures, MEASURED_COLORS_MAX))
+    });
+    measured.await.unwrap_or_default()
+}
+
 /// The written colours; the drawn ones when too few are written.
-fn palette_of(document: &Document) -> Vec<PaletteColor> {
+fn palette_of(document: &Document, measured: &[Swatch]) -> Vec<PaletteColor> {
     let mut palette: Vec<PaletteColor> = colors::written(document)
         .into_iter()
         .map(|color| PaletteColor {
@@ -84,7 +99,7 @@ fn palette_of(document: &Document) -> Vec<PaletteColor> {
         })
         .collect();
     if palette.len() < WRITTEN_COLORS_MIN {
-        for color in drawn_colors(document) {
+        for color in drawn_colors(document, measured) {
             if !palette.iter().any(|known| known.hex == color.hex()) {
                 palette.push(PaletteColor {
                     hex: color.hex(),
@@ -98,7 +113,7 @@ fn palette_of(document: &Document) -> Vec<PaletteColor> {
 }
 
 /// Filled colours by area, and measured ones where pages are pictures; greys are not brand colours.
-fn drawn_colors(document: &Document) -> Vec<Rgb> {
+fn drawn_colors(document: &Document, measured: &[Swatch]) -> Vec<Rgb> {
     let pages_area: f32 = document
         .pages
         .iter()
@@ -108,7 +123,7 @@ fn drawn_colors(document: &Document) -> Vec<Rgb> {
     for fill in document.pages.iter().flat_map(|page| &page.fills) {
         *areas.entry(fill.color).or_default() += fill.area / pages_area.max(1.0);
     }
-    for swatch in palette::measure(&document.images, DRAWN_COLORS_MAX * 2) {
+    for swatch in measured {
         let filled = areas
             .keys()
             .any(|color| color.distance(swatch.color) < 20.0);

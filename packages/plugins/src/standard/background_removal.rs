@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use studio233_media::{Color, Encoding, Format, Image, encode};
+use studio233_media::Image;
 
 use super::{IMAGES, VERSION};
 use crate::each::{Job, Made, Opened};
@@ -212,12 +212,7 @@ async fn one(
     let computed = job.services.pool.compute(pixels, move || {
         let image = answer.decode()?;
         let quality = Quality::of(&image);
-        let encoding = Encoding {
-            format: Format::Png,
-            quality: 100,
-            background: Color::WHITE,
-        };
-        let mut made = Made::new(encode(&image, &encoding)?, Format::Png, &image);
+        let mut made = Made::png(&image)?;
         made.metadata.insert("provider".to_owned(), json!(provider));
         made.metadata
             .insert("verified".to_owned(), json!(quality.verified));

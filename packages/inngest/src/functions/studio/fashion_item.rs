@@ -242,7 +242,7 @@ impl Item<'_> {
         let (made, first_model_failed) = self.make(&request, &spent).await?;
         let image = made.value.image;
         let key = self.key(attempt, &image)?;
-        let content_type = ContentType::parse(image.kind().media_type())?;
+        let content_type = ContentType::parse(image.kind().content_type())?;
         self.deps
             .blobs
             .put(&key, image.bytes().clone(), &content_type, Put::Overwrite)
