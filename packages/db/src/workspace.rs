@@ -144,6 +144,19 @@ impl Database {
         row.map(Row::into_workspace).transpose()
     }
 
+    /// The workspace that people mean: by its id, its slug, or its name as it was given; the oldest if several are.
+    pub async fn workspace_named(&self, name: &str) -> Result<Option<Workspace>, DbError> {
+        let row: Option<Row> = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT * FROM workspace WHERE id = $1 OR slug = $1 OR name = $1
+             ORDER BY created_at_ms, id LIMIT 1"
+        )
+        .bind(storable(name))
+        .fetch_optional(pool)
+        .await)
+        .map_err(failed("read the workspace"))?;
+        row.map(Row::into_workspace).transpose()
+    }
+
     /// Writes the brand profile and its summary together.
     pub async fn set_brand_profile(
         &self,

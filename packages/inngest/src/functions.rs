@@ -16,6 +16,15 @@ pub use deps::Deps;
 use crate::middleware::{ErrorReporting, Logging, Reporter};
 use stepwell::{App, Client, Function};
 
+/// The functions that may spend something, by their ids: those that a budget can be set for.
+pub const SPENDING: [&str; 5] = [
+    brand::ingestion::ID,
+    brand::synthesize::ID,
+    brand::vision_sync::ID,
+    studio::fashion_item::ID,
+    studio::process_workflow::ID,
+];
+
 /// Every function of the studio.
 #[must_use]
 pub fn all(deps: &Deps) -> Vec<Function> {

@@ -87,6 +87,7 @@ impl Parts {
             image_model: cast.images,
             verifier: cast.verifier,
             plugins: Registry::standard(&services),
+            prices: settings.money.prices.clone(),
             ..Deps::local(database, blobs, temp_folder)
         };
         Ok(Self {

@@ -42,18 +42,18 @@ pub(crate) fn answer(output: &Output) -> Value {
     serde_json::from_str(&stdout).expect("it is JSON")
 }
 
-fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     studio233(folder).args(arguments).output().unwrap()
 }
 
 /// A running `serve`, ended when the test is.
-struct Serve {
+pub(crate) struct Serve {
     child: Child,
     url: String,
 }
 
 impl Serve {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let mut child = studio233(folder)
             .args(["serve", "--port", "0"])
             .env("STUDIO233_LOG", "off")

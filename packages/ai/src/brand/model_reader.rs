@@ -46,7 +46,10 @@ impl ModelBrandReader {
 
     async fn ask(&self, request: LanguageRequest) -> Result<BrandReading, ReadError> {
         let asked = self.model.ask::<Profile>(&request).await;
-        let Answer { value, usage } = asked.map_err(|source| ReadError::Model { source })?;
+        let Answer { value, usage } = asked.map_err(|source| ReadError::Model {
+            usage: source.usage().cloned().into_iter().collect(),
+            source,
+        })?;
         let provider = self.model.provider().to_owned();
         let summary = BrandSummary {
             manifesto: value.manifesto,
@@ -93,6 +96,7 @@ impl BrandReader for ModelBrandReader {
         let unreadable = || ReadError::Unreadable {
             provider: self.model.provider().to_owned(),
             what: "page images",
+            usage: Vec::new(),
         };
         let pages: Vec<PageImage> = document
             .images

@@ -49,6 +49,7 @@ impl BrandReader for LocalBrandReader {
             return Err(ReadError::Unreadable {
                 provider: PROVIDER.to_owned(),
                 what: "text or page images",
+                usage: Vec::new(),
             });
         }
         let sections = sections::sections(document);

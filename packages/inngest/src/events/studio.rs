@@ -28,6 +28,9 @@ pub struct WorkflowRequested {
     /// Who asked.
     #[garde(custom(super::id))]
     pub user_id: String,
+    /// The workspace that pays for what nodes spend; absent when none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_id: Option<String>,
     /// Equal keys ask for the same run.
     #[garde(custom(super::id))]
     pub idempotency_key: String,

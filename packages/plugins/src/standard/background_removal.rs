@@ -97,6 +97,11 @@ impl Plugin for BackgroundRemoval {
         vec![ConfigProblem::new("apiKey", message)]
     }
 
+    fn spends(&self) -> bool {
+        let mut removers = self.services.removers.iter();
+        removers.any(|remover| remover.provider() != Provider::Local)
+    }
+
     async fn run(
         &self,
         context: &Context,
@@ -193,6 +198,7 @@ async fn one(
         image: opened.bytes.clone(),
         content_type: opened.info.format.content_type(),
         api_key: api_key.cloned(),
+        spending: job.context.spending.clone(),
     };
     let removed = remover.remove(removal).await.map_err(FileError::Removal)?;
     let _place = job.services.pool.file().await;

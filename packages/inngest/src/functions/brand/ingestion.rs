@@ -221,7 +221,10 @@ async fn extract_brand_dna(
 ) -> Result<Extracted, Error> {
     let event = ctx.data();
     let document = open(deps, event, deps.pdf_limits.images_max).await?;
-    let accepted = deps.extraction.extract(&document).await.map_err(classify)?;
+    let extracted = deps.extraction.extract(&document).await;
+    let accepted = extracted
+        .inspect_err(|error| error.usage().iter().for_each(|usage| spent.add(usage)))
+        .map_err(classify)?;
     accepted
         .reading
         .usage

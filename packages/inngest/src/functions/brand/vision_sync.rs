@@ -173,18 +173,15 @@ async fn look(ctx: &Context<AssetVisionSync>, deps: &Deps, spent: &Spent) -> Res
             return Err(classify(error));
         }
     };
+    if let Some(usage) = &analysed.spent {
+        spent.add(usage);
+    }
     // The hook keeps no caller waiting. This one does wait, within the hook's own time: once the step is recorded, nobody
     // would ask for the archive again.
     let _ = all_told.recv().await;
     let provider = match analysed.answered_by {
         AnsweredBy::Cache => ARCHIVE.to_owned(),
-        AnsweredBy::Model { provider, usage } => {
-            // Of those who shared the call, the one that made it pays.
-            if !analysed.shared {
-                spent.add(&usage);
-            }
-            provider
-        }
+        AnsweredBy::Model { provider, .. } => provider,
     };
     Ok(Seen {
         image_hash: analysed.image_hash.to_string(),

@@ -22,6 +22,8 @@ use studio233_blob::{BlobStore, ContentType, Key, Put};
 use studio233_db::IndexingStatus;
 use studio233_rag::blob_url;
 
+mod spending;
+
 const SAMPLE: &[u8] = include_bytes!("../../../../../../samples/brand-guidelines.pdf");
 
 /// One page of text, and two that were scanned.

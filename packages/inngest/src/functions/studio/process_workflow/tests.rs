@@ -14,6 +14,8 @@ use studio233_db::{RunState, WorkflowRunId};
 use studio233_plugins::Registry;
 use tokio::sync::Notify;
 
+mod spending;
+
 on_both!(
     a_graph_runs_and_its_rows_say_what_came_of_it,
     a_bad_file_fails_its_node_at_once_and_the_run_says_which,

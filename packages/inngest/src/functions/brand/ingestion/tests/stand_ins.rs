@@ -68,6 +68,7 @@ impl BrandReader for Faltering {
                 provider: "faltering".to_owned(),
                 transient: self.transient,
                 source: "overloaded".into(),
+                usage: Vec::new(),
             });
         }
         LocalBrandReader.read(document).await
@@ -89,6 +90,7 @@ impl BrandReader for Closing {
             provider: "closing".to_owned(),
             transient: false,
             source: "not today".into(),
+            usage: Vec::new(),
         })
     }
 }
