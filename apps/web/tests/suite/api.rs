@@ -455,7 +455,7 @@ async fn health_and_functions_are_served() {
     let ready = studio.get("/ready").await;
     assert_eq!((ready.status, &ready.body["ready"]), (200, &json!(true)));
     let functions = studio.get("/api/inngest").await;
-    assert_eq!(functions.body["function_count"], 11);
+    assert_eq!(functions.body["function_count"], 12);
     studio.stop().await;
 }
 
