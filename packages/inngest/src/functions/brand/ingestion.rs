@@ -274,7 +274,10 @@ async fn skip_brand_dna(deps: &Deps, ctx: &Context<KnowledgeIngested>) -> Result
 }
 
 async fn mark_failed(deps: &Deps, ctx: &Context<KnowledgeIngested>) -> Result<(), Error> {
-    match end_indexing(deps, ctx, Indexed::Failed).await {
+    // What it had not even begun counts as from when it was to begin.
+    let queued_ms = i64::try_from(ctx.run_id().timestamp_ms()).unwrap_or(i64::MAX);
+    let failed = Indexed::Failed { at_ms: queued_ms };
+    match end_indexing(deps, ctx, failed).await {
         // A workspace that is gone has no status; what failed the run says so.
         Ok(()) | Err(DbError::NoSuchWorkspace { .. }) => Ok(()),
         Err(error) => Err(classify(error)),
