@@ -15,9 +15,7 @@ pub enum Indexed {
     /// Nobody reads it any more, and nothing is wrong with the workspace.
     GivenUp,
     /// At this time, or before. It says nothing of a document that has been done since, or since it was begun.
-    Failed {
-        at_ms: i64,
-    },
+    Failed { at_ms: i64 },
 }
 
 /// Who reads which document.

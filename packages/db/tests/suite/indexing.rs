@@ -137,12 +137,7 @@ async fn a_late_failure_does_not_undo_what_was_done_since(db: Opened) {
 
 async fn ending_again_changes_nothing(db: Opened) {
     let reading = Reading::of(&db).await;
-    for how in [
-        FAILED,
-        FAILED,
-        Indexed::Done,
-        Indexed::Done,
-    ] {
+    for how in [FAILED, FAILED, Indexed::Done, Indexed::Done] {
         let expected = match how {
             Indexed::Failed { .. } => IndexingStatus::Failed,
             Indexed::Done | Indexed::GivenUp => IndexingStatus::Idle,

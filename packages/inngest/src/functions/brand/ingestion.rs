@@ -251,7 +251,11 @@ async fn extract_brand_dna(
 }
 
 /// Reads the profile of a document. Of one without text, what was read becomes its asset's knowledge.
-async fn look(deps: &Deps, event: &KnowledgeIngested, spent: &Spent) -> Result<AcceptedReading, Error> {
+async fn look(
+    deps: &Deps,
+    event: &KnowledgeIngested,
+    spent: &Spent,
+) -> Result<AcceptedReading, Error> {
     let document = open(deps, event, deps.pdf_limits.images_max).await?;
     let extracted = deps.extraction.extract(&document).await;
     let accepted = extracted
