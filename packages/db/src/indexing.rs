@@ -14,7 +14,8 @@ pub enum Indexed {
     Done,
     /// Nobody reads it any more, and nothing is wrong with the workspace.
     GivenUp,
-    Failed,
+    /// At this time, or before. It says nothing of a document that has been done since, or since it was begun.
+    Failed { at_ms: i64 },
 }
 
 /// Who reads which document.
@@ -80,8 +81,8 @@ impl Database {
 
     /// A document has been read, or could not be, whether or not it was begun. Once nothing else is being read, the workspace's
     /// status is FAILED if something failed, else IDLE. What others read, of this document too, is left: while another
-    /// run reads it, a failure of this one does not count. Ending again changes nothing but how it ended. Returns the
-    /// status.
+    /// run reads it, a failure of this one does not count, nor if it is from before the document was last done. Ending
+    /// again changes nothing but how it ended. Returns the status.
     ///
     /// # Errors
     /// [`DbError::NoSuchWorkspace`].
@@ -113,19 +114,19 @@ impl Database {
             if locked.rows_affected() == 0 {
                 return Err(no_such_workspace(run.workspace_id));
             }
-            let was_read = sqlx::query(
+            let begun_ms: Option<i64> = sqlx::query_scalar(
                 "DELETE FROM workspace_indexing
                  WHERE workspace_id = $1 AND source = $2 AND run_id = $3 AND state = 'INDEXING'
-                       AND since_ms < $4",
+                       AND since_ms < $4
+                 RETURNING since_ms",
             )
             .bind(run.workspace_id.as_str())
             .bind(run.asset_id.as_str())
             .bind(storable(run.run_id))
             .bind(before_ms)
-            .execute(&mut *tx)
+            .fetch_optional(&mut *tx)
             .await
-            .map_err(failed("note how indexing ended"))?
-            .rows_affected();
+            .map_err(failed("note how indexing ended"))?;
             match how {
                 Indexed::GivenUp => {}
                 Indexed::Done => {
@@ -138,19 +139,36 @@ impl Database {
                     .execute(&mut *tx)
                     .await
                     .map_err(failed("forget what failed to be indexed"))?;
+                    sqlx::query(
+                        "INSERT INTO workspace_indexed (workspace_id, source, done_ms)
+                         VALUES ($1, $2, $3)
+                         ON CONFLICT (workspace_id, source)
+                         DO UPDATE SET done_ms = excluded.done_ms",
+                    )
+                    .bind(run.workspace_id.as_str())
+                    .bind(run.asset_id.as_str())
+                    .bind(now_ms)
+                    .execute(&mut *tx)
+                    .await
+                    .map_err(failed("note what was indexed"))?;
                 }
-                Indexed::Failed => {
+                Indexed::Failed { at_ms } => {
                     sqlx::query(
                         "INSERT INTO workspace_indexing
                              (workspace_id, source, run_id, state, since_ms)
                          SELECT $1, $2, $3, 'FAILED', $4
                          WHERE NOT EXISTS (SELECT 1 FROM workspace_indexing
-                                           WHERE workspace_id = $1 AND source = $2)",
+                                           WHERE workspace_id = $1 AND source = $2)
+                               AND NOT EXISTS (SELECT 1 FROM workspace_indexed
+                                               WHERE workspace_id = $1 AND source = $2
+                                                     AND done_ms > $5)",
                     )
                     .bind(run.workspace_id.as_str())
                     .bind(run.asset_id.as_str())
                     .bind(storable(run.run_id))
                     .bind(now_ms)
+                    // Whoever began before it was done shows nothing that is wrong with it now.
+                    .bind(begun_ms.unwrap_or(at_ms))
                     .execute(&mut *tx)
                     .await
                     .map_err(failed("note what failed to be indexed"))?;
@@ -176,7 +194,7 @@ impl Database {
                 .execute(&mut *tx)
                 .await
                 .map_err(failed("set the indexing status"))?;
-            (status, was_read > 0)
+            (status, begun_ms.is_some())
         });
         Ok(ended)
     }

@@ -49,4 +49,4 @@ pub use url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use usage::{NewUsage, USAGE_TOTALS_MAX, UsageKind, UsageTotal};
 pub use vector::{EMBEDDING_DIMENSIONS, Embedding, WrongDimensions};
 pub use workflow::{NewWorkflow, Workflow, WorkflowChange};
-pub use workspace::{IndexingStatus, NewWorkspace, Workspace};
+pub use workspace::{IndexingStatus, NewWorkspace, SummaryRun, Workspace};

@@ -89,6 +89,14 @@ impl Row {
     }
 }
 
+/// Who sums a brand up.
+#[derive(Debug, Clone, Copy)]
+pub struct SummaryRun<'r> {
+    pub run_id: &'r str,
+    /// What tells the newer of two runs.
+    pub queued_ms: i64,
+}
+
 impl Database {
     /// Stores a new workspace. A taken slug is [`DbError::SlugTaken`].
     pub async fn create_workspace(
@@ -250,20 +258,37 @@ impl Database {
     }
 
     /// A run is about to read what is known, to sum the brand up: nobody who began before writes the summary any more.
+    /// False, and nothing is changed, when a run has begun that was queued after this one.
     ///
     /// # Errors
     /// [`DbError::NoSuchWorkspace`].
-    pub async fn begin_brand_summary(&self, id: &WorkspaceId, run_id: &str) -> Result<(), DbError> {
-        let done = on_backend!(self, |pool| sqlx::query(
-            "UPDATE workspace SET summary_run = $2 WHERE id = $1",
+    pub async fn begin_brand_summary(
+        &self,
+        id: &WorkspaceId,
+        run: SummaryRun<'_>,
+        now_ms: i64,
+    ) -> Result<bool, DbError> {
+        let begun = on_backend!(self, |pool| sqlx::query(
+            "UPDATE workspace SET summary_run = $2, summary_queued_ms = $4
+             WHERE id = $1
+                   AND (summary_run = $2 OR summary_queued_ms IS NULL OR summary_queued_ms <= $3)",
         )
         .bind(id.as_str())
-        .bind(storable(run_id))
+        .bind(storable(run.run_id))
+        .bind(run.queued_ms)
+        // A clock that was ahead once must not refuse all runs until that time has come.
+        .bind(run.queued_ms.min(now_ms))
         .execute(pool)
         .await
         .map(|done| done.rows_affected()))
         .map_err(failed("note who sums the brand up"))?;
-        must_exist(id, done)
+        if begun > 0 {
+            return Ok(true);
+        }
+        match self.workspace(id).await? {
+            Some(_) => Ok(false),
+            None => Err(no_such_workspace(id)),
+        }
     }
 
     /// Changes the brand summary by what it is now, in one transaction: `change` gets the summary, and gives the new one,

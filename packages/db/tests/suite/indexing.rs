@@ -7,9 +7,13 @@ on_both!(
     one_failure_among_several_shows_until_the_next_document,
     the_end_of_one_run_does_not_end_another_of_the_same_document,
     a_failure_counts_unless_somebody_else_reads_the_document,
+    a_late_failure_does_not_undo_what_was_done_since,
     ending_again_changes_nothing,
     what_nobody_reads_any_more_is_ended,
 );
+
+/// At the time that all ends here.
+const FAILED: Indexed = Indexed::Failed { at_ms: 20 };
 
 /// Of one workspace: the document `a`, read by the run `1`, is `a1`.
 struct Reading<'d> {
@@ -78,7 +82,7 @@ async fn one_failure_among_several_shows_until_the_next_document(db: Opened) {
     let reading = Reading::of(&db).await;
     reading.begin("a1").await;
     reading.begin("b2").await;
-    reading.end("a1", Indexed::Failed).await;
+    reading.end("a1", FAILED).await;
     let both = reading.end("b2", Indexed::Done).await;
     assert_eq!(both, IndexingStatus::Failed);
     reading.begin("b3").await;
@@ -88,7 +92,7 @@ async fn one_failure_among_several_shows_until_the_next_document(db: Opened) {
 
 async fn the_end_of_one_run_does_not_end_another_of_the_same_document(db: Opened) {
     let reading = Reading::of(&db).await;
-    for how in [Indexed::GivenUp, Indexed::Failed, Indexed::Done] {
+    for how in [Indexed::GivenUp, FAILED, Indexed::Done] {
         reading.begin("a1").await;
         reading.begin("a2").await;
         let first = reading.end("a1", how).await;
@@ -101,29 +105,41 @@ async fn the_end_of_one_run_does_not_end_another_of_the_same_document(db: Opened
 async fn a_failure_counts_unless_somebody_else_reads_the_document(db: Opened) {
     let reading = Reading::of(&db).await;
     // Whoever could not even begin.
-    let unread = reading.end("a1", Indexed::Failed).await;
+    let unread = reading.end("a1", FAILED).await;
     assert_eq!(unread, IndexingStatus::Failed);
     // What is given up mends nothing.
     let unread = reading.end("a2", Indexed::GivenUp).await;
     assert_eq!(unread, IndexingStatus::Failed);
     reading.begin("b3").await;
     reading.begin("a4").await;
-    reading.end("a5", Indexed::Failed).await;
+    reading.end("a5", FAILED).await;
     reading.end("b3", Indexed::Done).await;
     let mended = reading.end("a4", Indexed::Done).await;
     assert_eq!(mended, IndexingStatus::Idle);
 }
 
+async fn a_late_failure_does_not_undo_what_was_done_since(db: Opened) {
+    let reading = Reading::of(&db).await;
+    reading.begin("b2").await;
+    reading.end("b2", Indexed::Done).await;
+    let late = reading.end("b1", Indexed::Failed { at_ms: 19 }).await;
+    assert_eq!(late, IndexingStatus::Idle);
+    // What was begun before goes by its beginning, whenever it failed.
+    reading.begin("b3").await;
+    let earlier = reading.end("b3", Indexed::Failed { at_ms: 30 }).await;
+    assert_eq!(earlier, IndexingStatus::Idle);
+    let other = reading.end("c1", Indexed::Failed { at_ms: 19 }).await;
+    assert_eq!(other, IndexingStatus::Failed, "another document");
+    reading.end("c4", Indexed::Done).await;
+    let later = reading.end("b5", Indexed::Failed { at_ms: 21 }).await;
+    assert_eq!(later, IndexingStatus::Failed);
+}
+
 async fn ending_again_changes_nothing(db: Opened) {
     let reading = Reading::of(&db).await;
-    for how in [
-        Indexed::Failed,
-        Indexed::Failed,
-        Indexed::Done,
-        Indexed::Done,
-    ] {
+    for how in [FAILED, FAILED, Indexed::Done, Indexed::Done] {
         let expected = match how {
-            Indexed::Failed => IndexingStatus::Failed,
+            Indexed::Failed { .. } => IndexingStatus::Failed,
             Indexed::Done | Indexed::GivenUp => IndexingStatus::Idle,
         };
         assert_eq!(reading.end("a1", how).await, expected);
@@ -134,7 +150,7 @@ async fn what_nobody_reads_any_more_is_ended(db: Opened) {
     let reading = Reading::of(&db).await;
     reading.begin("a1").await;
     reading.begin("b2").await;
-    reading.end("b2", Indexed::Failed).await;
+    reading.end("b2", FAILED).await;
     assert_eq!(db.end_stale_indexing(10, 20).await.unwrap(), 0);
     assert_eq!(db.end_stale_indexing(11, 20).await.unwrap(), 1);
     assert_eq!(reading.status().await, IndexingStatus::Failed);

@@ -60,6 +60,19 @@ impl Place {
         }
     }
 
+    /// Changes its tables past the database under test.
+    async fn execute(&self, statement: &'static str) {
+        if self.folder.is_some() {
+            let pool = sqlx::SqlitePool::connect(&self.text).await.unwrap();
+            sqlx::query(statement).execute(&pool).await.unwrap();
+            pool.close().await;
+        } else {
+            let pool = sqlx::PgPool::connect(&self.text).await.unwrap();
+            sqlx::query(statement).execute(&pool).await.unwrap();
+            pool.close().await;
+        }
+    }
+
     async fn open(self) -> Opened {
         let db = Database::open(&self.url).await.unwrap();
         Opened { db, place: self }

@@ -1,9 +1,10 @@
 use crate::sample::{new_workspace, workspace};
 use crate::{Opened, Place};
-use studio233_db::{Database, DatabaseUrl};
+use studio233_db::{Database, DatabaseUrl, IndexingStatus};
 
 on_both!(
     what_was_stored_is_there_after_opening_again,
+    what_nobody_could_end_is_not_read_after_an_upgrade,
     several_open_one_database_at_once
 );
 
@@ -12,6 +13,33 @@ async fn what_was_stored_is_there_after_opening_again(opened: Opened) {
     opened.db.close().await;
     let db = Database::open(&opened.place.url).await.unwrap();
     assert!(db.workspace_by_slug("the-w").await.unwrap().is_some());
+}
+
+/// As runs left them that began before each had a row of its own.
+const UNENDED: [&str; 3] = [
+    "INSERT INTO workspace_indexing (workspace_id, source, run_id, state, since_ms)
+     SELECT id, 'a', '', 'INDEXING', 1 FROM workspace",
+    "INSERT INTO workspace_indexing (workspace_id, source, run_id, state, since_ms)
+     SELECT id, 'b', '', 'FAILED', 1 FROM workspace WHERE slug = 'the-broken'",
+    "UPDATE workspace SET indexing_status = 'INDEXING'",
+];
+
+async fn what_nobody_could_end_is_not_read_after_an_upgrade(opened: Opened) {
+    let ids = [
+        workspace(&opened, "whole").await,
+        workspace(&opened, "broken").await,
+    ];
+    let before = "DELETE FROM _sqlx_migrations WHERE description = 'unended indexing'";
+    for statement in UNENDED.into_iter().chain([before]) {
+        opened.place.execute(statement).await;
+    }
+    opened.db.close().await;
+    let db = Database::open(&opened.place.url).await.unwrap();
+    let expected = [IndexingStatus::Idle, IndexingStatus::Failed];
+    for (id, expected) in ids.iter().zip(expected) {
+        let shown = db.workspace(id).await.unwrap().unwrap();
+        assert_eq!(shown.indexing_status, expected, "{}", shown.name);
+    }
 }
 
 async fn several_open_one_database_at_once(opened: Opened) {

@@ -1,7 +1,7 @@
 use crate::Opened;
 use crate::sample::new_workspace;
 use serde_json::json;
-use studio233_db::{IndexingStatus, NewWorkspace, WorkspaceId};
+use studio233_db::{IndexingStatus, NewWorkspace, SummaryRun, WorkspaceId};
 
 on_both!(
     a_workspace_is_found_by_id_and_slug_and_its_slug_is_its_own,
@@ -52,7 +52,11 @@ async fn profile_and_summary_are_kept(db: Opened) {
         (Some(profile.clone()), Some(summary))
     );
 
-    db.begin_brand_summary(&id, "run").await.unwrap();
+    let run = SummaryRun {
+        run_id: "run",
+        queued_ms: 3,
+    };
+    assert!(db.begin_brand_summary(&id, run, 3).await.unwrap());
     let cleared = db.write_brand_summary(&id, "run", |_| None, 4);
     assert!(cleared.await.unwrap());
     let stored = db.workspace(&id).await.unwrap().unwrap();
@@ -64,8 +68,8 @@ async fn profile_and_summary_are_kept(db: Opened) {
 
     let nobody = WorkspaceId::new("nobody");
     let told = "there is no workspace nobody";
-    let error = db.begin_brand_summary(&nobody, "run").await.unwrap_err();
-    assert_eq!(error.to_string(), told);
+    let error = db.begin_brand_summary(&nobody, run, 5).await;
+    assert_eq!(error.unwrap_err().to_string(), told);
     let error = db.write_brand_summary(&nobody, "run", |_| None, 5).await;
     assert_eq!(error.unwrap_err().to_string(), told);
 }
@@ -77,12 +81,18 @@ async fn a_summary_of_earlier_knowledge_replaces_none_of_later(db: Opened) {
         let written = db.write_brand_summary(&id, run, |_| summary, 2);
         written.await.unwrap()
     };
+    let begin = async |run_id: &str, queued_ms: i64| {
+        let run = SummaryRun { run_id, queued_ms };
+        db.begin_brand_summary(&id, run, 9).await.unwrap()
+    };
     let read = async || db.workspace(&id).await.unwrap().unwrap().brand_summary;
 
     assert!(!write("earlier", Some("first")).await, "it has not begun");
-    db.begin_brand_summary(&id, "earlier").await.unwrap();
+    assert!(begin("earlier", 1).await);
     assert!(write("earlier", Some("first")).await);
-    db.begin_brand_summary(&id, "later").await.unwrap();
+    assert!(begin("later", 2).await);
+    assert!(!begin("earlier", 1).await, "it was queued before");
+    assert!(begin("later", 2).await, "again");
     assert!(!write("earlier", Some("first again")).await);
     assert!(write("later", Some("second")).await);
     assert!(!write("earlier", Some("first again")).await);
@@ -90,6 +100,8 @@ async fn a_summary_of_earlier_knowledge_replaces_none_of_later(db: Opened) {
     assert!(write("later", None).await, "again");
     assert!(!write("earlier", Some("first again")).await);
     assert_eq!(read().await, None, "what was cleared stays so");
+    assert!(begin("ahead of all clocks", 1_000).await);
+    assert!(begin("next", 10).await);
 }
 
 async fn profile_and_summary_are_replaced_by_what_they_are(db: Opened) {

@@ -46,7 +46,10 @@ async fn mark(ctx: Context, deps: State<Deps>) -> Result<(), Error> {
         };
         let how = match ending.how {
             How::Cancelled => Indexed::GivenUp,
-            How::Failed(_) => Indexed::Failed,
+            // This may be told late: what was read since counts.
+            How::Failed(_) => Indexed::Failed {
+                at_ms: ctx.event().at.unix_ms(),
+            },
         };
         let ended = deps.database.end_indexing(run, how, deps.now_ms());
         match ended.await {

@@ -3,8 +3,8 @@
 //! | step | does |
 //! |---|---|
 //! | `budget`, `budget-held` | holds the run while the workspace's or the function's budget is used up |
-//! | `index-and-store` | fetches and reads the PDF, stores its pieces as the asset's knowledge; of pages that are pictures there are none |
-//! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace; what was read in pictures becomes the asset's knowledge; skipped for an inspiration |
+//! | `index-and-store` | fetches and reads the PDF, stores its pieces as the asset's knowledge; pages that are pictures change nothing yet |
+//! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace; what was read in pictures becomes the asset's knowledge. An inspiration writes no profile, and is read only if its pages are pictures |
 //! | `trigger-synthesis` | sends `brand.intelligence.sync_requested` |
 //! | `mark-failed` | only when one of the others failed for good: the workspace shows it |
 //!
@@ -21,7 +21,7 @@ use crate::middleware::{Spent, budget, metered};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use stepwell::{Concurrency, Context, Error, Function, State, Throttle};
-use studio233_ai::Document;
+use studio233_ai::{AcceptedReading, Document};
 use studio233_db::{AssetId, DbError, Indexed, IndexingRun, UsageKind, WorkspaceId};
 use studio233_rag::{DocumentSource, Indexer, pdf, shown_url};
 
@@ -128,7 +128,7 @@ async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Out
         &[UsageKind::Tokens, UsageKind::Seconds],
     )
     .await?;
-    let _: Stored = metered(
+    let stored: Stored = metered(
         ctx,
         deps,
         "index-and-store",
@@ -139,6 +139,7 @@ async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Out
         },
     )
     .await?;
+    let stored = &stored;
     let _: BrandDna = metered(
         ctx,
         deps,
@@ -149,9 +150,9 @@ async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Out
                 Classification::CoreBrandMark => extract_brand_dna(deps, ctx, &spent)
                     .await
                     .map(BrandDna::Extracted),
-                Classification::IndexAsInspiration => {
-                    skip_brand_dna(deps, ctx).await.map(BrandDna::Skipped)
-                }
+                Classification::IndexAsInspiration => skip_brand_dna(deps, ctx, stored, &spent)
+                    .await
+                    .map(BrandDna::Skipped),
             };
             dna.inspect_err(|error| log(event, "extract-brand-dna", error))
         },
@@ -186,10 +187,14 @@ async fn index_and_store(
         .map_err(classify)?;
     // Text and its places are all that is indexed; pictures would be made for nothing.
     let document = open(deps, event, 0).await?;
+    // Nobody has looked at its pictures yet: what is known of it stays until that is done.
+    if !document.has_text() {
+        return Ok(Stored { chunk_count: 0 });
+    }
     index(deps, event, &document, spent).await
 }
 
-/// Stores the pieces of a document as what its asset says. Of one without text there are none.
+/// Stores the pieces of a document as what its asset says, in place of what it said before.
 async fn index(
     deps: &Deps,
     event: &KnowledgeIngested,
@@ -220,26 +225,8 @@ async fn extract_brand_dna(
     spent: &Spent,
 ) -> Result<Extracted, Error> {
     let event = ctx.data();
-    let document = open(deps, event, deps.pdf_limits.images_max).await?;
-    let extracted = deps.extraction.extract(&document).await;
-    let accepted = extracted
-        .inspect_err(|error| error.usage().iter().for_each(|usage| spent.add(usage)))
-        .map_err(classify)?;
-    accepted
-        .reading
-        .usage
-        .iter()
-        .for_each(|usage| spent.add(usage));
+    let accepted = look(deps, event, spent).await?;
     let dna = &accepted.reading.dna;
-    if !document.has_text() {
-        index(
-            deps,
-            event,
-            &reading::document(event, &accepted.reading),
-            spent,
-        )
-        .await?;
-    }
     let profile = serde_json::to_value(dna)?;
     let summary = serde_json::to_value(&accepted.reading.summary)?;
     let workspace = WorkspaceId::new(&event.workspace_id);
@@ -263,8 +250,37 @@ async fn extract_brand_dna(
     })
 }
 
-/// An inspiration is found when the brand is asked about; what the brand is, its own documents say.
-async fn skip_brand_dna(deps: &Deps, ctx: &Context<KnowledgeIngested>) -> Result<Skipped, Error> {
+/// Reads the profile of a document. Of one without text, what was read becomes its asset's knowledge.
+async fn look(
+    deps: &Deps,
+    event: &KnowledgeIngested,
+    spent: &Spent,
+) -> Result<AcceptedReading, Error> {
+    let document = open(deps, event, deps.pdf_limits.images_max).await?;
+    let extracted = deps.extraction.extract(&document).await;
+    let accepted = extracted
+        .inspect_err(|error| error.usage().iter().for_each(|usage| spent.add(usage)))
+        .map_err(classify)?;
+    let usage = accepted.reading.usage.iter();
+    usage.for_each(|usage| spent.add(usage));
+    if !document.has_text() {
+        let read = reading::document(event, &accepted.reading);
+        index(deps, event, &read, spent).await?;
+    }
+    Ok(accepted)
+}
+
+/// An inspiration is found when the brand is asked about; what the brand is, its own documents say. One whose pages are
+/// pictures is looked at, or nothing of it could be found.
+async fn skip_brand_dna(
+    deps: &Deps,
+    ctx: &Context<KnowledgeIngested>,
+    stored: &Stored,
+    spent: &Spent,
+) -> Result<Skipped, Error> {
+    if stored.chunk_count == 0 {
+        look(deps, ctx.data(), spent).await?;
+    }
     end_indexing(deps, ctx, Indexed::Done)
         .await
         .map_err(classify)?;
@@ -274,7 +290,10 @@ async fn skip_brand_dna(deps: &Deps, ctx: &Context<KnowledgeIngested>) -> Result
 }
 
 async fn mark_failed(deps: &Deps, ctx: &Context<KnowledgeIngested>) -> Result<(), Error> {
-    match end_indexing(deps, ctx, Indexed::Failed).await {
+    // What it had not even begun counts as from when it was to begin.
+    let queued_ms = i64::try_from(ctx.run_id().timestamp_ms()).unwrap_or(i64::MAX);
+    let failed = Indexed::Failed { at_ms: queued_ms };
+    match end_indexing(deps, ctx, failed).await {
         // A workspace that is gone has no status; what failed the run says so.
         Ok(()) | Err(DbError::NoSuchWorkspace { .. }) => Ok(()),
         Err(error) => Err(classify(error)),

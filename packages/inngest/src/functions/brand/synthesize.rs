@@ -11,7 +11,7 @@
 //! Requests of a workspace are gathered: one run for all of them, once none has come for [`DEBOUNCE_PERIOD`]. A run that begins
 //! while another of the same workspace is at work, is held or waits to be tried again, cancels it: whatever the other was
 //! to sum up, this one does. A step that is under way then still goes on to its end, so what is written keeps the order of
-//! what was read: once another run has begun to read, this one writes nothing. Of all workspaces, one step executes at a
+//! what was read: once a newer run has begun to read, this one neither begins nor writes. Of all workspaces, one step executes at a
 //! time.
 
 use crate::events::brand::IntelligenceSyncRequested;
@@ -24,7 +24,7 @@ use std::time::Duration;
 use stepwell::{Context, Debounce, Error, Function, Singleton, State};
 use studio233_ai::{FRAGMENTS_MAX, synthesize};
 use studio233_brand::BrandSummary;
-use studio233_db::{UsageKind, WorkspaceId};
+use studio233_db::{SummaryRun, UsageKind, WorkspaceId};
 
 /// The function's id.
 pub const ID: &str = "brand-intelligence-synthesize";
@@ -50,7 +50,7 @@ pub enum Output {
     },
     /// Nothing is known, and there is none.
     Cleared,
-    /// Another run has begun to read since: what that one writes counts.
+    /// A newer run has begun to read: what that one writes counts.
     Superseded {
         /// The workspace.
         workspace_id: String,
@@ -86,11 +86,18 @@ async fn sum_up(
     )
     .await?;
     let run_id = ctx.run_id().to_string();
-    let fragments: Vec<String> = step
-        .run("fetch-knowledge", || fetch(&deps, &workspace, &run_id))
+    let run = SummaryRun {
+        run_id: &run_id,
+        queued_ms: i64::try_from(ctx.run_id().timestamp_ms()).unwrap_or(i64::MAX),
+    };
+    let fragments: Option<Vec<String>> = step
+        .run("fetch-knowledge", || fetch(&deps, &workspace, run))
         .await?;
     let superseded = || Output::Superseded {
         workspace_id: workspace.to_string(),
+    };
+    let Some(fragments) = fragments else {
+        return Ok(superseded());
     };
     if fragments.is_empty() {
         let clear = || async {
@@ -155,13 +162,22 @@ async fn sum_up(
     })
 }
 
-async fn fetch(deps: &Deps, workspace: &WorkspaceId, run_id: &str) -> Result<Vec<String>, Error> {
-    let begun = deps.database.begin_brand_summary(workspace, run_id).await;
-    begun.map_err(classify)?;
+/// None when a newer run has begun to read: it knows no less.
+async fn fetch(
+    deps: &Deps,
+    workspace: &WorkspaceId,
+    run: SummaryRun<'_>,
+) -> Result<Option<Vec<String>>, Error> {
+    let begun = deps
+        .database
+        .begin_brand_summary(workspace, run, deps.now_ms());
+    if !begun.await.map_err(classify)? {
+        return Ok(None);
+    }
     let limit = u32::try_from(FRAGMENTS_MAX).unwrap_or(u32::MAX);
     let known = deps.database.newest_knowledge(workspace, limit).await;
     let known = known.map_err(classify)?.into_iter();
-    Ok(known.map(|fragment| fragment.text).collect())
+    Ok(Some(known.map(|fragment| fragment.text).collect()))
 }
 
 /// Names and roles of colours stand in documents only: fragments are too short to tell them from mentions.

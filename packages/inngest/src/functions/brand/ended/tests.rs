@@ -111,6 +111,27 @@ async fn a_failure_that_a_run_could_not_note_shows_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_failure_that_is_told_late_does_not_undo_what_was_read_since() {
+    let fixture = studio().await;
+    let app = fixture.builder().start().await.unwrap();
+    let event = json!({"workspaceId": "w", "assetId": "a", "url": 7, "filename": "brand.pdf"});
+    let event = OutgoingEvent::untyped(KnowledgeIngested::NAME, event);
+    let run = app.run(event).await.unwrap();
+    let later_ms = run.assert_failed().ended_at().unwrap().unix_ms() + 1;
+    let newer = IndexingRun {
+        workspace_id: &WorkspaceId::new("w"),
+        asset_id: &AssetId::new("a"),
+        run_id: "newer",
+    };
+    let database = &fixture.deps.database;
+    let ended = database.end_indexing(newer, Indexed::Done, later_ms).await;
+    assert_eq!(ended.unwrap(), IndexingStatus::Idle);
+    app.settle().await.unwrap();
+    app.runs_of(ID).unwrap()[0].assert_completed();
+    assert_eq!(status(&fixture).await, IndexingStatus::Idle);
+}
+
+#[tokio::test]
 async fn what_a_newer_run_reads_goes_on_being_read_when_an_older_one_is_cancelled() {
     let fixture = studio().await;
     let app = fixture.builder().start().await.unwrap();

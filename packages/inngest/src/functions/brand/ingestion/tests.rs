@@ -500,6 +500,41 @@ async fn an_inspiration_is_found_and_defines_nothing() {
     assert_eq!(shown.brand_summary, Some(summary));
 }
 
+#[tokio::test]
+async fn a_scanned_inspiration_is_found_and_defines_nothing() {
+    let studio = Studio::new().await;
+    let url = studio.document(SCANNED).await;
+    let mut event = event(&url);
+    event.classification = Classification::IndexAsInspiration;
+    let ingested = studio.ingest(event).await;
+
+    assert_eq!(ingested.run.status, RunStatus::Completed);
+    let value = &ingested.values["extract-brand-dna"]["data"];
+    assert_eq!(value, &json!({"skipped": "INDEX_AS_INSPIRATION"}));
+    assert_eq!(studio.status().await, IndexingStatus::Idle);
+    let workspace = WorkspaceId::new("w");
+    let known = studio.deps.database.newest_knowledge(&workspace, 5).await;
+    let known = known.unwrap();
+    assert_eq!(known.len(), 1);
+    assert!(known[0].text.contains("landscape"), "{}", known[0].text);
+    let shown = studio.deps.database.workspace(&workspace).await;
+    let shown = shown.unwrap().unwrap();
+    assert_eq!((shown.brand_profile, shown.brand_summary), (None, None));
+}
+
+#[tokio::test]
+async fn a_scan_that_cannot_be_read_again_leaves_what_is_known() {
+    let mut studio = Studio::new().await;
+    let url = studio.document(SCANNED).await;
+    studio.ingest(event(&url)).await;
+    assert_eq!(studio.fragments().await, 1);
+    studio.deps.extraction = BrandExtraction::new(Faltering::new(usize::MAX, false));
+    let again = studio.ingest(event(&url)).await;
+    assert_eq!(again.run.status, RunStatus::Failed);
+    assert_eq!(studio.fragments().await, 1);
+    assert_eq!(studio.status().await, IndexingStatus::Failed);
+}
+
 /// Keeps what is logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);

@@ -10,6 +10,7 @@ use studio233_ai::local::LocalLanguageModel;
 use studio233_ai::{Answer, LanguageError, LanguageModel, LanguageRequest, ProviderError, Usage};
 use studio233_db::{
     AssetId, Budget, BudgetScope, Database, Embedding, KnowledgeSource, NewChunk, Period,
+    SummaryRun,
 };
 
 const FACTS: [&str; 3] = [
@@ -51,11 +52,15 @@ fn event() -> IntelligenceSyncRequested {
     }
 }
 
-/// Somebody else sums up: the latest to have read, so far.
-async fn write(database: &Database, summary: Value) {
+/// Somebody else sums up, who was queued at this time: the latest to have read, so far.
+async fn write(database: &Database, summary: Value, queued_ms: i64) {
     let workspace = WorkspaceId::new("w");
-    let begun = database.begin_brand_summary(&workspace, "other");
-    begun.await.unwrap();
+    let run = SummaryRun {
+        run_id: "other",
+        queued_ms,
+    };
+    let begun = database.begin_brand_summary(&workspace, run, queued_ms);
+    assert!(begun.await.unwrap());
     let written = database.write_brand_summary(&workspace, "other", |_| Some(summary), 1);
     assert!(written.await.unwrap());
 }
@@ -73,7 +78,7 @@ async fn what_is_known_is_summed_up(fixture: Fixture) {
     studio(&fixture, &FACTS).await;
     let palette = json!([{"hex": "#E4572E", "name": "Ember"}]);
     let earlier = json!({"manifesto": "old", "palette": palette});
-    write(&fixture.deps.database, earlier).await;
+    write(&fixture.deps.database, earlier, 1).await;
     let app = fixture.builder().start().await.unwrap();
     let run = app.run(event()).await.unwrap();
 
@@ -106,7 +111,7 @@ async fn what_is_known_is_summed_up_on_postgres() {
 async fn where_nothing_is_known_nothing_is_said() {
     let fixture = Fixture::new().await;
     studio(&fixture, &[]).await;
-    write(&fixture.deps.database, json!({"manifesto": "old"})).await;
+    write(&fixture.deps.database, json!({"manifesto": "old"}), 1).await;
     let app = fixture.builder().start().await.unwrap();
     let run = app.run(event()).await.unwrap();
 
@@ -249,7 +254,7 @@ impl LanguageModel for Overtaken {
     }
 
     async fn generate(&self, request: &LanguageRequest) -> Result<Answer<Value>, LanguageError> {
-        write(&self.0, json!({"manifesto": "newer"})).await;
+        write(&self.0, json!({"manifesto": "newer"}), i64::MAX).await;
         LocalLanguageModel.generate(request).await
     }
 }
@@ -263,6 +268,22 @@ async fn what_was_read_earlier_does_not_take_the_place_of_a_newer_summary() {
     let run = app.run(event()).await.unwrap();
     run.assert_output(json!({"status": "superseded", "workspaceId": "w"}));
     assert_eq!(summary(&fixture).await, Some(json!({"manifesto": "newer"})));
+}
+
+#[tokio::test]
+async fn a_run_that_reads_after_a_newer_one_does_not_take_its_place() {
+    let fixture = Fixture::new().await;
+    studio(&fixture, &FACTS).await;
+    let database = &fixture.deps.database;
+    write(database, json!({"manifesto": "newer"}), i64::MAX).await;
+    let app = fixture.builder().start().await.unwrap();
+    let run = app.run(event()).await.unwrap();
+    run.assert_output(json!({"status": "superseded", "workspaceId": "w"}))
+        .assert_steps(["budget", "fetch-knowledge"]);
+    let workspace = WorkspaceId::new("w");
+    let again = json!({"manifesto": "newer still"});
+    let written = database.write_brand_summary(&workspace, "other", |_| Some(again), 2);
+    assert!(written.await.unwrap(), "the newer one writes");
 }
 
 #[tokio::test]

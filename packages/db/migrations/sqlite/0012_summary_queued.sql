@@ -1,0 +1,3 @@
+-- When that run was queued: one that was queued before does not begin any more.
+
+ALTER TABLE workspace ADD COLUMN summary_queued_ms INTEGER;
