@@ -8,6 +8,8 @@
 
 #[cfg(feature = "functions")]
 pub mod budget;
+#[cfg(feature = "functions")]
+mod charges;
 #[cfg(all(test, feature = "functions"))]
 mod collector;
 #[cfg(feature = "functions")]
@@ -23,6 +25,8 @@ mod sentry;
 #[cfg(feature = "functions")]
 mod webhook;
 
+#[cfg(feature = "functions")]
+pub use charges::Charges;
 #[cfg(feature = "functions")]
 pub use courier::Deliveries;
 pub use error_reporting::{LogReporter, Reporters};

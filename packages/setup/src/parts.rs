@@ -117,8 +117,9 @@ impl Parts {
         self.providers.iter().all(|(_, provider)| provider == local)
     }
 
-    /// Delivers the reports that wait, within limits, and closes the database.
+    /// Counts what is left to be counted and delivers the reports that wait, within limits, and closes the database.
     pub async fn close(self) {
+        self.deps.charges.settled().await;
         self.deps.vision.archived().await;
         if let Some(sentry) = &self.reports.sentry {
             sentry.close(REPORTS_GRACE).await;

@@ -2,7 +2,7 @@
 
 use super::studio::{FetchedFiles, RemovedBy};
 use crate::ArchivedAnalyses;
-use crate::middleware::{Meter, Prices};
+use crate::middleware::{Charges, Meter, Prices};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub struct Deps {
     pub temp_folder: PathBuf,
     /// Counts what functions spend, and says which budgets are used up.
     pub meter: Arc<dyn Meter>,
+    /// What is charged for steps that were cut off.
+    pub charges: Charges,
     /// What models cost, for budgets in money.
     pub prices: Prices,
     /// Gets documents, from the studio's blobs and the public network.
@@ -74,6 +76,7 @@ impl Deps {
             meter: Arc::new(database.clone()),
             database,
             temp_folder: temp_folder.into(),
+            charges: Charges::default(),
             prices: Prices::default(),
             fetcher: Fetcher::new(blobs.clone(), FetchLimits::default()),
             images,

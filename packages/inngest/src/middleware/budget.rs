@@ -35,6 +35,17 @@ pub struct Held {
     pub looked_at_ms: i64,
 }
 
+/// All budgets, one after another.
+impl fmt::Display for Held {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, budget) in self.budgets.iter().enumerate() {
+            let before = if number == 0 { "" } else { "; " };
+            write!(formatter, "{before}{budget}")?;
+        }
+        Ok(())
+    }
+}
+
 /// A budget that is used up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,17 +107,38 @@ impl fmt::Display for UsedUp {
     }
 }
 
+/// Who pays for a run's steps, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payer {
+    /// Whose budgets count, besides the function's.
+    pub workspace: WorkspaceId,
+    /// All that the steps spend, besides money, which counts always. With none, nothing is spent and no budget counts.
+    pub kinds: Vec<UsageKind>,
+}
+
+impl Payer {
+    /// A workspace that pays with so many kinds.
+    #[must_use]
+    pub fn new(workspace: WorkspaceId, kinds: &[UsageKind]) -> Self {
+        Self {
+            workspace,
+            kinds: kinds.to_vec(),
+        }
+    }
+}
+
 /// Lets a run go on when it may spend; holds it while a budget of the workspace or of its function is used up. Call it
-/// before the first step that spends, with all kinds that the function's steps spend; money counts always.
+/// before the first step that spends.
 ///
 /// ```
 /// # use stepwell::{Context, Error};
 /// # use studio233_db::{UsageKind, WorkspaceId};
 /// # use studio233_inngest::functions::Deps;
-/// # use studio233_inngest::middleware::budget;
+/// # use studio233_inngest::middleware::budget::{self, Payer};
 /// async fn handler(ctx: Context, deps: Deps) -> Result<(), Error> {
-///     let workspace = WorkspaceId::new("w-1");
-///     budget::admit(&ctx, &deps, &workspace, &[UsageKind::Tokens, UsageKind::Images]).await?;
+///     let kinds = [UsageKind::Tokens, UsageKind::Images];
+///     let payer = Payer::new(WorkspaceId::new("w-1"), &kinds);
+///     budget::admit(&ctx, &deps, &payer).await?;
 ///     // … metered steps
 ///     Ok(())
 /// }
@@ -114,23 +146,22 @@ impl fmt::Display for UsedUp {
 ///
 /// The step `budget` looks, and says in its result and in a note why the run is held; `budget-held` waits until the period
 /// turns or the budget is changed ([`set`]), and the run looks again. A held run costs nothing and takes no slot of its
-/// function's concurrency. Whatever is under way when a budget runs out goes on to its end: what was admitted is finished,
-/// so a budget may be overdrawn by what was then at work.
+/// function's concurrency. What was admitted when a budget runs out is finished, so a budget may be overdrawn by what was
+/// then at work; only a step that is tried again looks again ([`metered`](super::metered)).
 ///
 /// # Errors
 /// When the budgets could not be read in any attempt.
 pub async fn admit<E: Send + Sync>(
     ctx: &Context<E>,
     deps: &Deps,
-    workspace: &WorkspaceId,
-    kinds: &[UsageKind],
+    payer: &Payer,
 ) -> Result<(), Error> {
     let step = ctx.step();
     let mut seen: Vec<String> = Vec::new();
     // Each round records two steps, and a run has a limit of them: it ends.
     loop {
         let look = || async {
-            let held = look(ctx, deps, workspace, kinds).await?;
+            let held = look(ctx, deps, payer).await?;
             if let Some(held) = &held {
                 step.note(STEP, held);
             }
@@ -140,10 +171,9 @@ pub async fn admit<E: Send + Sync>(
         let Some(held) = held else {
             return Ok(());
         };
-        let reasons: Vec<String> = held.budgets.iter().map(ToString::to_string).collect();
         let wait = step
             .wait_for_event::<BudgetChanged>("budget-held")
-            .named(format!("held: {}", reasons.join("; ")))
+            .named(format!("held: {held}"))
             .when(change_of(&held, &seen))
             .timeout(held_for(&held));
         // One that looks back must not be ended by what was looked at before, and can name only so much of it.
@@ -160,19 +190,33 @@ pub async fn admit<E: Send + Sync>(
     }
 }
 
-async fn look<E>(
-    ctx: &Context<E>,
-    deps: &Deps,
-    workspace: &WorkspaceId,
-    kinds: &[UsageKind],
-) -> Result<Option<Held>, Error> {
+/// Looks again, for an attempt of a step that was admitted before.
+pub(super) async fn recheck<E>(ctx: &Context<E>, deps: &Deps, payer: &Payer) -> Result<(), Error> {
+    match look(ctx, deps, payer).await? {
+        None => Ok(()),
+        Some(held) => {
+            let wait = held_for(&held);
+            Err(Error::from(UsedUpSince(held)).retry_after(wait))
+        }
+    }
+}
+
+/// A step that failed must not be tried again yet.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot try again: {0}")]
+struct UsedUpSince(Held);
+
+async fn look<E>(ctx: &Context<E>, deps: &Deps, payer: &Payer) -> Result<Option<Held>, Error> {
+    if payer.kinds.is_empty() {
+        return Ok(None);
+    }
     let looked_at_ms = ctx.now().unix_ms();
     let standings = deps
         .meter
-        .standings(workspace, function_id(ctx), looked_at_ms)
+        .standings(&payer.workspace, function_id(ctx), looked_at_ms)
         .await
         .map_err(classify)?;
-    let counts = |kind| kind == UsageKind::Currency || kinds.contains(&kind);
+    let counts = |kind| kind == UsageKind::Currency || payer.kinds.contains(&kind);
     let budgets: Vec<UsedUp> = standings
         .into_iter()
         .filter(|standing| standing.is_used_up() && counts(standing.budget.kind))

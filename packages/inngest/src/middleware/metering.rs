@@ -1,6 +1,7 @@
-//! What functions spend: counted once for each attempt of a step.
+//! What functions spend: counted once for each execution of a step.
 
-use super::Prices;
+use super::budget::{self, Payer};
+use super::{Charges, Prices};
 use crate::APP_ID;
 use crate::functions::Deps;
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use studio233_ai::Usage;
 use studio233_db::{Database, DbError, NewUsage, Standing, UsageKind, WorkspaceId};
 use uuid::Uuid;
 
-/// Answers that one attempt of a step may add.
+/// Answers that one execution of a step may add.
 const USAGES_MAX: usize = 1000;
 
 /// What was spent is noted so often before it is given up.
@@ -75,9 +76,9 @@ impl Spent {
         }
     }
 
-    fn take(&self) -> Vec<Usage> {
-        let mut usages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *usages)
+    fn so_far(&self) -> Vec<Usage> {
+        let usages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        usages.clone()
     }
 }
 
@@ -94,13 +95,13 @@ impl fmt::Debug for Spent {
 /// ```
 /// # use stepwell::{Context, Error};
 /// # use studio233_ai::{LanguageModel, LanguageRequest};
-/// # use studio233_db::WorkspaceId;
+/// # use studio233_db::{UsageKind, WorkspaceId};
 /// # use studio233_inngest::functions::Deps;
-/// # use studio233_inngest::middleware::metered;
+/// # use studio233_inngest::middleware::{budget::Payer, metered};
 /// async fn summary(ctx: &Context, deps: &Deps, model: &dyn LanguageModel) -> Result<String, Error> {
-///     let workspace = WorkspaceId::new("w-1");
+///     let payer = Payer::new(WorkspaceId::new("w-1"), &[UsageKind::Tokens]);
 ///     let request = LanguageRequest::new::<String>("Sum it up.");
-///     let said = metered(ctx, deps, "sum-up", &workspace, |spent| async move {
+///     let said = metered(ctx, deps, "sum-up", &payer, |spent| async move {
 ///         let answer = model.ask::<String>(&request).await?;
 ///         spent.add(&answer.usage);
 ///         Ok(answer.value)
@@ -109,15 +110,17 @@ impl fmt::Debug for Spent {
 /// }
 /// ```
 ///
-/// - An attempt that fails has spent, too: what it added is counted. The attempt after it counts anew.
-/// - An attempt that is executed again after a crash counts once, for it is known by run, step and attempt. Steps of one
-///   id in a run count each.
+/// - An attempt that fails has spent, too, and so has one that is cut off, for its run is cancelled, its worker stops or its
+///   code panics: what it added is counted. Only a process that is killed counts nothing of what was under way.
+/// - Each execution counts: one whose answer was lost has paid as well as the one after it.
+/// - An attempt after the first looks at the payer's budgets before it spends, for its run has held no place among those at
+///   work since. Where one is used up it fails, to be tried again when the period turns, in a day at the latest.
 /// - What cannot be recorded is logged, and the step goes on: to fail it would be to spend once more.
 pub fn metered<'a, E, T, F, Fut>(
     ctx: &'a Context<E>,
     deps: &Deps,
     id: impl Into<String>,
-    workspace: &WorkspaceId,
+    payer: &Payer,
     code: F,
 ) -> RunStep<'a, T>
 where
@@ -126,20 +129,61 @@ where
     Fut: Future<Output = Result<T, Error>> + Send + 'a,
     T: Serialize + DeserializeOwned + Send + 'a,
 {
-    let mut account = Account {
-        meter: Arc::clone(&deps.meter),
-        prices: deps.prices.clone(),
-        workspace: workspace.clone(),
-        function: function_id(ctx).to_owned(),
-        key: String::new(),
-    };
+    let (deps, payer) = (deps.clone(), payer.clone());
     ctx.step().run_identified(id, move |step| async move {
-        account.key = format!("{}/{step}/{}", ctx.run_id(), ctx.attempt());
-        let spent = Spent::default();
-        let outcome = code(spent.clone()).await;
-        account.charge(&spent.take(), ctx.now().unix_ms()).await;
+        if ctx.attempt() > 0 {
+            budget::recheck(ctx, &deps, &payer).await?;
+        }
+        let account = Account {
+            key: format!("{}/{step}/{}", ctx.run_id(), Uuid::new_v4()),
+            meter: Arc::clone(&deps.meter),
+            prices: deps.prices.clone(),
+            workspace: payer.workspace,
+            function: function_id(ctx).to_owned(),
+        };
+        let mut bill = Bill {
+            ctx,
+            account: Some(account),
+            charges: deps.charges,
+            spent: Spent::default(),
+        };
+        let outcome = code(bill.spent.clone()).await;
+        bill.pay().await;
         outcome
     })
+}
+
+/// What an execution of a step spends: paid when its code is done, or else when the code is dropped.
+struct Bill<'a, E> {
+    ctx: &'a Context<E>,
+    /// Who pays; nobody any more once it is paid.
+    account: Option<Account>,
+    charges: Charges,
+    spent: Spent,
+}
+
+impl<E> Bill<'_, E> {
+    async fn pay(&mut self) {
+        if let Some(account) = &self.account {
+            let now_ms = self.ctx.now().unix_ms();
+            account.charge(&self.spent.so_far(), now_ms).await;
+        }
+        self.account = None;
+    }
+}
+
+impl<E> Drop for Bill<'_, E> {
+    /// Also in the middle of paying: an account counts an amount once.
+    fn drop(&mut self) {
+        let usages = self.spent.so_far();
+        if let Some(account) = self.account.take()
+            && !usages.is_empty()
+        {
+            let now_ms = self.ctx.now().unix_ms();
+            self.charges
+                .add(async move { account.charge(&usages, now_ms).await });
+        }
+    }
 }
 
 /// The id of a run's function, as budgets and usage name it: without the app's.
@@ -150,7 +194,7 @@ pub(super) fn function_id<E>(ctx: &Context<E>) -> &str {
         .unwrap_or(public)
 }
 
-/// Who pays for a piece of work: an attempt of a step, or what is answered without a run.
+/// Who pays for a piece of work: an execution of a step, or what is answered without a run.
 pub struct Account {
     meter: Arc<dyn Meter>,
     prices: Prices,
@@ -171,8 +215,7 @@ impl fmt::Debug for Account {
 }
 
 impl Account {
-    /// Work of the studio outside of runs, for a workspace. `name` stands in the place of a function's id; the work itself
-    /// counts each time that this is called.
+    /// A new account for one piece of work outside of runs, for a workspace. `name` stands in the place of a function's id.
     #[must_use]
     pub fn outside_of_runs(
         meter: Arc<dyn Meter>,

@@ -17,7 +17,8 @@ use super::reading;
 use crate::events::brand::{Classification, IntelligenceSyncRequested, KnowledgeIngested};
 use crate::functions::Deps;
 use crate::functions::failure::classify;
-use crate::middleware::{Spent, budget, metered};
+use crate::middleware::budget::{self, Payer};
+use crate::middleware::{Spent, metered};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use stepwell::{Concurrency, Context, Error, Function, State, Throttle};
@@ -121,42 +122,26 @@ async fn ingest(ctx: Context<KnowledgeIngested>, deps: State<Deps>) -> Result<Ou
 async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Output, Error> {
     let event = ctx.data();
     let workspace = WorkspaceId::new(&event.workspace_id);
-    budget::admit(
-        ctx,
-        deps,
-        &workspace,
-        &[UsageKind::Tokens, UsageKind::Seconds],
-    )
-    .await?;
-    let stored: Stored = metered(
-        ctx,
-        deps,
-        "index-and-store",
-        &workspace,
-        |spent| async move {
-            let stored = index_and_store(deps, ctx, &spent).await;
-            stored.inspect_err(|error| log(event, "index-and-store", error))
-        },
-    )
+    let kinds = [UsageKind::Tokens, UsageKind::Seconds];
+    let payer = Payer::new(workspace, &kinds);
+    budget::admit(ctx, deps, &payer).await?;
+    let stored: Stored = metered(ctx, deps, "index-and-store", &payer, |spent| async move {
+        let stored = index_and_store(deps, ctx, &spent).await;
+        stored.inspect_err(|error| log(event, "index-and-store", error))
+    })
     .await?;
     let stored = &stored;
-    let _: BrandDna = metered(
-        ctx,
-        deps,
-        "extract-brand-dna",
-        &workspace,
-        |spent| async move {
-            let dna = match event.classification {
-                Classification::CoreBrandMark => extract_brand_dna(deps, ctx, &spent)
-                    .await
-                    .map(BrandDna::Extracted),
-                Classification::IndexAsInspiration => skip_brand_dna(deps, ctx, stored, &spent)
-                    .await
-                    .map(BrandDna::Skipped),
-            };
-            dna.inspect_err(|error| log(event, "extract-brand-dna", error))
-        },
-    )
+    let _: BrandDna = metered(ctx, deps, "extract-brand-dna", &payer, |spent| async move {
+        let dna = match event.classification {
+            Classification::CoreBrandMark => extract_brand_dna(deps, ctx, &spent)
+                .await
+                .map(BrandDna::Extracted),
+            Classification::IndexAsInspiration => skip_brand_dna(deps, ctx, stored, &spent)
+                .await
+                .map(BrandDna::Skipped),
+        };
+        dna.inspect_err(|error| log(event, "extract-brand-dna", error))
+    })
     .await?;
     let synthesis = IntelligenceSyncRequested {
         workspace_id: event.workspace_id.clone(),

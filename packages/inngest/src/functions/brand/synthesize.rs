@@ -10,14 +10,15 @@
 //!
 //! Requests of a workspace are gathered: one run for all of them, once none has come for [`DEBOUNCE_PERIOD`]. A run that begins
 //! while another of the same workspace is at work, is held or waits to be tried again, cancels it: whatever the other was
-//! to sum up, this one does. A step that is under way then still goes on to its end, so what is written keeps the order of
-//! what was read: once a newer run has begun to read, this one neither begins nor writes. Of all workspaces, one step executes at a
+//! to sum up, this one does. A write that is under way then may still be done, so what is written keeps the order of what
+//! was read: once a newer run has begun to read, this one neither begins nor writes. Of all workspaces, one step executes at a
 //! time.
 
 use crate::events::brand::IntelligenceSyncRequested;
 use crate::functions::Deps;
 use crate::functions::failure::classify;
-use crate::middleware::{budget, metered};
+use crate::middleware::budget::{self, Payer};
+use crate::middleware::metered;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
@@ -78,13 +79,9 @@ async fn sum_up(
     let step = ctx.step();
     let workspace = WorkspaceId::new(&ctx.data().workspace_id);
     // Before reading: a run that was held reads what is known when it goes on.
-    budget::admit(
-        &ctx,
-        &deps,
-        &workspace,
-        &[UsageKind::Tokens, UsageKind::Seconds],
-    )
-    .await?;
+    let kinds = [UsageKind::Tokens, UsageKind::Seconds];
+    let payer = Payer::new(workspace.clone(), &kinds);
+    budget::admit(&ctx, &deps, &payer).await?;
     let run_id = ctx.run_id().to_string();
     let run = SummaryRun {
         run_id: &run_id,
@@ -111,7 +108,7 @@ async fn sum_up(
             false => superseded(),
         });
     }
-    let summary: BrandSummary = metered(&ctx, &deps, "synthesize-dna", &workspace, |spent| {
+    let summary: BrandSummary = metered(&ctx, &deps, "synthesize-dna", &payer, |spent| {
         let (deps, workspace) = (&deps, &workspace);
         async move {
             let model = &*deps.language_model;

@@ -17,7 +17,8 @@ use crate::EventArchive;
 use crate::events::brand::{AssetVisionSync, Classification, IntelligenceSyncRequested};
 use crate::functions::Deps;
 use crate::functions::failure::classify;
-use crate::middleware::{Spent, budget, metered};
+use crate::middleware::budget::{self, Payer};
+use crate::middleware::{Spent, metered};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -101,15 +102,11 @@ async fn synchronize(ctx: Context<AssetVisionSync>, deps: State<Deps>) -> Result
     let event = ctx.data();
     let step = ctx.step();
     let workspace = WorkspaceId::new(&event.workspace_id);
-    budget::admit(
-        &ctx,
-        &deps,
-        &workspace,
-        &[UsageKind::Tokens, UsageKind::Seconds],
-    )
-    .await?;
+    let kinds = [UsageKind::Tokens, UsageKind::Seconds];
+    let payer = Payer::new(workspace.clone(), &kinds);
+    budget::admit(&ctx, &deps, &payer).await?;
 
-    let seen: Seen = metered(&ctx, &deps, "extract-visual-dna", &workspace, |spent| {
+    let seen: Seen = metered(&ctx, &deps, "extract-visual-dna", &payer, |spent| {
         let (ctx, deps) = (&ctx, &deps);
         async move {
             let seen = look(ctx, deps, &spent).await;
@@ -122,7 +119,7 @@ async fn synchronize(ctx: Context<AssetVisionSync>, deps: State<Deps>) -> Result
         event.classification.as_str(),
         &seen.analysis,
     );
-    let _: Stored = metered(&ctx, &deps, "index-visual-knowledge", &workspace, |spent| {
+    let _: Stored = metered(&ctx, &deps, "index-visual-knowledge", &payer, |spent| {
         let deps = &deps;
         async move {
             let stored = index(deps, event, text, &spent).await;

@@ -18,7 +18,8 @@ use super::ALREADY_FINISHED;
 use crate::events::studio::ProcessFashionItem;
 use crate::functions::Deps;
 use crate::functions::failure::{classify, classify_as};
-use crate::middleware::{Spent, budget, metered};
+use crate::middleware::budget::{self, Payer};
+use crate::middleware::{Spent, metered};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
@@ -179,20 +180,21 @@ impl Item<'_> {
         };
         let workspace = WorkspaceId::new(begun.workspace_id.unwrap_or_default());
         let kinds = [UsageKind::Tokens, UsageKind::Images, UsageKind::Seconds];
-        budget::admit(self.ctx, self.deps, &workspace, &kinds).await?;
+        let payer = Payer::new(workspace, &kinds);
+        budget::admit(self.ctx, self.deps, &payer).await?;
 
         let attempts_max = self.ctx.data().max_attempts.unwrap_or(ATTEMPTS_DEFAULT);
         let mut feedback: Vec<String> = Vec::new();
         for attempt in 1..=attempts_max {
             let id = format!("generate-attempt-{attempt}");
-            let generated = metered(self.ctx, self.deps, id, &workspace, |spent| {
+            let generated = metered(self.ctx, self.deps, id, &payer, |spent| {
                 self.generate(attempt, &feedback, spent)
             });
             let Some(generated) = generated.await? else {
                 return Ok(Output::ignored());
             };
             let id = format!("verify-attempt-{attempt}");
-            let verdict = metered(self.ctx, self.deps, id, &workspace, |spent| {
+            let verdict = metered(self.ctx, self.deps, id, &payer, |spent| {
                 self.verify(attempt, &generated, spent)
             });
             let Some(verdict) = verdict.await? else {

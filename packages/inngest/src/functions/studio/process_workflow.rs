@@ -23,7 +23,8 @@ use crate::events::Object;
 use crate::events::studio::{Node, WorkflowRequested};
 use crate::functions::Deps;
 use crate::functions::failure::{classify, classify_as};
-use crate::middleware::{Spent, budget, metered};
+use crate::middleware::budget::{self, Payer};
+use crate::middleware::{Spent, metered};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
@@ -110,11 +111,16 @@ pub fn function(deps: &Deps) -> Function {
 }
 
 async fn process(ctx: Context<WorkflowRequested>, deps: State<Deps>) -> Result<Output, Error> {
+    let workspace = WorkspaceId::new(ctx.data().workspace_id.as_deref().unwrap_or_default());
+    let kinds: &[UsageKind] = match spends(&ctx, &deps) {
+        true => &[UsageKind::Tokens, UsageKind::Images, UsageKind::Seconds],
+        false => &[],
+    };
     let workflow = Workflow {
         ctx: &ctx,
         deps: &deps,
         run: WorkflowRunId::new(&ctx.data().run_id),
-        payer: WorkspaceId::new(ctx.data().workspace_id.as_deref().unwrap_or_default()),
+        payer: Payer::new(workspace, kinds),
     };
     match workflow.carry_out().await {
         Ok(output) => Ok(output),
@@ -184,11 +190,17 @@ enum Outcome<T> {
     Left,
 }
 
+/// Whether a node may cost money. One without a plugin fails in its own time.
+fn spends(ctx: &Context<WorkflowRequested>, deps: &Deps) -> bool {
+    let mut nodes = ctx.data().nodes.iter();
+    nodes.any(|node| node::plugin(&deps.plugins, node).is_ok_and(Handle::spends))
+}
+
 struct Workflow<'w> {
     ctx: &'w Context<WorkflowRequested>,
     deps: &'w Deps,
     run: WorkflowRunId,
-    payer: WorkspaceId,
+    payer: Payer,
 }
 
 impl Workflow<'_> {
@@ -201,9 +213,8 @@ impl Workflow<'_> {
             Some(state) if state.is_ended() => return Ok(Output::ignored(ALREADY_FINISHED)),
             Some(_) => {}
         }
-        if self.spends() {
-            let kinds = [UsageKind::Tokens, UsageKind::Images, UsageKind::Seconds];
-            budget::admit(self.ctx, self.deps, &self.payer, &kinds).await?;
+        if !self.payer.kinds.is_empty() {
+            budget::admit(self.ctx, self.deps, &self.payer).await?;
         }
         let running = step.run("mark-running", || async {
             let started = self.deps.database.start_run(&self.run, self.deps.now_ms());
@@ -241,12 +252,6 @@ impl Workflow<'_> {
             sink_node_ids: sinks,
             files,
         })
-    }
-
-    /// Whether a node may cost money. One without a plugin fails in its own time.
-    fn spends(&self) -> bool {
-        let mut nodes = self.ctx.data().nodes.iter();
-        nodes.any(|node| node::plugin(&self.deps.plugins, node).is_ok_and(Handle::spends))
     }
 
     async fn load(&self) -> Result<Option<RunState>, Error> {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
+use stepwell::embedded::Embedded;
 use stepwell::testing::TestApp;
 use stepwell::{App, Config, Event, Function, State};
 use studio233_db::BudgetScope;
@@ -27,11 +28,15 @@ fn usage() -> Usage {
     }
 }
 
+fn payer() -> Payer {
+    Payer::new(WorkspaceId::new("w"), &[UsageKind::Tokens])
+}
+
 /// Spends, then fails as often as the event says.
 async fn ask(ctx: Context<Ask>, deps: State<Deps>) -> Result<String, Error> {
-    let workspace = WorkspaceId::new("w");
+    let payer = payer();
     let fails = ctx.attempt() < ctx.data().failures;
-    let asked = metered(&ctx, &deps, "ask", &workspace, |spent| async move {
+    let asked = metered(&ctx, &deps, "ask", &payer, |spent| async move {
         spent.add(&usage());
         match fails {
             true => Err("the answer could not be kept".into()),
@@ -99,9 +104,9 @@ async fn an_attempt_that_failed_has_spent_too() {
 
 /// Spends in two steps of one id.
 async fn ask_twice(ctx: Context<Ask>, deps: State<Deps>) -> Result<u32, Error> {
-    let workspace = WorkspaceId::new("w");
+    let payer = payer();
     for _ in 0..2 {
-        let asked = metered(&ctx, &deps, "ask", &workspace, |spent| async move {
+        let asked = metered(&ctx, &deps, "ask", &payer, |spent| async move {
             spent.add(&usage());
             Ok(())
         });
@@ -151,4 +156,76 @@ async fn what_cannot_be_counted_is_not_spent_again() {
     run.assert_output("an answer".to_owned())
         .assert_attempts("ask", 1);
     assert_eq!(away.0.load(Ordering::SeqCst), RECORD_ATTEMPTS);
+}
+
+/// Spends, says so, and then works for ever.
+async fn ask_for_ever(ctx: Context<Ask>, deps: State<Asked>) -> Result<(), Error> {
+    let now = Arc::clone(&deps.asked);
+    let asked = metered(&ctx, &deps.deps, "ask", &payer(), |spent| async move {
+        spent.add(&usage());
+        now.notify_one();
+        std::future::pending::<Result<(), Error>>().await
+    });
+    Ok(asked.await?)
+}
+
+#[derive(Clone)]
+struct Asked {
+    deps: Deps,
+    asked: Arc<tokio::sync::Notify>,
+}
+
+#[tokio::test]
+async fn a_step_that_is_cut_off_has_spent_too() {
+    let fixture = Fixture::new().await;
+    let asked = Asked {
+        deps: fixture.deps.clone(),
+        asked: Arc::default(),
+    };
+    let function = Function::new("ask").on::<Ask>();
+    let function = function.state(asked.clone()).handler(ask_for_ever);
+    let app = App::new(crate::client(Config::dev())).function(function);
+    let engine = Embedded::builder().app(app).memory().start().await.unwrap();
+    let sent = engine.send(Ask { failures: 0 }).await.unwrap();
+    asked.asked.notified().await;
+    let run = engine.runs_of_event(sent).await.unwrap()[0].id;
+    let cancelled = engine.handle().cancel_run(run).await;
+    cancelled.unwrap().unwrap();
+    let scope = BudgetScope::Function("ask".to_owned());
+    let counted = tokio::time::timeout(Duration::from_secs(20), async {
+        while used(&fixture.deps, scope.clone()).await[0] == 0 {
+            tokio::task::yield_now().await;
+        }
+    });
+    counted.await.expect("it is counted");
+    assert_eq!(used(&fixture.deps, scope).await, [1_200, 2, 1_250, 0]);
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_executed_again_counts_again() {
+    let fixture = Fixture::new().await;
+    let asked = Asked {
+        deps: fixture.deps.clone(),
+        asked: Arc::default(),
+    };
+    let function = Function::new("ask").on::<Ask>();
+    let function = function.state(asked.clone()).handler(ask_for_ever);
+    let app = App::new(crate::client(Config::dev())).function(function);
+    let app = TestApp::builder().app(app).start().await.unwrap();
+    app.send(Ask { failures: 0 }).await.unwrap();
+    let scope = BudgetScope::Function("ask".to_owned());
+    let twice = async {
+        asked.asked.notified().await;
+        app.crash().await.unwrap();
+        asked.asked.notified().await;
+        app.crash().await.unwrap();
+        while used(&fixture.deps, scope.clone()).await[0] < 2 * 1_200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let twice = tokio::time::timeout(Duration::from_secs(20), twice);
+    tokio::select! {
+        _ = app.settle() => panic!("it never ends"),
+        counted = twice => counted.expect("both are counted"),
+    }
 }
