@@ -29,8 +29,9 @@ pub struct Topic {
     /// What the channel belongs to.
     #[serde(default)]
     pub kind: TopicKind,
-    /// The environment; a server has one, so what is given here counts for nothing.
-    #[serde(default)]
+    /// The environment; a server has one, so what is given here counts for nothing. Not written when empty: other servers
+    /// read it as a UUID.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub env_id: String,
     /// The channel.
     pub channel: String,
@@ -214,6 +215,12 @@ mod tests {
         check(json!({"kind": "sub", "data": 1}), None);
         check(json!({"kind": "unsub"}), None);
         check(json!([]), None);
+    }
+
+    #[test]
+    fn a_topic_without_an_environment_names_none() {
+        let topic = serde_json::to_value(Topic::new("c", "t")).unwrap();
+        assert_eq!(topic, json!({"kind": "run", "channel": "c", "name": "t"}));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 use stepwell::embedded::Embedded;
-use stepwell::realtime::Content;
+use stepwell::realtime::{Content, Message, SubscribeError};
 use stepwell::{App, Client, Context, Error, OutgoingEvent, Topic, function};
 
 #[derive(Serialize, Deserialize)]
@@ -48,12 +48,17 @@ pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
     while heard.len() < 2
         && let Some(message) = messages.next().await
     {
-        let message = message?;
-        if let Content::Data(Progress { percent }) = message.content {
-            heard.push(format!(
-                "{} {}: {percent} %",
-                message.channel, message.topic
-            ));
+        match message {
+            Ok(Message {
+                channel,
+                topic,
+                content: Content::Data(Progress { percent }),
+                ..
+            }) => heard.push(format!("{channel} {topic}: {percent} %")),
+            Ok(_) => {}
+            Err(error @ SubscribeError::NotSubscribed { .. }) => return Err(error.into()),
+            // Something is missing, or is no `Progress`.
+            Err(error) => println!("{error}"),
         }
     }
     engine.shutdown(Duration::from_secs(10)).await;

@@ -285,7 +285,8 @@ impl Client {
     /// The code of a step that sends the same events in each of its attempts sends them once: their ids are made of the run, the step
     /// and what is sent. What differs from attempt to attempt, such as the time of day in the data, is another event;
     /// [`Step::send_event`](crate::Step::send_event) sends one event whatever it holds, and so does an
-    /// [id](OutgoingEvent::id) of your own. Code that a step spawns is not the step's.
+    /// [id](OutgoingEvent::id) of your own. Sent again within one attempt, the same is another event: code that tries again by itself
+    /// needs ids of its own. What middleware sends around a step's code counts as the step's; code that a step spawns does not.
     ///
     /// # Errors
     /// [`SendError`]; earlier requests of the same call may have been taken.

@@ -48,7 +48,7 @@ use crate::client::{Client, SendError};
 use crate::event::OutgoingEvent;
 pub(crate) use assembly::{Assembly, SCHEME, Wiring, assemble};
 pub(crate) use invoker::Direct;
-use local::Local;
+use local::{Listening, Local};
 use record::Names;
 use sink::EngineSink;
 pub(crate) use sink::SdkClock;
@@ -72,7 +72,7 @@ pub struct Embedded {
     handle: Handle,
     clients: Vec<Client>,
     names: Arc<Names>,
-    local: Arc<Local>,
+    listening: Listening,
 }
 
 impl fmt::Debug for Embedded {
@@ -261,10 +261,10 @@ impl Builder {
             return Err(StartError::NoApp);
         }
         let engine = Arc::new(SetOnce::new());
-        let local = Arc::new(Local::new(Arc::clone(&engine)));
+        let listening = Listening(Arc::new(Local::new(Arc::clone(&engine))));
         let wiring = Wiring {
             sink: Arc::new(EngineSink(Arc::clone(&engine))),
-            local: Arc::<Local>::clone(&local),
+            local: Arc::<Local>::clone(&listening.0),
             clock: Arc::new(SdkClock(self.options.clock.clone())),
         };
         let Assembly {
@@ -287,7 +287,7 @@ impl Builder {
             handle,
             clients,
             names,
-            local,
+            listening,
         })
     }
 }
@@ -394,7 +394,7 @@ impl Embedded {
     /// All messages that are published from now on.
     #[must_use]
     pub fn messages(&self) -> Messages {
-        self.local.subscribe()
+        self.listening.0.subscribe()
     }
 
     /// Waits for a run's end. Gives `None` when there is no run of this id, and a run as it stands when the
@@ -432,8 +432,8 @@ impl Embedded {
         Ok(finished)
     }
 
-    /// Stops: starts nothing new, waits up to `patience` for calls in flight, closes the store. What was given up
-    /// goes on at the next start.
+    /// Stops: starts nothing new, waits up to `patience` for calls in flight, closes the store, ends subscriptions. What was
+    /// given up goes on at the next start.
     pub async fn shutdown(self, patience: Duration) -> Stopped {
         self.runtime.shutdown(patience).await
     }

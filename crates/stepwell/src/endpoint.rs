@@ -37,6 +37,10 @@
 //! The server reaches the endpoint at the origin that [`Endpoint::origin`] or `INNGEST_SERVE_ORIGIN` names, which must be set where
 //! requests are signed. Who may make requests is for [`Endpoint::authorize`] to say.
 //!
+//! A server takes a run for abandoned of which it has heard nothing for ten minutes: while a step takes longer, the app says
+//! every three that it goes on. That needs the crate's feature `tokio`, which all but `tower` turn on that serve, and a runtime
+//! of tokio.
+//!
 //! [`Endpoint::handle`] knows no web framework; [`axum()`] mounts an endpoint on a router.
 
 mod authorize;

@@ -1,7 +1,8 @@
 //! Subscriptions: what functions and programs publish, as a stream of messages.
 //!
 //! ```no_run
-//! use stepwell::{Client, Topic, realtime::Content};
+//! use stepwell::realtime::{Content, Message, SubscribeError};
+//! use stepwell::{Client, Topic};
 //!
 //! #[derive(serde::Serialize, serde::Deserialize)]
 //! struct Progress { percent: u8 }
@@ -10,8 +11,11 @@
 //! let progress: Topic<Progress> = Topic::new("upload:7", "progress");
 //! let mut messages = client.subscribe_to(&progress).await?;
 //! while let Some(message) = messages.next().await {
-//!     if let Content::Data(Progress { percent }) = message?.content {
-//!         println!("{percent} %");
+//!     match message {
+//!         Ok(Message { content: Content::Data(Progress { percent }), .. }) => println!("{percent} %"),
+//!         Ok(_) => {} // a stream: its start, chunks, end
+//!         Err(error @ SubscribeError::NotSubscribed { .. }) => return Err(error.into()),
+//!         Err(error) => println!("{error}"), // something is missing, or no `Progress`
 //!     }
 //! }
 //! # Ok(())

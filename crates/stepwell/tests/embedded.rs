@@ -9,7 +9,7 @@ use stepwell::embedded::{
     StartError, Stopped, Timestamp,
 };
 use stepwell::{
-    App, Client, Context, Error, Function, NonRetriable, OutgoingEvent, State, Throttle,
+    App, Client, Context, Error, Function, NonRetriable, OutgoingEvent, State, Throttle, Topic,
 };
 use tokio::sync::Notify;
 
@@ -338,4 +338,23 @@ async fn a_finished_run_is_kept_as_long_as_was_said() {
     let gone = tokio::time::timeout(Duration::from_secs(60), gone).await;
     gone.expect("the first one goes");
     assert!(embedded.run(second).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn all_messages_are_heard_until_the_engine_stops() {
+    let function = function(async |_: Context| Ok::<_, Error>(()));
+    let builder = Embedded::builder().app(app(function)).memory();
+    let embedded = builder.start().await.unwrap();
+    let client = embedded.client().clone();
+    let mut messages = embedded.messages();
+    for (channel, number) in [("a", 1), ("b", 2)] {
+        let topic = Topic::<u8>::new(channel, "t");
+        client.publish(&topic, &number).await.unwrap();
+    }
+    embedded.shutdown(PATIENCE).await;
+    let mut heard = Vec::new();
+    while let Some(message) = messages.next().await {
+        heard.push((message.channel.to_string(), message.data::<u8>().unwrap()));
+    }
+    assert_eq!(heard, [("a".to_owned(), 1), ("b".to_owned(), 2)]);
 }

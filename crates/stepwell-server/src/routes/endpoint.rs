@@ -100,12 +100,16 @@ pub(super) async fn steps(
     let run = run_id(&run)?;
     let MoreSteps { steps } =
         stepwell_protocol::decode::from_slice(&body.bytes).map_err(invalid)?;
+    // A sign of life reports nothing: that nobody takes it loses nothing.
+    let is_report = !steps.is_empty();
     let event = shared.handle.event_for(run, &steps).await?;
     let reported = shared
         .handle
         .report_endpoint(run, steps, event.as_ref())
         .await?;
-    log_refused(run, reported);
+    if is_report {
+        log_refused(run, reported);
+    }
     Ok(())
 }
 

@@ -6,14 +6,14 @@ use std::time::Duration;
 const TABLE_S: [u64; 9] = [1, 2, 5, 10, 20, 30, 60, 120, 300];
 
 /// How long to wait before the try after `failures` in a row: nothing after none, then at least half of what the table
-/// says, so that workers which lost one server do not come back all at once. `dice` is in `0.0..1.0`.
+/// says. `dice` is in `0.0..1.0`.
 pub(super) fn delay(failures: u32, dice: f64) -> Duration {
     let Some(index) = failures.checked_sub(1) else {
         return Duration::ZERO;
     };
     let index = usize::try_from(index).unwrap_or(usize::MAX);
     let seconds = TABLE_S[index.min(TABLE_S.len() - 1)];
-    Duration::from_secs(seconds).mul_f64(0.5 + dice.clamp(0.0, 1.0) / 2.0)
+    crate::random::shortened(Duration::from_secs(seconds), dice)
 }
 
 #[cfg(test)]

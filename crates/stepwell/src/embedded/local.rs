@@ -4,8 +4,11 @@ use crate::BoxFuture;
 use crate::client::{ApiError, Checkpoint, CheckpointError, LocalApi};
 #[cfg(feature = "realtime")]
 use crate::realtime::{self, Arrivals, SubscribeError};
+#[cfg(feature = "realtime")]
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
-use std::sync::Arc;
+use std::ops::DerefMut;
+use std::sync::{Arc, Mutex, PoisonError};
 use stepwell_engine::{CheckpointError as EngineRefusal, ItemId};
 use stepwell_protocol::op::Op;
 use stepwell_protocol::{DecodeError, RunId, SharedJson};
@@ -13,25 +16,48 @@ use stepwell_runtime::Handle;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{SetOnce, broadcast};
 
-/// Messages that a slow subscriber may fall behind.
+/// Messages, of all channels, that a slow subscriber may fall behind.
 const MESSAGES_MAX: usize = 1_024;
 
 /// The engine, once it has started, and whoever listens to messages.
 pub(crate) struct Local {
     engine: Arc<SetOnce<Handle>>,
-    messages: broadcast::Sender<Message>,
+    /// Nothing once the engine has stopped.
+    messages: Mutex<Option<broadcast::Sender<Message>>>,
 }
 
 impl Local {
     pub(crate) fn new(engine: Arc<SetOnce<Handle>>) -> Self {
         Self {
             engine,
-            messages: broadcast::Sender::new(MESSAGES_MAX),
+            messages: Mutex::new(Some(broadcast::Sender::new(MESSAGES_MAX))),
         }
     }
 
     pub(crate) fn subscribe(&self) -> Messages {
-        Messages(self.messages.subscribe())
+        Messages(self.receiver())
+    }
+
+    fn receiver(&self) -> broadcast::Receiver<Message> {
+        match &*self.sender() {
+            Some(messages) => messages.subscribe(),
+            None => broadcast::Sender::new(1).subscribe(),
+        }
+    }
+
+    fn sender(&self) -> impl DerefMut<Target = Option<broadcast::Sender<Message>>> {
+        // Taken or not, it is whole.
+        let sender = self.messages.lock();
+        sender.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends all subscriptions with the engine, however many clients are left.
+pub(crate) struct Listening(pub(crate) Arc<Local>);
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        drop(self.0.sender().take());
     }
 }
 
@@ -61,20 +87,20 @@ impl LocalApi for Local {
 
     fn publish(&self, channel: &str, topic: &str, run: Option<RunId>, data: SharedJson) {
         // That nobody listens is nobody's fault.
-        let message = Message::new(channel, topic, run, data);
-        let _ = self.messages.send(message);
+        if let Some(messages) = &*self.sender() {
+            let _ = messages.send(Message::new(channel, topic, run, data));
+        }
     }
 
     #[cfg(feature = "realtime")]
     fn subscribe(&self, channel: String, topics: Vec<String>) -> Arrivals {
-        let from = (self.messages.subscribe(), channel, topics);
-        Box::pin(futures::stream::unfold(
-            from,
-            async |(mut messages, channel, topics)| {
-                let told = next_of(&mut messages, &channel, &topics).await?;
-                Some((told, (messages, channel, topics)))
-            },
-        ))
+        let from = (self.receiver(), channel, topics);
+        let told = futures::stream::unfold(from, async |(mut messages, channel, topics)| {
+            let told = next_of(&mut messages, &channel, &topics).await?;
+            Some((told, (messages, channel, topics)))
+        });
+        // Whoever asks once more after the end is told so again.
+        Box::pin(told.fuse())
     }
 }
 
@@ -169,7 +195,8 @@ impl Message {
 pub struct Messages(broadcast::Receiver<Message>);
 
 impl Messages {
-    /// Waits for the next; `None` once the engine has stopped. Whoever falls more than 1,024 behind misses the oldest.
+    /// Waits for the next; `None` once the engine has stopped. Whoever falls more than 1,024 messages, of all channels,
+    /// behind misses the oldest.
     pub async fn next(&mut self) -> Option<Message> {
         loop {
             match self.0.recv().await {

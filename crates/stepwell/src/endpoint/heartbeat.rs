@@ -35,7 +35,7 @@ pub(super) async fn during<T>(
 async fn beats(reports: &Arc<RunReports>, every: Duration) -> Infallible {
     loop {
         pause(every).await;
-        // A run that the server does not know of, it does not execute.
+        // Before the first report the server has no run to keep alive.
         if reports.known().is_none() {
             continue;
         }

@@ -532,7 +532,9 @@ async fn a_step_that_takes_long_is_told_to_go_on() {
     let mut endpoint = Endpoint::with_state(client, reports, handler);
     endpoint.heartbeat = Duration::from_millis(1);
     let asked = request("POST", "/").body(Bytes::new()).unwrap();
-    assert_eq!(endpoint.handle(asked).await.status(), StatusCode::OK);
+    let answered = tokio::time::timeout(Duration::from_secs(60), endpoint.handle(asked));
+    let answered = answered.await.expect("signs of life are reported");
+    assert_eq!(answered.status(), StatusCode::OK);
     let told = server.told();
     assert_eq!(told[..4], ["StepRun first", "", "", ""]);
     assert_eq!(told[told.len() - 2..], ["StepRun second", "RunComplete "]);

@@ -184,6 +184,17 @@ impl OutgoingEvent {
         &mut self.wire.data
     }
 
+    /// With the keys of all objects in order: a `HashMap` is walked in another one in each process.
+    pub(crate) fn sorted(mut self) -> Self {
+        let WireEvent {
+            data, user, meta, ..
+        } = &mut self.wire;
+        for value in [Some(data), user.as_mut(), meta.as_mut()] {
+            value.into_iter().for_each(Value::sort_all_objects);
+        }
+        self
+    }
+
     /// Fills the time in, checks all and writes the JSON that goes out.
     pub(crate) fn render(mut self, now: Moment) -> Result<String, EventError> {
         if let Some(problem) = self.problem {

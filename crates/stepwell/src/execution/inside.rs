@@ -63,7 +63,8 @@ impl Inside {
         hash.update(execution.state().found[self.position].id.to_string());
         for event in events {
             // An event that says no time has that of its sending, and each attempt one of its own.
-            let text = event.clone().render(Moment::from_unix_ms(0)).ok()?;
+            let event = event.clone().sorted();
+            let text = event.render(Moment::from_unix_ms(0)).ok()?;
             hash.update(u64::try_from(text.len()).ok()?.to_le_bytes());
             hash.update(text);
         }

@@ -1,7 +1,7 @@
 //! The connection of a subscription: opened, read, and opened again.
 
 use super::SubscribeError;
-use super::message::{Json, Message};
+use super::message::{Amiss, Json, Message};
 use super::subscription::Arrivals;
 use crate::client::{ApiError, Client, api_refused};
 use futures::{SinkExt, StreamExt};
@@ -56,7 +56,7 @@ struct Failure {
 enum End {
     /// Nobody reads any more.
     Unwanted,
-    /// It broke, or the server closed it; and whether it had brought anything.
+    /// It broke, or the server closed it; and whether it had brought anything, or was quiet for long.
     Lost { reason: String, was_of_use: bool },
 }
 
@@ -155,7 +155,7 @@ impl Link {
             None => url.as_str().into_client_request(),
         }
         .map_err(|error| passing(error.to_string()))?;
-        // In a header, so that it is in nobody's log.
+        // In a header, so that it is in no server's access log.
         let bearer = HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| passing("the token is no text".to_owned()))?;
         request.headers_mut().insert(header::AUTHORIZATION, bearer);
@@ -225,7 +225,8 @@ impl Link {
 
     /// Reads what comes until it ends.
     async fn read(&self, socket: &mut Socket, arrived: &mpsc::Sender<Arrived>) -> End {
-        let mut was_of_use = false;
+        let now_ms = || self.client.clock().now().unix_ms();
+        let (opened_ms, mut has_brought) = (now_ms(), false);
         let reason = loop {
             let frame = tokio::select! {
                 frame = timeout(SILENCE_MAX, socket.next()) => frame,
@@ -247,10 +248,13 @@ impl Link {
                 Ok(None) => break "the connection ended".to_owned(),
                 Err(_) => break format!("nothing came for {} s", SILENCE_MAX.as_secs()),
             };
-            let Some(message) = Message::parse(&self.channel, &self.topics, &text) else {
-                continue;
+            let message = match Message::parse(&self.channel, &self.topics, &text) {
+                Ok(Some(message)) => Ok(message),
+                Ok(None) => continue,
+                Err(Amiss::Unreadable(error)) => Err(error),
+                Err(Amiss::Closing) => break "the server is about to stop".to_owned(),
             };
-            was_of_use = true;
+            has_brought = true;
             let bytes = u32::try_from(text.len()).unwrap_or(WAITING_BYTES_MAX);
             let bytes = bytes.min(WAITING_BYTES_MAX);
             let room = tokio::select! {
@@ -258,11 +262,17 @@ impl Link {
                 () = arrived.closed() => return End::Unwanted,
             };
             let room = room.expect("the semaphore is never closed");
-            if arrived.send(Ok((message, room))).await.is_err() {
+            let message = message.map(|message| (message, room));
+            if arrived.send(message).await.is_err() {
                 return End::Unwanted;
             }
         };
-        End::Lost { reason, was_of_use }
+        let lived_ms = now_ms().saturating_sub(opened_ms);
+        let has_lived = u128::try_from(lived_ms).is_ok_and(|ms| ms > SILENCE_MAX.as_millis());
+        End::Lost {
+            reason,
+            was_of_use: has_brought || has_lived,
+        }
     }
 
     fn not_subscribed(&self, source: ApiError) -> SubscribeError {
@@ -283,11 +293,10 @@ fn nothing_came() -> String {
     format!("nothing came for {} s", REQUEST_MAX.as_secs())
 }
 
-/// How long to wait after so many failures in a row: at least half of the doubled pause, so that subscribers which lost
-/// one server do not come back all at once. `dice` is in `0.0..1.0`.
+/// How long to wait after so many failures in a row: at least half of the doubled pause. `dice` is in `0.0..1.0`.
 fn pause(failures: u32, dice: f64) -> Duration {
     let doubled = PAUSE_MIN.saturating_mul(1_u32 << failures.min(16));
-    doubled.min(PAUSE_MAX).mul_f64(0.5 + dice / 2.0)
+    crate::random::shortened(doubled.min(PAUSE_MAX), dice)
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use crate::step::Topic;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use stepwell_protocol::realtime::{Kind, STREAM_TOPIC};
-use stepwell_protocol::{DecodeError, RunId, SharedJson, UserError};
+use stepwell_protocol::realtime::{Kind, RUN_TOPIC, STEP_TOPIC, STREAM_TOPIC};
+use stepwell_protocol::{RunId, SharedJson, UserError};
 
 /// What was published, unread.
 pub(crate) type Json = SharedJson;
@@ -25,7 +25,8 @@ pub struct Message<T = Value> {
     pub run: Option<RunId>,
     /// When it was published.
     pub at: Option<Moment>,
-    /// What its publisher says about it. A server that leaves a large value out says so here (`omitted_bytes`).
+    /// What its publisher says about it. A server that leaves a large value out of a [`Content::Run`] or [`Content::Step`], null
+    /// in its place, says so here (`omitted_bytes`); [`Content::Data`] is [unreadable](SubscribeError::Unreadable) without its value.
     pub metadata: Option<Value>,
 }
 
@@ -66,9 +67,9 @@ pub enum Content<T = Value> {
 pub enum RunUpdate {
     /// It has been called for the first time.
     Running,
-    /// It has ended with this result.
+    /// It has ended with this result; null, too, if [it was left out](Message::metadata).
     Completed(Value),
-    /// It has ended with this error.
+    /// It has ended with this error; one that says nothing if [it was left out](Message::metadata).
     Failed(Box<UserError>),
     /// It was cancelled.
     Cancelled,
@@ -116,42 +117,71 @@ impl Message<Value> {
         if (&*self.channel, &*self.topic) != (topic.channel(), topic.name()) {
             return Ok(None);
         }
-        stepwell_protocol::decode::from_value(data.clone())
-            .map(Some)
-            .map_err(|error| unreadable(&self.channel, &self.topic, self.metadata.as_ref(), &error))
+        let read = match omission(data.is_null(), self.metadata.as_ref()) {
+            Some(omission) => Err(omission),
+            None => stepwell_protocol::decode::from_value(data.clone())
+                .map_err(|error| error.to_string()),
+        };
+        read.map(Some)
+            .map_err(|reason| unreadable(&self.channel, &self.topic, reason))
     }
 }
 
 impl Message<Json> {
     /// What a server says in a frame, to a subscriber of a channel's topics. Nothing if it is for nobody here.
-    pub(super) fn parse(channel: &str, topics: &[String], text: &str) -> Option<Self> {
-        let follows_stream = || topics.iter().any(|topic| topic == STREAM_TOPIC);
-        let raw = || Self {
-            channel: channel.to_owned(),
-            topic: STREAM_TOPIC.to_owned(),
-            content: Content::Raw(text.to_owned()),
-            run: channel.parse().ok(),
-            at: None,
-            metadata: None,
-        };
-        // What an endpoint streams comes as it is.
-        let Ok(frame) = serde_json::from_str::<Frame>(text) else {
-            return follows_stream().then(raw);
-        };
-        let is_ours = |frame: &Frame| frame.channel == channel && topics.contains(&frame.topic);
-        // Chunks of some servers name neither.
-        let is_nameless = frame.kind == Kind::Chunk && frame.channel.is_empty();
-        if !is_ours(&frame) && !is_nameless {
-            return None;
+    pub(super) fn parse(
+        channel: &str,
+        topics: &[String],
+        text: &str,
+    ) -> Result<Option<Self>, Amiss> {
+        let is_asked_for = |topic: &str| topics.iter().any(|asked| asked == topic);
+        let frame = serde_json::from_str::<Frame>(text).ok();
+        if frame.as_ref().is_some_and(Frame::is_farewell) {
+            return Err(Amiss::Closing);
         }
-        Some(Self {
+        // What an endpoint streams comes as it is. It may look like a frame, but a server's own names the channel.
+        let is_own = |frame: &Frame| frame.channel == channel || frame.is_of_the_connection();
+        if is_asked_for(STREAM_TOPIC) && !frame.as_ref().is_some_and(is_own) {
+            return Ok(Some(Self {
+                channel: channel.to_owned(),
+                topic: STREAM_TOPIC.to_owned(),
+                content: Content::Raw(text.to_owned()),
+                run: channel.parse().ok(),
+                at: None,
+                metadata: None,
+            }));
+        }
+        let Some(frame) = frame else {
+            return Ok(None);
+        };
+        // Some servers name the step in the place of `$step`, and nothing in that of `$run`.
+        let of_kind = match frame.kind {
+            Kind::Run => RUN_TOPIC,
+            Kind::Step => STEP_TOPIC,
+            _ => &frame.topic,
+        };
+        let topic = [of_kind, &frame.topic]
+            .into_iter()
+            .find(|topic| is_asked_for(topic));
+        let topic = match topic {
+            Some(topic) if frame.channel == channel => topic,
+            // Chunks of some servers name neither channel nor topic.
+            _ if frame.kind == Kind::Chunk && frame.channel.is_empty() => &frame.topic,
+            _ => return Ok(None),
+        };
+        let content = match frame.content() {
+            Ok(Some(content)) => content,
+            Ok(None) => return Ok(None),
+            Err(reason) => return Err(Amiss::Unreadable(unreadable(channel, topic, reason))),
+        };
+        Ok(Some(Self {
             channel: channel.to_owned(),
-            content: frame.content()?,
-            topic: frame.topic,
+            topic: topic.to_owned(),
+            content,
             run: frame.run_id.and_then(|run| run.parse().ok()),
             at: frame.created_at.and_then(|at| at.parse().ok()),
             metadata: frame.metadata,
-        })
+        }))
     }
 
     /// A message of an engine in this process.
@@ -179,12 +209,12 @@ impl Message<Json> {
         } = self;
         let content = match content {
             Content::Data(data) => {
-                match stepwell_protocol::decode::from_slice(data.get().as_bytes()) {
-                    Ok(read) => Content::Data(read),
-                    Err(error) => {
-                        return Err(unreadable(&channel, &topic, metadata.as_ref(), &error));
-                    }
-                }
+                let read = match omission(data.get() == "null", metadata.as_ref()) {
+                    Some(omission) => Err(omission),
+                    None => stepwell_protocol::decode::from_slice(data.get().as_bytes())
+                        .map_err(|error| error.to_string()),
+                };
+                Content::Data(read.map_err(|reason| unreadable(&channel, &topic, reason))?)
             }
             Content::Run(update) => Content::Run(update),
             Content::Step(update) => Content::Step(update),
@@ -204,21 +234,27 @@ impl Message<Json> {
     }
 }
 
-fn unreadable(
-    channel: &str,
-    topic: &str,
-    metadata: Option<&Value>,
-    error: &DecodeError,
-) -> SubscribeError {
-    let omitted = metadata.and_then(|said| said.get("omitted_bytes"));
+fn unreadable(channel: &str, topic: &str, reason: String) -> SubscribeError {
     SubscribeError::Unreadable {
         channel: channel.to_owned(),
         topic: topic.to_owned(),
-        reason: match omitted {
-            Some(bytes) => format!("the server left it out: it has {bytes} bytes"),
-            None => error.to_string(),
-        },
+        reason,
     }
+}
+
+/// What is said of data that the server left out: null stands in its place, which a type may allow.
+fn omission(is_null: bool, metadata: Option<&Value>) -> Option<String> {
+    let bytes = metadata?.get("omitted_bytes").filter(|_| is_null)?;
+    Some(format!("the server left it out: it has {bytes} bytes"))
+}
+
+/// Why a frame is no message.
+#[derive(Debug)]
+pub(super) enum Amiss {
+    /// It is for this subscriber, who has to be told that it cannot be read.
+    Unreadable(SubscribeError),
+    /// The server is about to stop.
+    Closing,
 }
 
 /// What a server sends.
@@ -242,12 +278,22 @@ struct Frame {
 }
 
 impl Frame {
-    fn content(&self) -> Option<Content<Json>> {
-        Some(match self.kind {
+    /// Whether it is about the connection rather than a channel.
+    fn is_of_the_connection(&self) -> bool {
+        self.channel.is_empty() && matches!(self.kind, Kind::Ping | Kind::Sub | Kind::Closing)
+    }
+
+    fn is_farewell(&self) -> bool {
+        self.is_of_the_connection() && self.kind == Kind::Closing
+    }
+
+    fn content(&self) -> Result<Option<Content<Json>>, String> {
+        Ok(Some(match self.kind {
             Kind::Data => Content::Data(match &self.data {
                 Some(data) => Json::clone(data),
                 // serde reads a null as nothing.
-                None => stepwell_protocol::shared_json("null".to_owned()).ok()?,
+                None => stepwell_protocol::shared_json("null".to_owned())
+                    .map_err(|error| error.to_string())?,
             }),
             Kind::Run => Content::Run(self.data_as::<RunData>()?.into()),
             Kind::Step => Content::Step(self.data_as()?),
@@ -258,15 +304,17 @@ impl Frame {
                 stream: self.data_as()?,
             },
             Kind::Chunk => Content::Chunk {
-                stream: self.stream_id.clone()?,
+                stream: self.stream_id.clone().ok_or("no stream_id")?,
                 text: self.data_as()?,
             },
-            Kind::Event | Kind::Ping | Kind::Sub | Kind::Unsub | Kind::Closing => return None,
-        })
+            Kind::Event | Kind::Ping | Kind::Sub | Kind::Unsub | Kind::Closing => return Ok(None),
+        }))
     }
 
-    fn data_as<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_str(self.data.as_ref()?.get()).ok()
+    fn data_as<T: DeserializeOwned>(&self) -> Result<T, String> {
+        let data = self.data.as_ref().ok_or("no data")?;
+        stepwell_protocol::decode::from_slice(data.get().as_bytes())
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -302,7 +350,8 @@ mod tests {
 
     fn told(channel: &str, topics: &[&str], frame: &str) -> Option<Message> {
         let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
-        Message::parse(channel, &topics, frame).map(|message| message.read().unwrap())
+        let message = Message::parse(channel, &topics, frame).unwrap();
+        message.map(|message| message.read().unwrap())
     }
 
     #[test]
@@ -311,7 +360,8 @@ mod tests {
             let mut frame = frame;
             frame["channel"] = RUN.into();
             frame["topic"] = "t".into();
-            told(RUN, &["t"], &frame.to_string()).map(|message| message.content)
+            let topics = ["t", RUN_TOPIC, STEP_TOPIC];
+            told(RUN, &topics, &frame.to_string()).map(|message| message.content)
         };
         let run = |data: Value| content(json!({"kind": "run", "data": data}));
         assert_eq!(
@@ -388,6 +438,62 @@ mod tests {
     }
 
     #[test]
+    fn a_run_is_followed_whatever_the_server_calls_its_topics() {
+        let step = json!({"kind": "step", "data": {"id": "h"}, "channel": RUN, "topic": "charge"});
+        let run = json!({"kind": "run", "data": {"status": "Running"}, "channel": RUN});
+        let topic = |topics: &[&str], frame: &Value| {
+            told(RUN, topics, &frame.to_string()).map(|message| message.topic)
+        };
+        assert_eq!(topic(&[STEP_TOPIC], &step).as_deref(), Some(STEP_TOPIC));
+        assert_eq!(topic(&["charge"], &step).as_deref(), Some("charge"));
+        assert_eq!(topic(&[RUN_TOPIC], &step), None);
+        assert_eq!(topic(&[RUN_TOPIC], &run).as_deref(), Some(RUN_TOPIC));
+        assert_eq!(topic(&[STEP_TOPIC], &run), None);
+    }
+
+    #[test]
+    fn what_is_for_the_subscriber_and_cannot_be_read_is_told() {
+        let amiss = |frame: Value| {
+            let topics = ["t".to_owned(), STEP_TOPIC.to_owned()];
+            match Message::parse("c", &topics, &frame.to_string()) {
+                Err(Amiss::Unreadable(error)) => error.to_string(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(
+            amiss(json!({"kind": "step", "data": {"id": 7}, "channel": "c", "topic": "charge"})),
+            "a message to $step of c is not what was expected: id: invalid type: integer `7`, expected a string at line 1 column 7"
+        );
+        assert_eq!(
+            amiss(json!({"kind": "chunk", "data": "x", "channel": "c", "topic": "t"})),
+            "a message to t of c is not what was expected: no stream_id"
+        );
+        assert_eq!(
+            amiss(json!({"kind": "datastream-end", "channel": "c", "topic": "t"})),
+            "a message to t of c is not what was expected: no data"
+        );
+    }
+
+    #[test]
+    fn what_an_endpoint_streams_may_look_like_a_frame() {
+        let lines = [
+            r#"{"kind":"data","data":1}"#,
+            r#"{"kind":"run","data":{"status":"Running"}}"#,
+            r#"{"kind":"chunk","stream_id":"s","data":"x"}"#,
+            r#"{"kind":"data","data":1,"channel":"theirs","topic":"t"}"#,
+        ];
+        for line in lines {
+            let raw = told(RUN, &[STREAM_TOPIC], line).unwrap();
+            assert_eq!(raw.content, Content::Raw(line.to_owned()));
+        }
+        for line in [r#"{"kind":"ping"}"#, r#"{"kind":"sub","data":{}}"#] {
+            assert_eq!(told(RUN, &[STREAM_TOPIC], line), None, "{line}");
+        }
+        let farewell = Message::parse(RUN, &[STREAM_TOPIC.to_owned()], r#"{"kind":"closing"}"#);
+        assert!(matches!(farewell, Err(Amiss::Closing)), "{farewell:?}");
+    }
+
+    #[test]
     fn a_message_says_where_it_was_published_and_by_whom() {
         let frame = json!({
             "kind": "data", "data": {"percent": 50}, "channel": "c", "topic": "t", "run_id": RUN,
@@ -412,19 +518,30 @@ mod tests {
         let frame =
             json!({"kind": "data", "data": {"percent": "half"}, "channel": "c", "topic": "t"});
         let topics = ["t".to_owned()];
-        let read = |frame: &Value| {
-            let message = Message::parse("c", &topics, &frame.to_string()).unwrap();
-            let read = message.read::<std::collections::BTreeMap<String, u8>>();
-            read.unwrap_err().to_string()
-        };
+        fn read<T: DeserializeOwned>(topics: &[String], frame: &Value) -> String {
+            let message = Message::parse("c", topics, &frame.to_string());
+            let message = message.unwrap().unwrap();
+            message.read::<T>().err().unwrap().to_string()
+        }
         assert_eq!(
-            read(&frame),
+            read::<std::collections::BTreeMap<String, u8>>(&topics, &frame),
             "a message to t of c is not what was expected: percent: invalid type: string \"half\", expected u8 at line 1 column 17"
         );
         let omitted = json!({"kind": "data", "data": null, "channel": "c", "topic": "t", "metadata": {"omitted_bytes": 600_000}});
-        assert_eq!(
-            read(&omitted),
-            "a message to t of c is not what was expected: the server left it out: it has 600000 bytes"
-        );
+        let said = "a message to t of c is not what was expected: the server left it out: it has 600000 bytes";
+        assert_eq!(read::<String>(&topics, &omitted), said);
+        // Nor is it taken for a null.
+        assert_eq!(read::<Option<String>>(&topics, &omitted), said);
+        assert_eq!(read::<Value>(&topics, &omitted), said);
+        let message = Message {
+            channel: "c".to_owned(),
+            topic: "t".to_owned(),
+            content: Content::Data(Value::Null),
+            run: None,
+            at: None,
+            metadata: Some(omitted["metadata"].clone()),
+        };
+        let read = message.of(&Topic::<Option<String>>::new("c", "t"));
+        assert_eq!(read.unwrap_err().to_string(), said);
     }
 }

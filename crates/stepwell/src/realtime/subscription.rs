@@ -17,7 +17,8 @@ pub(crate) type Arrivals =
 /// A stream of messages. Dropping it ends the subscription.
 ///
 /// Who reads more slowly than others publish is cut off by the server once what waits, here and there, is more than
-/// a few megabytes; the stream then subscribes again and says that it was [interrupted](SubscribeError::Interrupted).
+/// a few megabytes; the stream then subscribes again and says that it was [interrupted](SubscribeError::Interrupted). An
+/// engine in this process keeps the last 1,024 messages of all channels, and the stream says how many it has missed.
 pub struct Subscription<T = Value> {
     arrivals: Arrivals,
     message: PhantomData<fn() -> T>,

@@ -317,6 +317,33 @@ async fn what_a_steps_code_sends_again_counts_once() {
 }
 
 #[tokio::test]
+async fn the_order_of_keys_makes_no_other_event() {
+    let handler = async |ctx: Context| {
+        let (client, attempt) = (ctx.client().clone(), ctx.attempt());
+        let told = ctx.step().run("tell", || async move {
+            let data = match attempt {
+                0 => json!({"rows": [{"a": 1, "b": 2}], "of": "x"}),
+                _ => json!({"of": "x", "rows": [{"b": 2, "a": 1}]}),
+            };
+            client
+                .send(OutgoingEvent::untyped("app/told", data))
+                .await?;
+            match attempt {
+                0 => Err(Error::new("Outage", "once")),
+                _ => Ok(()),
+            }
+        });
+        Ok::<_, Error>(told.await?)
+    };
+    let function = Function::new("tells").on_event("app/go").retries(1);
+    let app = TestApp::builder().function(function.handler(handler));
+    let app = app.start().await.unwrap();
+    app.run(event("app/go")).await.unwrap().assert_completed();
+    let sent = app.sent_events().unwrap();
+    assert_eq!(sent.len(), 1, "{sent:#?}");
+}
+
+#[tokio::test]
 async fn what_a_steps_code_sends_survives_all_crashes() {
     let scenario = async |app: &TestApp| app.run(event("app/go")).await.map(drop);
     assert!(assert_survives_crashes(telling, scenario).await > 4);

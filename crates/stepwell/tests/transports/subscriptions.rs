@@ -2,20 +2,23 @@
 
 use crate::side::{client, embedded, listen, over_http};
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 use std::error::Error as _;
+use std::pin::pin;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use stepwell::embedded::Embedded;
 use stepwell::realtime::{Content, RunUpdate, SubscribeError, Subscription};
 use stepwell::{
-    App, Client, Clock, Config, Context, Delay, Error, Function, Moment, OutgoingEvent,
+    App, Client, Clock, Config, Context, Delay, Error, Function, Moment, OutgoingEvent, Topic,
 };
-use stepwell::{SystemClock, Topic};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Progress {
@@ -145,15 +148,44 @@ async fn who_falls_behind_an_engine_in_this_process_is_told_how_far() {
     assert_eq!(message.content, Content::Data(6));
 }
 
-/// Pauses take no time.
-struct Impatient;
+#[tokio::test]
+async fn a_subscription_ends_with_its_engine_whoever_has_a_client_left() {
+    for is_shut_down in [true, false] {
+        let app = app(Client::dev("r"));
+        let engine = Embedded::builder().memory().app(app).start().await.unwrap();
+        let client = engine.client().clone();
+        let mut messages = client.subscribe_to(&progress()).await.unwrap();
+        let told = Progress { percent: 1 };
+        client.publish(&progress(), &told).await.unwrap();
+        if is_shut_down {
+            engine.shutdown(Duration::from_secs(10)).await;
+        } else {
+            drop(engine);
+        }
+        let last = next(&mut messages).await.unwrap().unwrap();
+        assert_eq!(last.content, Content::Data(told));
+        assert_eq!(next(&mut messages).await, None);
+        assert_eq!(next(&mut messages).await, None);
+        let mut late = client.subscribe_to(&progress()).await.unwrap();
+        assert_eq!(next(&mut late).await, None);
+    }
+}
+
+/// Pauses take no time, and are noted. Time passes as a test says.
+#[derive(Clone, Default)]
+struct Impatient {
+    pauses: Arc<Mutex<Vec<Duration>>>,
+    passed_ms: Arc<AtomicI64>,
+}
 
 impl Clock for Impatient {
     fn now(&self) -> Moment {
-        SystemClock.now()
+        let passed_ms = self.passed_ms.load(Ordering::SeqCst);
+        Moment::from_unix_ms(1_800_000_000_000 + passed_ms)
     }
 
-    fn delay(&self, _: Duration) -> Delay {
+    fn delay(&self, pause: Duration) -> Delay {
+        self.pauses.lock().unwrap().push(pause);
         Box::pin(tokio::task::yield_now())
     }
 }
@@ -161,17 +193,23 @@ impl Clock for Impatient {
 /// A server whose tokens cost `status`, and that gives out its connections.
 struct Fake {
     url: String,
+    clock: Impatient,
     sockets: mpsc::Receiver<(WebSocket, HeaderMap)>,
     status: Arc<Mutex<StatusCode>>,
+    /// What tokens were asked for, and how that was answered.
+    asked: Arc<Mutex<Vec<(Value, StatusCode)>>>,
 }
 
 impl Fake {
     async fn start() -> Self {
         let (opened, sockets) = mpsc::channel(16);
         let status = Arc::new(Mutex::new(StatusCode::CREATED));
-        let of_tokens = Arc::clone(&status);
-        let token = async move || -> Response {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (of_tokens, noted) = (Arc::clone(&status), Arc::clone(&asked));
+        let token = async move |wanted: Bytes| -> Response {
             let status = *of_tokens.lock().unwrap();
+            let wanted = serde_json::from_slice(&wanted).unwrap();
+            noted.lock().unwrap().push((wanted, status));
             (status, json!({"jwt": "a.secret.token"}).to_string()).into_response()
         };
         let connect = async move |sent: HeaderMap, upgrade: WebSocketUpgrade| -> Response {
@@ -183,14 +221,22 @@ impl Fake {
         let url = listen(router).await;
         Self {
             url,
+            clock: Impatient::default(),
             sockets,
             status,
+            asked,
         }
+    }
+
+    /// How many requests for tokens were answered so.
+    fn answered(&self, status: StatusCode) -> usize {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|(_, answer)| *answer == status).count()
     }
 
     fn client(&self) -> Client {
         let builder = Client::builder("r", Config::dev()).base_url(&self.url);
-        builder.clock(Impatient).build()
+        builder.clock(self.clock.clone()).build()
     }
 }
 
@@ -206,17 +252,23 @@ async fn a_lost_connection_is_opened_again_and_what_may_be_missing_is_told() {
     let mut messages = fake.client().subscribe_to(&progress()).await.unwrap();
     let (mut socket, sent) = fake.sockets.recv().await.unwrap();
     assert_eq!(sent["authorization"], "Bearer a.secret.token");
+    // Nothing else: an empty `env_id` is no UUID, and refused elsewhere.
+    let topics = json!([{"kind": "run", "channel": "upload:7", "name": "progress"}]);
+    assert_eq!(fake.asked.lock().unwrap()[0].0, topics);
     say(&mut socket, json!({"percent": 1})).await;
     say(&mut socket, json!({"percent": "two"})).await;
     let close = CloseFrame {
         code: 1013,
         reason: "too slow".into(),
     };
-    socket.send(Frame::Close(Some(close))).await.unwrap();
-    // The next time it breaks without a word.
     *fake.status.lock().unwrap() = StatusCode::BAD_GATEWAY;
+    socket.send(Frame::Close(Some(close))).await.unwrap();
     let mut told = vec![next(&mut messages).await, next(&mut messages).await];
+    while fake.answered(StatusCode::BAD_GATEWAY) < 3 {
+        tokio::task::yield_now().await;
+    }
     *fake.status.lock().unwrap() = StatusCode::CREATED;
+    // The next time it breaks without a word.
     drop(fake.sockets.recv().await.unwrap());
     let (mut socket, _) = fake.sockets.recv().await.unwrap();
     say(&mut socket, json!({"percent": 3})).await;
@@ -239,6 +291,44 @@ async fn a_lost_connection_is_opened_again_and_what_may_be_missing_is_told() {
     );
     assert!(told[3].starts_with(interrupted), "{}", told[3]);
     assert_eq!(told[4], "Data(Progress { percent: 3 })");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_quiet_but_lasted_is_no_failure() {
+    let mut fake = Fake::start().await;
+    let mut messages = fake.client().subscribe_to(&progress()).await.unwrap();
+    // How long each connection lasts, and the longest pause after it.
+    for (lasts_ms, pause_ms) in [(1, 250), (1, 500), (1, 1_000), (60_000, 250), (1, 500)] {
+        let (mut socket, _) = fake.sockets.recv().await.unwrap();
+        // Whoever answers is there.
+        socket.send(Frame::Ping(Bytes::new())).await.unwrap();
+        assert!(matches!(socket.recv().await, Some(Ok(Frame::Pong(_)))));
+        fake.clock.passed_ms.fetch_add(lasts_ms, Ordering::SeqCst);
+        drop(socket);
+        let told = next(&mut messages).await.unwrap();
+        assert!(matches!(told, Err(SubscribeError::Interrupted { .. })));
+        let paused = fake.clock.pauses.lock().unwrap().pop().unwrap();
+        let pause = Duration::from_millis(pause_ms);
+        assert!(pause / 2 <= paused && paused <= pause, "{paused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_about_to_stop_is_left_at_once() {
+    let mut fake = Fake::start().await;
+    let mut messages = fake.client().subscribe_to(&progress()).await.unwrap();
+    let (mut leaving, _) = fake.sockets.recv().await.unwrap();
+    let closing = Frame::Text(json!({"kind": "closing"}).to_string().into());
+    leaving.send(closing).await.unwrap();
+    let told = next(&mut messages).await.unwrap().unwrap_err();
+    assert_eq!(
+        told.to_string(),
+        "the subscription to upload:7 was interrupted, messages may be missing: the server is about to stop"
+    );
+    let (mut socket, _) = fake.sockets.recv().await.unwrap();
+    say(&mut socket, json!({"percent": 1})).await;
+    let message = next(&mut messages).await.unwrap().unwrap();
+    assert_eq!(message.content, Content::Data(Progress { percent: 1 }));
 }
 
 #[tokio::test]
@@ -285,14 +375,26 @@ async fn more_than_may_wait_is_read_as_there_is_room() {
     let topic: Topic<String> = Topic::new("upload:7", "progress");
     let mut messages = fake.client().subscribe_to(&topic).await.unwrap();
     let (mut socket, _) = fake.sockets.recv().await.unwrap();
+    let (stuck, is_stuck) = oneshot::channel();
     let sending = tokio::spawn(async move {
-        for number in 0..20 {
+        let mut stuck = Some(stuck);
+        for number in 0..80 {
             let text = format!("{number:0>8}").repeat(64 * 1024);
-            say(&mut socket, json!(text)).await;
+            let mut saying = pin!(say(&mut socket, json!(text)));
+            let said = tokio::time::timeout(Duration::from_secs(1), &mut saying);
+            if said.await.is_err() {
+                if let Some(stuck) = stuck.take() {
+                    stuck.send(()).unwrap();
+                }
+                saying.await;
+            }
         }
         socket
     });
-    for number in 0..20 {
+    // More than there is room for, here and in the buffers of the connection.
+    is_stuck.await.expect("the server has to wait");
+    assert!(!sending.is_finished());
+    for number in 0..80 {
         let Content::Data(text) = next(&mut messages).await.unwrap().unwrap().content else {
             panic!("data comes");
         };
