@@ -4,6 +4,7 @@ use crate::clock::Clock;
 use crate::committer::{Asker, Batch, Order, describe};
 use crate::handle::Vitals;
 use crate::rest::{Rest, Unanswered};
+use crate::teller::ToTeller;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Messages that are handled before a batch is handed over: bounds how long the first of them waits.
 const MESSAGES_PER_TURN_MAX: usize = 1_024;
+/// How often others go first while a batch is being written.
+const YIELDS: usize = 4;
 /// Longest sleep without a timer; only there because the wait needs some limit.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -58,6 +61,7 @@ pub(crate) struct Decider {
     ids: IdSource,
     messages: Receiver<Message>,
     committer: Sender<Order>,
+    teller: ToTeller,
     vitals: Arc<Vitals>,
     batch: Batch,
     /// Permits of the inputs in the batch.
@@ -76,6 +80,7 @@ impl Decider {
         ids: IdSource,
         messages: Receiver<Message>,
         committer: Sender<Order>,
+        teller: ToTeller,
         vitals: Arc<Vitals>,
     ) -> Result<Self, LoadError> {
         let engine = Engine::load(snapshot, config.clone(), clock.now())?;
@@ -86,6 +91,7 @@ impl Decider {
             ids,
             messages,
             committer,
+            teller,
             vitals,
             batch: Batch::default(),
             permits: Vec::new(),
@@ -100,7 +106,7 @@ impl Decider {
     pub(crate) fn run(mut self) {
         self.resume();
         loop {
-            match self.messages.recv_timeout(self.patience()) {
+            match self.next_message() {
                 Ok(message) => {
                     if !self.take(message) {
                         return;
@@ -122,6 +128,20 @@ impl Decider {
                 return;
             }
         }
+    }
+
+    /// Waits for a message. While a batch is being written others go first who would send more: being woken for each
+    /// message costs more than what there is to decide.
+    fn next_message(&self) -> Result<Message, RecvTimeoutError> {
+        if self.committing {
+            for _ in 0..YIELDS {
+                if let Ok(message) = self.messages.try_recv() {
+                    return Ok(message);
+                }
+                std::thread::yield_now();
+            }
+        }
+        self.messages.recv_timeout(self.patience())
     }
 
     /// How long nothing needs to happen.
@@ -229,10 +249,13 @@ impl Decider {
             self.drained = None;
         } else if idle && let Some(drained) = self.drained.take() {
             // Whoever asked may have lost patience.
-            drained.send(()).unwrap_or_default();
+            self.teller.then(|| drained.send(()).unwrap_or_default());
         }
         if idle {
-            self.unanswered.at(&self.engine, self.clock.now());
+            let rested = self.unanswered.at(&self.engine, self.clock.now());
+            if let Some(tell) = rested {
+                self.teller.then(tell);
+            }
         }
         true
     }
