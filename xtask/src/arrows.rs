@@ -172,7 +172,7 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "studio233-ai",
-        may: &["studio233-brand"],
+        may: &["studio233-brand", "studio233-media"],
         may_optionally: &[],
         tests_may: &["studio233-blob"],
     },
@@ -226,7 +226,7 @@ const RULES: &[Rule] = &[
             "studio233-rag",
         ],
         may_optionally: &[],
-        tests_may: &[],
+        tests_may: &["stepwell-runtime", "testbed"],
     },
     Rule {
         name: "studio233-web",

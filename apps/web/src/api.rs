@@ -13,6 +13,10 @@
 //! | `GET /api/events/{id}/runs` | the runs that an event started |
 //! | `GET /api/runs/{id}` | a run: steps, failed attempts, what it waits for, output |
 //! | `GET /api/runs/{id}/stream` | the same as it happens, as server-sent events |
+//! | `GET /api/budgets` | how the budgets of the caller's workspaces stand, and those of functions |
+//! | `PUT /api/budgets` | sets, raises or lowers a budget; runs that it holds go on at once |
+//! | `DELETE /api/budgets?workspaceId=&kind=&period=` | removes a budget |
+//! | `GET /api/usage?workspaceId=&period=` | what a workspace used, by function and model |
 //! | `GET /health`, `GET /ready` | whether the process is there, and can take events |
 //! | `/api/inngest` | the functions, for servers of the protocol |
 //!
@@ -22,6 +26,7 @@
 //! JSON, which no form of a web page is. `/api/inngest` is held to both in development mode; else its calls are signed.
 
 mod assets;
+mod budgets;
 mod error;
 mod events;
 mod files;
@@ -45,10 +50,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post, put};
 use error::ApiError;
 use std::net::IpAddr;
+use std::sync::Arc;
 use stepwell::{Client, Mode};
 use studio233_blob::BlobStore;
 use studio233_db::Database;
+use studio233_inngest::middleware::Meter;
 use studio233_rag::Retriever;
+use studio233_setup::Money;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -56,11 +64,13 @@ use tower_http::catch_panic::CatchPanicLayer;
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
 /// What all routes share; cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) engine: EngineReader,
     pub(crate) client: Client,
     pub(crate) retriever: Retriever,
+    pub(crate) meter: Arc<dyn Meter>,
+    pub(crate) money: Arc<Money>,
     pub(crate) database: Database,
     pub(crate) blobs: BlobStore,
     pub(crate) progress: Progress,
@@ -79,6 +89,11 @@ pub(crate) fn router(shared: Shared, functions: MethodRouter<Shared>, mode: Mode
         )
         .route("/api/workspaces/{id}", get(workspaces::show))
         .route("/api/workspaces/{id}/search", get(search::search))
+        .route(
+            "/api/budgets",
+            get(budgets::list).put(budgets::set).delete(budgets::remove),
+        )
+        .route("/api/usage", get(budgets::usage))
         .route("/api/assets", post(assets::register))
         .route("/api/assets/{id}", get(assets::show))
         .route("/api/assets/{id}/seen", post(assets::seen))
@@ -117,7 +132,7 @@ async fn not_found(request: Request) -> ApiError {
         "no_such_route",
         format!("there is nothing at {path}"),
     )
-    .hint("the routes are /api/workspaces, /api/assets, /api/files, /api/events, /api/runs, /health and /ready")
+    .hint("the routes are /api/workspaces, /api/assets, /api/budgets, /api/usage, /api/files, /api/events, /api/runs, /health and /ready")
 }
 
 async fn wrong_method(request: Request) -> ApiError {

@@ -77,6 +77,21 @@ impl ApiClient {
         self.answer(request.timeout(ANSWER_MAX)).await
     }
 
+    pub(crate) async fn put(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        let request = self.request(Method::PUT, path).json(body);
+        self.answer(request.timeout(ANSWER_MAX)).await
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Value, Failure> {
+        let mut url = self.url(path);
+        url.query_pairs_mut().extend_pairs(query);
+        self.answer(self.http.delete(url).timeout(ANSWER_MAX)).await
+    }
+
     /// Uploads a PDF, piece by piece.
     pub(crate) async fn upload(&self, name: &str, file: &Path) -> Result<Value, Failure> {
         let unreadable = |error: std::io::Error| unreadable(file, &error);

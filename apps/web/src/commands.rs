@@ -1,11 +1,13 @@
 //! The commands of the binary `studio233`.
 
+mod budgets;
 mod ingest;
 mod report;
 mod search;
 mod serve;
 mod server;
 mod steps;
+mod usage;
 
 use crate::terminal;
 use clap::{Parser, Subcommand};
@@ -41,6 +43,10 @@ enum Command {
     Ingest(ingest::Arguments),
     /// Find what a workspace's documents say.
     Search(search::Arguments),
+    /// See and change what may be spent. A spent budget holds further runs.
+    Budgets(budgets::Arguments),
+    /// Show what a workspace has used.
+    Usage(usage::Arguments),
 }
 
 /// Runs a command. The exit code is 0 only when it did what was asked.
@@ -50,6 +56,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve => ("info", false),
         Command::Ingest(arguments) => ("off", arguments.json),
         Command::Search(arguments) => ("off", arguments.json),
+        Command::Budgets(arguments) => ("off", arguments.json),
+        Command::Usage(arguments) => ("off", arguments.json),
     };
     let done = prepare(&arguments.logs, default_log, &arguments.flags).and_then(|settings| {
         let settings = Settings {
@@ -64,6 +72,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
                 Command::Serve => serve::run(settings).await,
                 Command::Ingest(arguments) => ingest::run(arguments, settings).await,
                 Command::Search(arguments) => search::run(arguments, settings).await,
+                Command::Budgets(arguments) => budgets::run(arguments, settings).await,
+                Command::Usage(arguments) => usage::run(arguments, settings).await,
             }
         });
         // A PDF that is still being read must not hold the process.

@@ -4,9 +4,10 @@ use crate::engine::{Attempt, EngineReader, Event, Run, Step, StoreError, Timesta
 use crate::progress::{Executing, Progress};
 use serde::Serialize;
 use serde_json::{Value, json};
-use stepwell::{Event as _, RunId};
+use stepwell::{Event as _, Moment, RunId};
 use studio233_inngest::events::brand::KnowledgeIngested;
 use studio233_inngest::functions::brand::ingestion;
+use studio233_inngest::middleware::budget::{self, Held};
 
 /// Events looked through for what a throttled run waits behind.
 const EVENTS_LOOKED_THROUGH: usize = 200;
@@ -25,7 +26,7 @@ pub(crate) struct RunView {
 /// Why a run does nothing now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Waiting {
-    /// `throttled`, `retry` or `queued`.
+    /// `throttled`, `held`, `retry` or `queued`.
     pub(crate) reason: &'static str,
     /// When it goes on, RFC 3339; nothing when that is not known.
     pub(crate) until: Option<String>,
@@ -56,7 +57,7 @@ impl RunView {
         let attempts = engine.attempts(id).await?;
         let waiting = match run.status.has_ended() || !executing.is_empty() {
             true => None,
-            false => waiting(engine, &run, &event, &attempts).await?,
+            false => waiting(engine, &run, &event, &steps, &attempts).await?,
         };
         Ok(Some(Self {
             run,
@@ -121,11 +122,30 @@ pub(crate) fn attempt_json(attempt: &Attempt) -> Value {
     })
 }
 
+/// By a budget that is used up, if that was the last that the run looked at.
+fn held(step: &Step) -> Option<Waiting> {
+    if step.failed || step.name != budget::STEP {
+        return None;
+    }
+    let held: Option<Held> = serde_json::from_value(step.value["data"].clone()).ok()?;
+    let held = held?;
+    let reasons: Vec<String> = held.budgets.iter().map(ToString::to_string).collect();
+    // Until the last of them is full again, if all ever are.
+    let ends: Option<Vec<i64>> = held.budgets.iter().map(|budget| budget.until_ms).collect();
+    let until = ends.and_then(|ends| ends.into_iter().max());
+    Some(Waiting {
+        reason: "held",
+        until: until.map(|ms| Moment::from_unix_ms(ms).to_string()),
+        message: format!("held: {}", reasons.join("; ")),
+    })
+}
+
 /// What keeps an unfinished run from going on, as far as its record tells.
 async fn waiting(
     engine: &EngineReader,
     run: &Run,
     event: &Event,
+    steps: &[Step],
     attempts: &[Attempt],
 ) -> Result<Option<Waiting>, StoreError> {
     let now = engine.now();
@@ -139,7 +159,7 @@ async fn waiting(
         }));
     }
     if run.started_at.is_some() {
-        return Ok(None);
+        return Ok(steps.last().and_then(held));
     }
     let throttled = match run.function.as_str() {
         ingestion::ID => throttled_until(engine, run, event).await?,

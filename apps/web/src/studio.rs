@@ -6,10 +6,11 @@ use crate::engine::{Engine, Stopped};
 use crate::progress::Progress;
 use crate::server_file::ServerFile;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 use stepwell::serve;
 use studio233_rag::Retriever;
-use studio233_setup::{Failure, Parts, Settings, chain};
+use studio233_setup::{Failure, Parts, Settings, chain, set_budgets};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -64,11 +65,14 @@ impl Studio {
             .await
             .map_err(|error| opening(&error))?;
 
+        set_budgets(&settings.money.budgets, &engine.client(), &deps.database).await?;
         let stopping = CancellationToken::new();
         let shared = Shared {
             engine: engine.reader(),
             client: engine.client(),
             retriever: Retriever::new(deps.embedder, deps.database.clone()),
+            meter: deps.meter,
+            money: Arc::new(settings.money),
             database: deps.database,
             blobs: deps.blobs,
             progress,

@@ -8,7 +8,7 @@ use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
 use stepwell::connect::{Worker, shutdown_signal};
-use studio233_setup::{Failure, Flags, LogArguments, Parts, Settings, set_up_logs};
+use studio233_setup::{Failure, Flags, LogArguments, Parts, Settings, set_budgets, set_up_logs};
 
 /// Calls in flight get this long when the worker stops; what is given up is executed by another.
 const GRACE: Duration = Duration::from_secs(60);
@@ -80,7 +80,9 @@ pub async fn run(
         .hint("name a folder that you may write to with --data")
     })?;
     let parts = Parts::open(settings).await?;
-    let app = parts.app(studio233_inngest::client(settings.inngest.clone()));
+    let client = studio233_inngest::client(settings.inngest.clone());
+    set_budgets(&settings.money.budgets, &client, &parts.deps.database).await?;
+    let app = parts.app(client);
     let mut worker = Worker::builder(app).shutdown_timeout(GRACE);
     if let Some(concurrency) = options.concurrency {
         worker = worker.max_concurrency(concurrency);

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
+use stepwell::realtime::{Content, Message};
 use stepwell::{App, Client, Config, Context, Error, Function, FunctionRef, OutgoingEvent, Topic};
 
 /// Functions of the other app.
@@ -26,6 +27,7 @@ pub(crate) fn app(server: &str) -> App {
         on("rust-calls").handler(calls),
         on("rust-calls-broken").handler(calls_broken),
         on("rust-publishes").handler(publishes),
+        on("rust-subscribes").retries(0).handler(subscribes),
         on("rust-sends").handler(sends),
     ])
 }
@@ -76,6 +78,46 @@ async fn publishes(ctx: Context) -> Result<(), Error> {
     step.publish("all", &progress, &json!({"percent": 100}))
         .await?;
     Ok(())
+}
+
+/// Subscribes, has the other app publish, and tells what came.
+async fn subscribes(ctx: Context) -> Result<Vec<Value>, Error> {
+    let (client, key) = (ctx.client().clone(), ctx.data()["key"].clone());
+    let listening = ctx.step().run("listen", || async move {
+        let heard = tokio::time::timeout(Duration::from_secs(60), hear(&client, &key)).await;
+        heard.map_err(|_| Error::new("TooLate", "not all was published"))?
+    });
+    Ok(listening.await?)
+}
+
+async fn hear(client: &Client, key: &Value) -> Result<Vec<Value>, Error> {
+    let channel = format!("order:{}", key.as_str().unwrap_or_default());
+    let topics = ["progress", "tokens", "notes"];
+    let mut messages = client.subscribe(channel, topics).await?;
+    let asked = OutgoingEvent::untyped("across/publish-for-rust", json!({"key": key}));
+    client.send(asked).await?;
+    let mut heard = Vec::new();
+    while let Some(message) = messages.next().await {
+        let message = message?;
+        let is_last = message.topic == "notes";
+        heard.push(told(message));
+        if is_last {
+            break;
+        }
+    }
+    Ok(heard)
+}
+
+/// A message without what no two share.
+fn told(message: Message) -> Value {
+    let content = match message.content {
+        Content::Data(data) => data,
+        Content::StreamStart { .. } => json!("start"),
+        Content::Chunk { text, .. } => json!({"chunk": text}),
+        Content::StreamEnd { .. } => json!("end"),
+        other => json!(format!("{other:?}")),
+    };
+    json!([message.topic, content, message.run.is_some()])
 }
 
 /// Sends an event to the other app, and waits for what that sends back.

@@ -30,6 +30,20 @@ export const across = (client) => {
         return { message: error.message, isStepError: error instanceof StepError };
       }
     }),
+    define("publishes-for-rust", async ({ event, step }) => {
+      const { progress, tokens, notes } = order({ id: event.data.key });
+      await step.realtime.publish("half", progress, { percent: 50 });
+      await step.run("stream", async () => {
+        const words = new ReadableStream({
+          start(controller) {
+            controller.enqueue(new TextEncoder().encode("größe"));
+            controller.close();
+          },
+        });
+        await client.realtime.publish(tokens, words);
+      });
+      await step.realtime.publish("last", notes, "that is all");
+    }, { triggers: [{ event: "across/publish-for-rust" }] }),
     define("answers", async ({ event, step }) => {
       await step.sendEvent("answer", { name: "across/answer", data: { key: event.data.key, by: "typescript" } });
     }, { triggers: [{ event: "across/asked-by-rust" }] }),

@@ -68,6 +68,16 @@ describe("Rust and TypeScript", { concurrency: 8 }, () => {
     ]);
   });
 
+  test("a subscriber in Rust gets what a function in TypeScript publishes, and streams", async () => {
+    assert.deepEqual(await outputOf("rust-subscribes"), [
+      ["progress", { percent: 50 }, true],
+      ["tokens", "start", true],
+      ["tokens", { chunk: "größe" }, true],
+      ["tokens", "end", true],
+      ["notes", "that is all", true],
+    ]);
+  });
+
   const card = { card: "4242 größe", open: [1, null] };
   /** Waits until a function in TypeScript has read something under the key. */
   const readBy = (key) => secret.until(`what is read of ${key}`, () => read.get(key));

@@ -13,11 +13,7 @@ use stepwell::{App, Client, Context, Cron, CronTick, Error, function};
 /// On workdays at eight in Paris: at seven in UTC while it is winter there.
 #[function(cron = Cron::new("0 8 * * 1-5").zone("Europe/Paris"))]
 async fn report(ctx: Context<CronTick>) -> Result<String, Error> {
-    let tick = ctx
-        .data()
-        .scheduled_at
-        .as_ref()
-        .ok_or("it was invoked by hand")?;
+    let tick = ctx.data().scheduled_at.ok_or("it was invoked by hand")?;
     let report = ctx
         .step()
         .run("write", || async { Ok(format!("the report of {tick}")) });

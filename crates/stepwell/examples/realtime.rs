@@ -1,4 +1,5 @@
-//! Messages for whoever follows along. With a server, browsers subscribe with a token; in this process, `messages()` has all.
+//! Messages for whoever follows along: here a program, with the same code whether the engine is in its process or a server.
+//! Browsers subscribe with tokens of a server.
 //!
 //! ```sh
 //! cargo run -p stepwell --example realtime
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 use stepwell::embedded::Embedded;
+use stepwell::realtime::Content;
 use stepwell::{App, Client, Context, Error, OutgoingEvent, Topic, function};
 
 #[derive(Serialize, Deserialize)]
@@ -39,18 +41,20 @@ async fn transcode(ctx: Context) -> Result<(), Error> {
 pub(crate) async fn run() -> anyhow::Result<Vec<String>> {
     let app = App::new(Client::dev("video")).function(transcode());
     let engine = Embedded::builder().app(app).memory().start().await?;
-    let mut messages = engine.messages();
+    let mut messages = engine.client().subscribe_to(&progress_of("u-1")).await?;
     let event = OutgoingEvent::untyped("upload/done", json!({"upload": "u-1"}));
     engine.send(event).await?;
     let mut heard = Vec::new();
     while heard.len() < 2
         && let Some(message) = messages.next().await
     {
-        let percent = message.data::<Progress>()?.percent;
-        heard.push(format!(
-            "{} {}: {percent} %",
-            message.channel, message.topic
-        ));
+        let message = message?;
+        if let Content::Data(Progress { percent }) = message.content {
+            heard.push(format!(
+                "{} {}: {percent} %",
+                message.channel, message.topic
+            ));
+        }
     }
     engine.shutdown(Duration::from_secs(10)).await;
     Ok(heard)

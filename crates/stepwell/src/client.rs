@@ -13,6 +13,7 @@ pub use sink::{EventBatch, EventSink, SendError};
 
 use crate::config::{Config, ConfigError, Mode};
 use crate::event::OutgoingEvent;
+use crate::execution::current_step;
 use crate::http_client::HttpClient;
 use crate::middleware::{Middleware, RunInfo, Stack};
 use crate::moment::{Clock, SystemClock};
@@ -251,6 +252,11 @@ impl Client {
         &self.0.middleware
     }
 
+    #[cfg(feature = "realtime")]
+    pub(crate) fn local(&self) -> Option<&dyn LocalApi> {
+        self.0.local.as_deref()
+    }
+
     /// Whether the engine is in this process.
     pub(crate) fn is_local(&self) -> bool {
         self.0.local.is_some()
@@ -276,16 +282,30 @@ impl Client {
     /// Sends events, in as few requests as the protocol's limits allow; returns the server's ids in their
     /// order. All are checked before the first is sent.
     ///
+    /// The code of a step that sends the same events in each of its attempts sends them once: their ids are made of the run, the step
+    /// and what is sent. What differs from attempt to attempt, such as the time of day in the data, is another event;
+    /// [`Step::send_event`](crate::Step::send_event) sends one event whatever it holds, and so does an
+    /// [id](OutgoingEvent::id) of your own. Code that a step spawns is not the step's.
+    ///
     /// # Errors
     /// [`SendError`]; earlier requests of the same call may have been taken.
     pub async fn send_all<I>(&self, events: I) -> Result<Vec<EventId>, SendError>
     where
         I: IntoIterator<Item: Into<OutgoingEvent>>,
     {
-        let events = events.into_iter().map(Into::into).collect();
-        let now_ms = u64::try_from(self.0.clock.now().unix_ms()).unwrap_or_default();
-        let entropy = crate::random::bytes();
-        self.send_seeded(&self.0.middleware, events, now_ms, entropy)
+        let mut events: Vec<OutgoingEvent> = events.into_iter().map(Into::into).collect();
+        let step = current_step();
+        if let Some(step) = &step {
+            self.tie(&mut events, step.sessions());
+        }
+        let (millis, entropy) = match step.and_then(|step| step.seed_of(&events)) {
+            Some((run, entropy)) => (run.timestamp_ms(), entropy),
+            None => {
+                let now_ms = u64::try_from(self.0.clock.now().unix_ms()).unwrap_or_default();
+                (now_ms, crate::random::bytes())
+            }
+        };
+        self.send_seeded(&self.0.middleware, events, millis, entropy)
             .await
     }
 
@@ -298,11 +318,7 @@ impl Client {
         mut events: Vec<OutgoingEvent>,
         sessions: &BTreeMap<String, String>,
     ) -> Result<Vec<EventId>, crate::Error> {
-        if self.config().session_propagation && !sessions.is_empty() {
-            for event in &mut events {
-                event.inherit(sessions);
-            }
-        }
+        self.tie(&mut events, sessions);
         let (millis, entropy) = seed_of_step(run.run_id, step);
         self.send_seeded(middleware, events, millis, entropy)
             .await
@@ -315,6 +331,15 @@ impl Client {
                     error
                 }
             })
+    }
+
+    /// Ties events to the sessions of the run that sends them.
+    fn tie(&self, events: &mut [OutgoingEvent], sessions: &BTreeMap<String, String>) {
+        if self.config().session_propagation && !sessions.is_empty() {
+            for event in events {
+                event.inherit(sessions);
+            }
+        }
     }
 
     async fn send_seeded(

@@ -44,6 +44,7 @@ mod authorize;
 mod axum_adapter;
 mod fresh;
 mod handler;
+mod heartbeat;
 mod re_entry;
 mod report;
 mod request;
@@ -104,6 +105,7 @@ pub struct Endpoint {
     handover: Handover,
     body_bytes_max: usize,
     outside_steps_max: Duration,
+    heartbeat: Duration,
     origin: Option<Arc<str>>,
     authorize: Option<authorize::Authorize>,
     middleware: Stack,
@@ -139,6 +141,7 @@ impl Endpoint {
             handover: Handover::default(),
             body_bytes_max: BODY_BYTES_MAX,
             outside_steps_max: OUTSIDE_STEPS_MAX,
+            heartbeat: heartbeat::EVERY,
             origin: None,
             authorize: None,
         }

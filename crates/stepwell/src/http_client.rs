@@ -30,6 +30,12 @@ impl HttpClient for NoHttp {
     }
 }
 
+/// Has TLS use ring, unless the program has chosen a provider already, which is just as well.
+#[cfg(feature = "client")]
+pub(crate) fn use_ring() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 #[cfg(feature = "client")]
 pub use with_reqwest::Reqwest;
 
@@ -53,8 +59,7 @@ mod with_reqwest {
     impl Default for Reqwest {
         /// Made with its first request: reading the TLS roots takes a while, and many programs make none.
         fn default() -> Self {
-            // Fails when the program has chosen a provider already, which is just as well.
-            let _ = rustls::crypto::ring::default_provider().install_default();
+            super::use_ring();
             Self(Arc::new(LazyLock::new(make)))
         }
     }

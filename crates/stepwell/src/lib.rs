@@ -38,6 +38,7 @@
 //!   `embedded` (a feature) runs the engine in this process. [`Runner`] is what any transport calls.
 //! - [`endpoint`] makes durable HTTP handlers: [`Endpoint`](endpoint::Endpoint) runs at once what a request asks for, and the
 //!   server moves on what takes its time.
+//! - `realtime` (a feature) subscribes to what functions publish.
 //! - `testing` (a feature) runs functions to their end in memory, with a virtual clock, mocks and crashes.
 //!
 //! The crate speaks Inngest's SDK protocol: the same functions run on a Stepwell server and on Inngest's.
@@ -60,6 +61,8 @@ mod http_client;
 pub mod middleware;
 mod moment;
 mod random;
+#[cfg(feature = "realtime")]
+pub mod realtime;
 pub mod schemas;
 pub mod serve;
 mod step;

@@ -1,5 +1,8 @@
 //! Moments and the clock.
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 use std::str::FromStr;
@@ -60,6 +63,21 @@ impl FromStr for Moment {
 impl fmt::Display for Moment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&span::format_moment_ms(self.0))
+    }
+}
+
+/// As it is displayed.
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// As it is parsed.
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
     }
 }
 
@@ -149,6 +167,25 @@ mod tests {
     #[test]
     fn delays_end_without_a_runtime() {
         futures::executor::block_on(SystemClock.delay(Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn moments_are_json_strings() {
+        let moment = Moment::from_unix_ms(1_767_323_045_000);
+        let json = serde_json::to_string(&moment).unwrap();
+        assert_eq!(json, r#""2026-01-02T03:04:05.000Z""#);
+        for text in [
+            &*json,
+            r#""2026-01-02T03:04:05Z""#,
+            r#""2026-01-02T04:04:05+01:00""#,
+        ] {
+            assert_eq!(serde_json::from_str::<Moment>(text).unwrap(), moment);
+        }
+        let error = serde_json::from_str::<Moment>(r#""tomorrow""#).unwrap_err();
+        assert!(
+            error.to_string().starts_with("'tomorrow' is not a moment"),
+            "{error}"
+        );
     }
 
     #[test]

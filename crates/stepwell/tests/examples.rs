@@ -98,8 +98,8 @@ async fn functions_that_wait() {
 #[tokio::test]
 async fn schedules_and_flow_control() {
     let reports = cron::run().await.unwrap();
-    let days =
-        ["01", "02", "05", "06", "07"].map(|day| format!("the report of 2026-01-{day}T07:00:00Z"));
+    let days = ["01", "02", "05", "06", "07"]
+        .map(|day| format!("the report of 2026-01-{day}T07:00:00.000Z"));
     assert_eq!(reports, days);
     assert_eq!(batch::run().await.unwrap(), ["10 rows", "3 rows"]);
     assert_eq!(

@@ -20,6 +20,17 @@ pub const PARSER_ACCEPTED_ABOVE: f64 = 0.5;
 /// A vision model's profile is taken when it scores above this.
 pub const VISION_ACCEPTED_ABOVE: f64 = 0.2;
 
+/// What to do about a document of pictures that show too little.
+fn no_text_hint(has_text: &bool) -> &'static str {
+    match has_text {
+        true => "",
+        false => {
+            "; it has no text, only pictures: export it with text, run text recognition first, or use another \
+             vision model"
+        }
+    }
+}
+
 /// What one provider read in a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BrandReading {
@@ -27,7 +38,7 @@ pub struct BrandReading {
     pub summary: BrandSummary,
     /// Who read it, for people: `local`, `gemini (gemini-2.5-pro)`, …
     pub provider: String,
-    /// What reading it cost, a call each.
+    /// What reading it cost, a call each; of an accepted reading, also what others cost before that did not do.
     pub usage: Vec<Usage>,
 }
 
@@ -39,6 +50,8 @@ pub enum ReadError {
     Unreadable {
         provider: String,
         what: &'static str,
+        /// What it cost to see that, a call each.
+        usage: Vec<Usage>,
     },
     #[error("{provider} could not read the document")]
     Provider {
@@ -46,14 +59,22 @@ pub enum ReadError {
         /// Whether the same call may succeed later.
         transient: bool,
         source: Box<dyn std::error::Error + Send + Sync>,
+        /// What it cost, a call each.
+        usage: Vec<Usage>,
     },
     #[error("{provider} did not read the document")]
     Call {
         provider: String,
         source: ProviderError,
+        /// What calls before it cost, a call each.
+        usage: Vec<Usage>,
     },
     #[error("no profile could be made of what the document says")]
-    Model { source: LanguageError },
+    Model {
+        source: LanguageError,
+        /// What was consumed, the model's own included, a call each.
+        usage: Vec<Usage>,
+    },
 }
 
 impl ReadError {
@@ -63,7 +84,7 @@ impl ReadError {
             Self::Unreadable { .. } => false,
             Self::Provider { transient, .. } => *transient,
             Self::Call { source, .. } => source.is_transient(),
-            Self::Model { source } => source.is_transient(),
+            Self::Model { source, .. } => source.is_transient(),
         }
     }
 
@@ -72,15 +93,38 @@ impl ReadError {
         match self {
             Self::Unreadable { .. } | Self::Provider { .. } => None,
             Self::Call { source, .. } => source.retry_after(),
-            Self::Model { source } => source.retry_after(),
+            Self::Model { source, .. } => source.retry_after(),
         }
+    }
+
+    /// What was consumed although there is no reading, a call each.
+    pub fn usage(&self) -> &[Usage] {
+        match self {
+            Self::Unreadable { usage, .. }
+            | Self::Provider { usage, .. }
+            | Self::Call { usage, .. }
+            | Self::Model { usage, .. } => usage,
+        }
+    }
+
+    /// The same error after a call that cost this.
+    #[must_use]
+    pub(crate) fn after(mut self, earlier: &[Usage]) -> Self {
+        match &mut self {
+            Self::Unreadable { usage, .. }
+            | Self::Provider { usage, .. }
+            | Self::Call { usage, .. }
+            | Self::Model { usage, .. } => drop(usage.splice(..0, earlier.iter().cloned())),
+        }
+        self
     }
 }
 
 /// Reads a brand's profile out of a document.
 ///
 /// A cloud parser uploads [`Document::file`]; a vision model is shown [`Document::images`] (the
-/// first [`VISION_PAGES_MAX`]); the local provider reads [`Document::pages`]. What was not found
+/// first [`VISION_PAGES_MAX`]); the local provider reads [`Document::pages`], and measures the images where there is no
+/// text. What was not found
 /// stays empty: an implementation never invents. Calling again is harmless.
 #[async_trait]
 pub trait BrandReader: Send + Sync {
@@ -127,11 +171,16 @@ pub struct AcceptedReading {
 #[non_exhaustive]
 pub enum ExtractionError {
     #[error(
-        "the document says too little about a brand: {provider} scored {score}, which is not above {VISION_ACCEPTED_ABOVE}"
+        "the document says too little about a brand: {provider} scored {score}, which is not above {VISION_ACCEPTED_ABOVE}{}",
+        no_text_hint(.has_text)
     )]
     TooLittle {
         provider: String,
         score: QualityScore,
+        /// Whether the document has text at all.
+        has_text: bool,
+        /// What all readings cost, a call each.
+        usage: Vec<Usage>,
     },
     #[error("no provider could read the brand")]
     Read(#[from] ReadError),
@@ -151,6 +200,14 @@ impl ExtractionError {
         match self {
             Self::TooLittle { .. } => None,
             Self::Read(error) => error.retry_after(),
+        }
+    }
+
+    /// What was consumed although there is no profile, by all who were tried, a call each.
+    pub fn usage(&self) -> &[Usage] {
+        match self {
+            Self::TooLittle { usage, .. } => usage,
+            Self::Read(error) => error.usage(),
         }
     }
 }
@@ -191,6 +248,7 @@ impl BrandExtraction {
     /// The first profile that is good enough. A parser that fails or reads too little makes way
     /// for vision; what vision reads must then do.
     pub async fn extract(&self, document: &Document) -> Result<AcceptedReading, ExtractionError> {
+        let mut spent = Vec::new();
         if let Some(parser) = &self.parser {
             match parser.read(document).await {
                 Ok(reading) => {
@@ -205,14 +263,18 @@ impl BrandExtraction {
                     }
                     let provider = parser.provider();
                     tracing::info!(provider, %score, "parser read too little, trying vision");
+                    spent = reading.usage;
                 }
                 Err(error) => {
+                    spent.extend_from_slice(error.usage());
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "parser failed, trying vision");
                 }
             }
         }
-        let reading = self.vision.read(document).await?;
+        let reading = self.vision.read(document).await;
+        let mut reading = reading.map_err(|error| error.after(&spent))?;
+        reading.usage.splice(..0, spent);
         let score = reading.dna.quality_score();
         if score.exceeds(VISION_ACCEPTED_ABOVE) {
             return Ok(AcceptedReading {
@@ -224,6 +286,8 @@ impl BrandExtraction {
         Err(ExtractionError::TooLittle {
             provider: reading.provider,
             score,
+            has_text: document.has_text(),
+            usage: reading.usage,
         })
     }
 }

@@ -8,6 +8,7 @@ pub(crate) use markdown::from_markdown;
 
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
+use studio233_media::Image;
 
 /// A document that was opened and laid out.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,11 @@ const RUNNING_ON_PAGES: usize = 3;
 const EDGE: f32 = 0.12;
 
 impl Document {
+    /// Whether any page has text. Scanned pages have none: they are pictures.
+    pub fn has_text(&self) -> bool {
+        self.pages.iter().any(|page| !page.blocks.is_empty())
+    }
+
     /// The pages with what belongs to them: without running titles and page numbers.
     pub fn content(&self) -> impl Iterator<Item = (&Page, Vec<&Block>)> {
         let running = self.running_titles();
@@ -158,6 +164,13 @@ pub struct PageImage {
     pub height: u32,
     /// `width * height * 3` bytes, row by row from the top.
     pub rgb: Bytes,
+}
+
+impl PageImage {
+    /// A copy to measure or encode. None when the bytes are not as many as its sides say.
+    pub(crate) fn picture(&self) -> Option<Image> {
+        Image::from_rgb(self.width, self.height, self.rgb.to_vec())
+    }
 }
 
 #[cfg(test)]

@@ -2,71 +2,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use std::fmt;
+use studio233_media::Format;
 
 /// Largest image that is taken out of a `data:` URL.
 pub const DATA_URL_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// How an image is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ImageType {
-    Png,
-    Jpeg,
-    Gif,
-    Webp,
-}
-
-impl ImageType {
-    /// The type that the first bytes are of; what a server or a file name says is not asked.
-    pub fn of(bytes: &[u8]) -> Option<Self> {
-        match bytes {
-            [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
-            [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
-            [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
-            [
-                b'R',
-                b'I',
-                b'F',
-                b'F',
-                _,
-                _,
-                _,
-                _,
-                b'W',
-                b'E',
-                b'B',
-                b'P',
-                ..,
-            ] => Some(Self::Webp),
-            _ => None,
-        }
-    }
-
-    /// `image/png`, …
-    pub fn media_type(self) -> &'static str {
-        match self {
-            Self::Png => "image/png",
-            Self::Jpeg => "image/jpeg",
-            Self::Gif => "image/gif",
-            Self::Webp => "image/webp",
-        }
-    }
-
-    /// `png`, `jpeg`, `gif`, `webp`
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Png => "png",
-            Self::Jpeg => "jpeg",
-            Self::Gif => "gif",
-            Self::Webp => "webp",
-        }
-    }
-}
-
-impl fmt::Display for ImageType {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.media_type())
-    }
-}
 
 /// Why bytes or a `data:` URL are no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +25,7 @@ pub enum NotAnImage {
 #[derive(Clone, PartialEq, Eq)]
 pub struct EncodedImage {
     bytes: Bytes,
-    kind: ImageType,
+    kind: Format,
 }
 
 impl EncodedImage {
@@ -96,7 +35,7 @@ impl EncodedImage {
         if bytes.is_empty() {
             return Err(NotAnImage::Empty);
         }
-        let kind = ImageType::of(&bytes).ok_or(NotAnImage::Unknown)?;
+        let kind = Format::sniff(&bytes).ok_or(NotAnImage::Unknown)?;
         Ok(Self { bytes, kind })
     }
 
@@ -127,7 +66,7 @@ impl EncodedImage {
         &self.bytes
     }
 
-    pub fn kind(&self) -> ImageType {
+    pub fn kind(&self) -> Format {
         self.kind
     }
 
@@ -137,7 +76,11 @@ impl EncodedImage {
 
     /// `data:image/png;base64,…`
     pub fn to_data_url(&self) -> String {
-        format!("data:{};base64,{}", self.kind, self.to_base64())
+        format!(
+            "data:{};base64,{}",
+            self.kind.content_type(),
+            self.to_base64()
+        )
     }
 }
 
@@ -146,7 +89,7 @@ impl fmt::Debug for EncodedImage {
         write!(
             formatter,
             "EncodedImage({}, {} bytes)",
-            self.kind,
+            self.kind.content_type(),
             self.bytes.len()
         )
     }
@@ -160,15 +103,13 @@ mod tests {
     fn the_bytes_decide_what_an_image_is() {
         let png = b"\x89PNG\r\n\x1a\nrest".to_vec();
         let image = EncodedImage::new(png.clone()).unwrap();
-        assert_eq!(image.kind(), ImageType::Png);
+        assert_eq!(image.kind(), Format::Png);
         let called_jpeg = image.to_data_url().replace("image/png", "image/jpeg");
         assert_eq!(EncodedImage::from_data_url(&called_jpeg).unwrap(), image);
         assert_eq!(
             format!("{image:?}"),
             format!("EncodedImage(image/png, {} bytes)", png.len())
         );
-        let webp = ImageType::of(b"RIFF\x10\0\0\0WEBPVP8 ");
-        assert_eq!(webp, Some(ImageType::Webp));
     }
 
     #[test]

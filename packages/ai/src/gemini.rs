@@ -5,6 +5,7 @@
 //! is at fault: the fallback would say the same, and a block for safety is an answer.
 
 mod embedding;
+mod fallback;
 mod generate;
 mod wire;
 
@@ -14,8 +15,11 @@ use crate::http::Service;
 use crate::{ApiKey, ProviderError};
 use generate::Shown;
 use http::header::HeaderName;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fmt;
 use std::time::Duration;
+use wire::ErrorResponse;
 
 /// How the provider calls itself.
 pub const PROVIDER: &str = "gemini";
@@ -83,6 +87,27 @@ impl Gemini {
             settings,
             shown,
         })
+    }
+
+    /// One call of a model's method, and its answer.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        model: &str,
+        method: &str,
+        request: &impl Serialize,
+        timeout: Duration,
+        bytes_max: usize,
+    ) -> Result<T, ProviderError> {
+        let url = self.method_url(model, method)?;
+        let request = self.service.post(url).json(request);
+        let reply = self.service.send(request, timeout, bytes_max).await?;
+        if !reply.status.is_success() {
+            let read = self.service.read::<ErrorResponse>(&reply);
+            let error = read.unwrap_or_default().error;
+            let (said, wait) = (error.said(), error.retry_delay());
+            return Err(self.service.refusal(&reply, said, wait));
+        }
+        self.service.read(&reply)
     }
 
     fn method_url(&self, model: &str, method: &str) -> Result<url::Url, ProviderError> {

@@ -140,10 +140,12 @@ pub use brand::{
 };
 pub use document::Document;
 pub use embed::{EMBEDDING_DIMENSIONS, EmbedError, Embedder, Purpose};
-pub use encoded_image::{DATA_URL_BYTES_MAX, EncodedImage, ImageType, NotAnImage};
+pub use encoded_image::{DATA_URL_BYTES_MAX, EncodedImage, NotAnImage};
 pub use image_model::{ImageError, ImageModel, ImageRequest, MadeImage};
 pub use image_source::{ImageSource, SourceError};
 pub use language_model::{LanguageError, LanguageModel, LanguageRequest, MODEL_TIMEOUT, schema_of};
 pub use polling::Polling;
 pub use provider_error::ProviderError;
+/// How an [`EncodedImage`] is encoded.
+pub use studio233_media::Format as ImageType;
 pub use verify::{Comparison, ModelVerifier, Verdict, Verifier};

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::fmt;
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -231,20 +232,23 @@ impl BrandReader for LlamaParseBrandReader {
         let Parsed { pages, usage } = parsed.map_err(|source| ReadError::Call {
             provider: PROVIDER.to_owned(),
             source,
+            usage: Vec::new(),
         })?;
         if pages.iter().all(|page| page.trim().is_empty()) {
             return Err(ReadError::Unreadable {
                 provider: PROVIDER.to_owned(),
                 what: "text",
+                usage: vec![usage],
             });
         }
-        let mut reading = match &self.model {
-            Some(model) => model.read_texts(pages).await?,
+        let reading = match &self.model {
+            Some(model) => model.read_texts(pages).await,
             None => {
                 let parsed = document::from_markdown(document, &pages);
-                LocalBrandReader.read(&parsed).await?
+                LocalBrandReader.read(&parsed).await
             }
         };
+        let mut reading = reading.map_err(|error| error.after(slice::from_ref(&usage)))?;
         reading.provider.clone_from(&self.shown);
         reading.usage.insert(0, usage);
         Ok(reading)

@@ -1,22 +1,13 @@
-//! Decoded images, within limits, off the threads that serve requests.
+//! Decoded images, off the threads that serve requests.
+//!
+//! `studio233-media` decodes, so that what is refused, turned or converted is the same wherever the studio meets an image.
 
-use crate::{EncodedImage, ImageType};
-use image::codecs::png::PngDecoder;
-use image::error::{LimitError, LimitErrorKind};
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
-use std::io::Cursor;
+use crate::EncodedImage;
+use image::RgbaImage;
 use std::sync::{Arc, LazyLock};
 use std::thread::available_parallelism;
+use studio233_media::{Color, DecodeError, EncodeError, Encoding, Format, Image, Limits};
 use tokio::sync::Semaphore;
-
-/// Longest side. A header may claim anything; what is decoded is bounded before.
-pub(crate) const SIDE_MAX: u32 = 12_000;
-
-/// What decoding may allocate: a 100-megapixel picture with four channels.
-const ALLOC_BYTES_MAX: u64 = 400 * 1024 * 1024;
-
-/// What a PNG's profile and texts may come to: they are unpacked before its size is looked at.
-const METADATA_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Each may hold several images; more at once would be more memory and no faster.
 static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
@@ -27,58 +18,44 @@ static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
 /// Why an image was not decoded or encoded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PixelError {
-    #[error("it is not a readable {kind} image of at most {SIDE_MAX} × {SIDE_MAX} pixels")]
-    Decode {
-        kind: ImageType,
-        source: image::ImageError,
-    },
-    #[error("it cannot be encoded")]
-    Encode { source: image::ImageError },
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     #[error("the work was stopped")]
     Stopped,
 }
 
-/// The image with its orientation applied; of an animation the first frame.
+/// The image with its orientation applied, in sRGB; of an animation the first frame.
 pub(crate) fn decode(image: &EncodedImage) -> Result<RgbaImage, PixelError> {
-    let failed = |source| PixelError::Decode {
-        kind: image.kind(),
-        source,
-    };
-    let read = Cursor::new(image.bytes());
-    let mut limits = Limits::no_limits();
-    limits.max_image_width = Some(SIDE_MAX);
-    limits.max_image_height = Some(SIDE_MAX);
-    limits.max_alloc = Some(ALLOC_BYTES_MAX);
-    let mut decoder: Box<dyn ImageDecoder + '_> = match image.kind() {
-        ImageType::Png => {
-            limits.max_alloc = Some(METADATA_BYTES_MAX);
-            Box::new(PngDecoder::with_limits(read, limits).map_err(failed)?)
-        }
-        kind => {
-            let mut reader = ImageReader::with_format(read, format(kind));
-            reader.limits(limits);
-            Box::new(reader.into_decoder().map_err(failed)?)
-        }
-    };
-    // The decoders hold only themselves to the limit, not the pixels that they are read into.
-    if decoder.total_bytes() > ALLOC_BYTES_MAX {
-        let kind = LimitErrorKind::InsufficientMemory;
-        return Err(failed(image::ImageError::Limits(LimitError::from_kind(
-            kind,
-        ))));
-    }
-    let orientation = decoder.orientation().map_err(failed)?;
-    let mut decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    decoded.apply_orientation(orientation);
-    Ok(decoded.into_rgba8())
+    let decoded = studio233_media::decode(image.bytes(), &Limits::default())?;
+    let (width, height) = (decoded.width(), decoded.height());
+    let samples = decoded.into_rgba();
+    Ok(RgbaImage::from_raw(width, height, samples).expect("it has four samples to each pixel"))
 }
 
-pub(crate) fn encode_png(pixels: &RgbaImage) -> Result<EncodedImage, PixelError> {
-    let mut file = Cursor::new(Vec::new());
-    pixels
-        .write_to(&mut file, ImageFormat::Png)
-        .map_err(|source| PixelError::Encode { source })?;
-    Ok(EncodedImage::new(file.into_inner()).expect("what was just written as PNG is PNG"))
+/// The picture, for measuring its colours. None when it has no pixels.
+pub(crate) fn picture(pixels: RgbaImage) -> Option<Image> {
+    let (width, height) = pixels.dimensions();
+    Image::from_rgba(width, height, pixels.into_raw())
+}
+
+pub(crate) fn encode_png(pixels: RgbaImage) -> Result<EncodedImage, PixelError> {
+    let image = picture(pixels).expect("what is made here has pixels");
+    encode(&image, Format::Png)
+}
+
+/// Quality is for formats that lose some: high enough for small print.
+const QUALITY: u8 = 88;
+
+pub(crate) fn encode(image: &Image, format: Format) -> Result<EncodedImage, PixelError> {
+    let encoding = Encoding {
+        format,
+        quality: QUALITY,
+        background: Color::WHITE,
+    };
+    let file = studio233_media::encode(image, &encoding)?;
+    Ok(EncodedImage::new(file).expect("what was just written is an image"))
 }
 
 /// Runs work on pixels where it holds nobody up, as much at once as there are cores.
@@ -94,68 +71,40 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     done.await.unwrap_or(Err(PixelError::Stopped))
 }
 
-fn format(kind: ImageType) -> ImageFormat {
-    match kind {
-        ImageType::Png => ImageFormat::Png,
-        ImageType::Jpeg => ImageFormat::Jpeg,
-        ImageType::Gif => ImageFormat::Gif,
-        ImageType::Webp => ImageFormat::WebP,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// A photo that lies on its side, taken with the camera's orientation 6.
+    const TURNED: &[u8] = include_bytes!("../../media/tests/files/orientation-6.jpg");
+    const UPRIGHT: &[u8] = include_bytes!("../../media/tests/files/orientation-1.jpg");
+    const CMYK: &[u8] = include_bytes!("../../media/tests/files/cmyk.jpg");
+
+    fn decoded(file: &'static [u8]) -> Result<RgbaImage, PixelError> {
+        decode(&EncodedImage::new(file).unwrap())
+    }
+
     #[test]
-    fn a_header_that_claims_too_much_is_not_decoded() {
-        // Too long a side; and sides that are not, but 16 bits to each of four samples.
-        for (side, depth) in [(50_000_u32, 8), (12_000, 16)] {
-            let image = EncodedImage::new(png(side, depth)).unwrap();
-            let error = decode(&image).unwrap_err();
-            let source = match &error {
-                PixelError::Decode { source, .. } => source,
-                other => panic!("{other:?}"),
-            };
-            assert!(
-                matches!(source, image::ImageError::Limits(_)),
-                "{side} of {depth} bits: {source:?}"
-            );
+    fn images_are_seen_as_media_decodes_them() {
+        assert_eq!(
+            decoded(TURNED).unwrap().dimensions(),
+            decoded(UPRIGHT).unwrap().dimensions()
+        );
+        for file in [TURNED, CMYK] {
+            let media = studio233_media::decode(file, &Limits::default()).unwrap();
+            assert_eq!(decoded(file).unwrap().into_raw(), media.into_rgba());
         }
     }
 
     #[test]
-    fn a_truncated_file_is_an_error() {
-        let pixels = RgbaImage::from_pixel(8, 8, image::Rgba([1, 2, 3, 255]));
-        let whole = encode_png(&pixels).unwrap();
-        assert_eq!(decode(&whole).unwrap(), pixels);
-        let cut = EncodedImage::new(whole.bytes().slice(..40)).unwrap();
-        assert!(matches!(decode(&cut), Err(PixelError::Decode { .. })));
-    }
-
-    /// A complete header, and nothing behind it.
-    fn png(side: u32, depth: u8) -> Vec<u8> {
-        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
-        png.extend(side.to_be_bytes());
-        png.extend(side.to_be_bytes());
-        png.extend([depth, 6, 0, 0, 0]);
-        png.extend(crc(&png[12..29]).to_be_bytes());
-        png.extend(b"\0\0\0\0IDAT\x35\xaf\x06\x1e");
-        png
-    }
-
-    fn crc(bytes: &[u8]) -> u32 {
-        let mut crc = u32::MAX;
-        for byte in bytes {
-            crc ^= u32::from(*byte);
-            for _ in 0..8 {
-                crc = if crc & 1 == 1 {
-                    (crc >> 1) ^ 0xedb8_8320
-                } else {
-                    crc >> 1
-                };
-            }
-        }
-        !crc
+    fn what_is_cut_off_or_claims_too_much_is_refused() {
+        let cut = decoded(&TURNED[..TURNED.len() - 10]).unwrap_err();
+        assert!(cut.to_string().starts_with("the jpeg is cut off"), "{cut}");
+        // A whole header, and nothing behind it.
+        let huge = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\
+            \x00\x00\xc3\x50\x00\x00\xc3\x50\x08\x06\0\0\0\x4b\xaf\x3d\xca\
+            \0\0\0\0IDAT\x35\xaf\x06\x1e";
+        let error = decoded(huge).unwrap_err();
+        assert!(error.to_string().contains("50000 × 50000"), "{error}");
     }
 }

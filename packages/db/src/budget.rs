@@ -7,6 +7,9 @@ use jiff::{Span, Timestamp, Unit, Zoned};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
+/// Budgets that are listed at once.
+pub const BUDGETS_MAX: u32 = 500;
+
 /// Who has a budget.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "scope", content = "id", rename_all = "lowercase")]
@@ -40,7 +43,8 @@ pub enum Period {
 }
 
 impl Period {
-    const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Ever];
+    /// All of them, shortest first.
+    pub const ALL: [Self; 5] = [Self::Hour, Self::Day, Self::Week, Self::Month, Self::Ever];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -69,7 +73,8 @@ impl Period {
         (ms(start), end.map(ms))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// The period of that name.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|period| period.as_str() == text);
         found.ok_or_else(|| format!("unknown period {text:?}"))
     }
@@ -225,6 +230,31 @@ impl Database {
         .fetch_all(pool)
         .await)
         .map_err(failed("read the budgets"))?;
+        self.stand(rows, now_ms).await
+    }
+
+    /// How the budgets stand that a user may know of: those of the user's workspaces, and those of functions. At most
+    /// [`BUDGETS_MAX`].
+    pub async fn budgets_of_user(
+        &self,
+        user_id: &str,
+        now_ms: i64,
+    ) -> Result<Vec<Standing>, DbError> {
+        let rows: Vec<Row> = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT scope, scope_id, kind, period, limit_amount FROM budget
+             WHERE scope = 'function'
+                OR scope_id IN (SELECT id FROM workspace WHERE user_id = $1)
+             ORDER BY scope DESC, scope_id, kind, period LIMIT $2",
+        )
+        .bind(storable(user_id))
+        .bind(i64::from(BUDGETS_MAX))
+        .fetch_all(pool)
+        .await)
+        .map_err(failed("read the budgets"))?;
+        self.stand(rows, now_ms).await
+    }
+
+    async fn stand(&self, rows: Vec<Row>, now_ms: i64) -> Result<Vec<Standing>, DbError> {
         let mut standings = Vec::with_capacity(rows.len());
         for row in rows {
             let budget = row.into_budget()?;

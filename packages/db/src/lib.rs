@@ -32,11 +32,11 @@ mod workspace;
 
 pub use asset::{Asset, AssetEvent, AssetType, BrandAssets, NewAsset};
 pub use batch::{BatchItem, BatchJob, BatchOutcome, NewBatchJob};
-pub use budget::{Budget, BudgetScope, Period, Standing};
+pub use budget::{BUDGETS_MAX, Budget, BudgetScope, Period, Standing};
 pub use database::Database;
 pub use error::DbError;
 pub use ids::{AssetId, BatchJobId, WorkflowId, WorkflowRunId, WorkspaceId};
-pub use indexing::Indexed;
+pub use indexing::{Indexed, IndexingRun, STALE_INDEXING_MAX};
 pub use knowledge::{
     Fragment, KNOWLEDGE_NEWEST_MAX, Knowledge, KnowledgeOverview, KnowledgeSource,
     KnowledgeSourceCount, NewChunk, SEARCH_LIMIT_MAX,
@@ -46,7 +46,7 @@ pub use run::{NewStep, NewWorkflowRun, RunFilter, WorkflowRun};
 pub use run_step::WorkflowStep;
 pub use state::{BatchJobStatus, RunState, StateChange};
 pub use url::{DatabaseUrl, InvalidDatabaseUrl};
-pub use usage::{NewUsage, UsageKind};
+pub use usage::{NewUsage, USAGE_TOTALS_MAX, UsageKind, UsageTotal};
 pub use vector::{EMBEDDING_DIMENSIONS, Embedding, WrongDimensions};
 pub use workflow::{NewWorkflow, Workflow, WorkflowChange};
 pub use workspace::{IndexingStatus, NewWorkspace, Workspace};

@@ -1,8 +1,9 @@
 use crate::database::{in_transaction, on_backend};
-use crate::error::failed;
+use crate::error::{corrupt, failed};
 use crate::text::storable;
 use crate::{BudgetScope, Database, DbError, WorkspaceId};
 use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
 
 /// What is used, and in which unit amounts of it are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -19,7 +20,8 @@ pub enum UsageKind {
 }
 
 impl UsageKind {
-    const ALL: [Self; 4] = [Self::Tokens, Self::Images, Self::Seconds, Self::Currency];
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Tokens, Self::Images, Self::Seconds, Self::Currency];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -30,7 +32,8 @@ impl UsageKind {
         }
     }
 
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    /// The kind of that name.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
         found.ok_or_else(|| format!("unknown kind of usage {text:?}"))
     }
@@ -51,7 +54,62 @@ pub struct NewUsage {
     pub amount: u64,
 }
 
+/// What a function used of a model in some time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageTotal {
+    pub function_id: String,
+    pub model: String,
+    pub kind: UsageKind,
+    /// In the unit of its kind.
+    pub amount: u64,
+}
+
+/// Totals that are listed at once.
+pub const USAGE_TOTALS_MAX: u32 = 1000;
+
+#[derive(FromRow)]
+struct TotalRow {
+    function_id: String,
+    model: String,
+    kind: String,
+    amount: f64,
+}
+
+impl TotalRow {
+    fn into_total(self) -> Result<UsageTotal, DbError> {
+        let what = || format!("kind of usage of {}", self.function_id);
+        Ok(UsageTotal {
+            kind: UsageKind::parse(&self.kind).map_err(corrupt(what()))?,
+            function_id: self.function_id,
+            model: self.model,
+            // Casting saturates.
+            amount: self.amount as u64,
+        })
+    }
+}
+
 impl Database {
+    /// What a workspace used from `from_ms` on, by function, model and kind. At most [`USAGE_TOTALS_MAX`] totals.
+    pub async fn usage_totals(
+        &self,
+        workspace: &WorkspaceId,
+        from_ms: i64,
+    ) -> Result<Vec<UsageTotal>, DbError> {
+        let rows: Vec<TotalRow> = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT function_id, model, kind, SUM(CAST(amount AS DOUBLE PRECISION)) AS amount
+             FROM usage WHERE workspace_id = $1 AND at_ms >= $2
+             GROUP BY function_id, model, kind ORDER BY function_id, model, kind LIMIT $3",
+        )
+        .bind(workspace.as_str())
+        .bind(from_ms)
+        .bind(i64::from(USAGE_TOTALS_MAX))
+        .fetch_all(pool)
+        .await)
+        .map_err(failed("sum up what was used"))?;
+        rows.into_iter().map(TotalRow::into_total).collect()
+    }
+
     /// Notes what was used at `now_ms`, all in one transaction. What was noted before under its key is left as it is
     /// and counts once. Returns how many are new.
     pub async fn record_usage(&self, used: &[NewUsage], now_ms: i64) -> Result<u64, DbError> {
@@ -113,11 +171,19 @@ impl Database {
         Ok(sum as u64)
     }
 
-    /// Forgets what was used before `before_ms`, at most `limit` rows; how many they were. Call it until it answers 0.
+    /// Forgets what was used before `before_ms`, at most `limit` rows; how many they were. Call it until it answers less.
+    /// What a budget without a period counts stays.
     pub async fn prune_usage(&self, before_ms: i64, limit: u32) -> Result<u64, DbError> {
         on_backend!(self, |pool| sqlx::query(
             "DELETE FROM usage WHERE key IN
-                 (SELECT key FROM usage WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",
+                 (SELECT key FROM usage AS used
+                  WHERE at_ms < $1
+                        AND NOT EXISTS
+                            (SELECT 1 FROM budget
+                             WHERE period = 'ever' AND kind = used.kind
+                                   AND ((scope = 'workspace' AND scope_id = used.workspace_id)
+                                        OR (scope = 'function' AND scope_id = used.function_id)))
+                  ORDER BY at_ms LIMIT $2)",
         )
         .bind(before_ms)
         .bind(i64::from(limit))

@@ -144,6 +144,19 @@ impl Database {
         row.map(Row::into_workspace).transpose()
     }
 
+    /// The workspace that people mean: by its id, its slug, or its name as it was given; the oldest if several are.
+    pub async fn workspace_named(&self, name: &str) -> Result<Option<Workspace>, DbError> {
+        let row: Option<Row> = on_backend!(self, |pool| sqlx::query_as(
+            "SELECT * FROM workspace WHERE id = $1 OR slug = $1 OR name = $1
+             ORDER BY created_at_ms, id LIMIT 1"
+        )
+        .bind(storable(name))
+        .fetch_optional(pool)
+        .await)
+        .map_err(failed("read the workspace"))?;
+        row.map(Row::into_workspace).transpose()
+    }
+
     /// Writes the brand profile and its summary together.
     pub async fn set_brand_profile(
         &self,
@@ -152,39 +165,48 @@ impl Database {
         summary: &Value,
         now_ms: i64,
     ) -> Result<(), DbError> {
-        let done = on_backend!(self, |pool| sqlx::query(
-            "UPDATE workspace SET brand_profile = $2, brand_summary = $3, updated_at_ms = $4
-             WHERE id = $1",
-        )
-        .bind(id.as_str())
-        .bind(Json::of(profile))
-        .bind(Json::of(summary))
-        .bind(now_ms)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()))
-        .map_err(failed("store the brand profile"))?;
-        must_exist(id, done)
+        let brand = |_| (profile.clone(), summary.clone());
+        self.replace_brand_profile(id, brand, now_ms).await
     }
 
-    /// Writes the brand summary (none clears it) and leaves the profile.
-    pub async fn set_brand_summary(
+    /// Writes the brand profile and its summary together, by what they are now, in one transaction: `brand` gets both, and
+    /// gives the new ones.
+    ///
+    /// # Errors
+    /// [`DbError::NoSuchWorkspace`].
+    pub async fn replace_brand_profile(
         &self,
         id: &WorkspaceId,
-        summary: Option<&Value>,
+        brand: impl FnOnce([Option<Value>; 2]) -> (Value, Value),
         now_ms: i64,
     ) -> Result<(), DbError> {
-        let done = on_backend!(self, |pool| sqlx::query(
-            "UPDATE workspace SET brand_summary = $2, updated_at_ms = $3 WHERE id = $1",
-        )
-        .bind(id.as_str())
-        .bind(summary.map(Json::of))
-        .bind(now_ms)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()))
-        .map_err(failed("store the brand summary"))?;
-        must_exist(id, done)
+        in_transaction!(self, "replace the brand profile", |tx| {
+            // Writing first is locking the row.
+            let found: Option<(Option<Json>, Option<Json>)> = sqlx::query_as(
+                "UPDATE workspace SET updated_at_ms = updated_at_ms WHERE id = $1
+                 RETURNING brand_profile, brand_summary",
+            )
+            .bind(id.as_str())
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed("read the brand profile"))?;
+            let Some((profile, summary)) = found else {
+                return must_exist(id, 0);
+            };
+            let (profile, summary) = brand([profile, summary].map(|json| json.map(|json| json.0)));
+            sqlx::query(
+                "UPDATE workspace SET brand_profile = $2, brand_summary = $3, updated_at_ms = $4
+                 WHERE id = $1",
+            )
+            .bind(id.as_str())
+            .bind(Json(profile))
+            .bind(Json(summary))
+            .bind(now_ms)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("store the brand profile"))?;
+        });
+        Ok(())
     }
 
     /// Changes the brand profile by what it is now, in one transaction: `change` gets the profile, and gives the new one
@@ -227,38 +249,57 @@ impl Database {
         Ok(true)
     }
 
-    /// Changes the brand summary by what it is now, in one transaction: `change` gets the summary, and gives the new one
-    /// or none to leave it. True when it was changed.
+    /// A run is about to read what is known, to sum the brand up: nobody who began before writes the summary any more.
     ///
     /// # Errors
     /// [`DbError::NoSuchWorkspace`].
-    pub async fn update_brand_summary(
+    pub async fn begin_brand_summary(&self, id: &WorkspaceId, run_id: &str) -> Result<(), DbError> {
+        let done = on_backend!(self, |pool| sqlx::query(
+            "UPDATE workspace SET summary_run = $2 WHERE id = $1",
+        )
+        .bind(id.as_str())
+        .bind(storable(run_id))
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()))
+        .map_err(failed("note who sums the brand up"))?;
+        must_exist(id, done)
+    }
+
+    /// Changes the brand summary by what it is now, in one transaction: `change` gets the summary, and gives the new one,
+    /// or none to clear it. False, and nothing is changed, when another run has begun since this one did.
+    ///
+    /// # Errors
+    /// [`DbError::NoSuchWorkspace`].
+    pub async fn write_brand_summary(
         &self,
         id: &WorkspaceId,
+        run_id: &str,
         change: impl FnOnce(Option<Value>) -> Option<Value>,
         now_ms: i64,
     ) -> Result<bool, DbError> {
         in_transaction!(self, "change the brand summary", |tx| {
             // Writing first is locking the row.
-            let found: Option<(Option<Json>,)> = sqlx::query_as(
+            let found: Option<(Option<Json>, Option<String>)> = sqlx::query_as(
                 "UPDATE workspace SET updated_at_ms = updated_at_ms WHERE id = $1
-                 RETURNING brand_summary",
+                 RETURNING brand_summary, summary_run",
             )
             .bind(id.as_str())
             .fetch_optional(&mut *tx)
             .await
             .map_err(failed("read the brand summary"))?;
-            let Some((summary,)) = found else {
+            let Some((summary, latest)) = found else {
                 return must_exist(id, 0).map(|()| false);
             };
-            let Some(summary) = change(summary.map(|json| json.0)) else {
+            if latest.as_deref() != Some(&*storable(run_id)) {
                 return Ok(false);
-            };
+            }
+            let summary = change(summary.map(|json| json.0));
             sqlx::query(
                 "UPDATE workspace SET brand_summary = $2, updated_at_ms = $3 WHERE id = $1",
             )
             .bind(id.as_str())
-            .bind(Json(summary))
+            .bind(summary.map(Json))
             .bind(now_ms)
             .execute(&mut *tx)
             .await
@@ -270,7 +311,11 @@ impl Database {
 
 fn must_exist(id: &WorkspaceId, rows_affected: u64) -> Result<(), DbError> {
     match rows_affected {
-        0 => Err(DbError::NoSuchWorkspace { id: id.to_string() }),
+        0 => Err(no_such_workspace(id)),
         _ => Ok(()),
     }
+}
+
+pub(crate) fn no_such_workspace(id: &WorkspaceId) -> DbError {
+    DbError::NoSuchWorkspace { id: id.to_string() }
 }

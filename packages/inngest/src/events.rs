@@ -14,5 +14,13 @@ use serde_json::{Map, Value};
 /// A JSON object of any content.
 pub type Object = Map<String, Value>;
 
+/// An id that every database can keep.
+fn id(text: &str, _: &()) -> garde::Result {
+    match text.contains('\0') {
+        true => Err(garde::Error::new("has a NUL character, which an id cannot")),
+        false => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ pub use courier::Deliveries;
 pub use error_reporting::{LogReporter, Reporters};
 pub use logging::Logging;
 #[cfg(feature = "functions")]
-pub use metering::{Meter, Spent, metered};
+pub use metering::{Account, Meter, Spent, metered};
 #[cfg(feature = "functions")]
 pub use prices::{Price, Prices};
 #[cfg(feature = "functions")]

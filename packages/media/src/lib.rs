@@ -23,6 +23,6 @@ pub use attention::attention;
 pub use decode::{DecodeError, Info, Limits, decode, probe};
 pub use encode::{EncodeError, Encoding, encode};
 pub use format::Format;
-pub use palette::{PALETTE_COLORS_MAX, Swatch, palette};
+pub use palette::{PALETTE_COLORS_MAX, Swatch, main_colors, palette};
 pub use pixels::{Color, Image, InvalidColor};
 pub use resize::{Fit, Frame, Region, SIDE_MAX, SizeError, reframe, resize, resized_size, upscale};

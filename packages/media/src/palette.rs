@@ -16,13 +16,20 @@ const ALPHA_MIN: u8 = 128;
 const STARTS: u32 = 4;
 const ROUNDS_MAX: u32 = 24;
 
+/// The most frequent colour of a cluster with at least this share of it was drawn, and stands for it; else its colours are
+/// shades, and the nearest to the middle does.
+const DRAWN_SHARE: f64 = 0.1;
+
+/// Closer in Oklab (about 36 of 441 in RGB), two colours of pictures are one: compression and soft edges smear what was drawn.
+const SAME_COLOR: f32 = 0.06;
+
 /// Any number; a fixed one, so that a picture always has the same palette.
 const SEED: u64 = 0x5eed_0233;
 
 /// A colour of a palette and how much of the picture it stands for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Swatch {
-    /// One that occurs in the picture, the nearest to its cluster's middle.
+    /// One that occurs in the picture: the most frequent of its cluster where one stands out, else the nearest to its middle.
     pub color: Color,
     /// Of the pixels that are not transparent, in percent with two digits.
     pub percentage: f64,
@@ -31,7 +38,43 @@ pub struct Swatch {
 /// The picture's main colours, the most frequent first: k-means++ in Oklab. Fewer than `colors` when it has fewer, none when it
 /// is transparent. `colors` is at most [`PALETTE_COLORS_MAX`].
 pub fn palette(image: &Image, colors: usize) -> Vec<Swatch> {
-    let points = points(image);
+    let mut counted = BTreeMap::new();
+    count(image, &mut counted);
+    clustered(counted, colors)
+}
+
+/// The main colours of several pictures together, the most frequent first, each clearly another: colours that the eye takes for
+/// one are one swatch. Fewer than `colors_max` when there are fewer; the shares are of all colours, shown or not.
+pub fn main_colors(images: impl IntoIterator<Item = Image>, colors_max: usize) -> Vec<Swatch> {
+    let mut counted = BTreeMap::new();
+    for image in images {
+        count(&image, &mut counted);
+    }
+    let mut main: Vec<Swatch> = Vec::new();
+    for swatch in clustered(counted, PALETTE_COLORS_MAX) {
+        let lab = Oklab::from_srgb(swatch.color.0);
+        let known = main
+            .iter_mut()
+            .find(|known| Oklab::from_srgb(known.color.0).distance(lab) < SAME_COLOR * SAME_COLOR);
+        match known {
+            Some(known) => known.percentage += swatch.percentage,
+            None => main.push(swatch),
+        }
+    }
+    sort(&mut main);
+    main.truncate(colors_max);
+    main
+}
+
+fn clustered(counted: BTreeMap<[u8; 3], u32>, colors: usize) -> Vec<Swatch> {
+    let points: Vec<Point> = counted
+        .into_iter()
+        .map(|(rgb, count)| Point {
+            rgb,
+            lab: Oklab::from_srgb(rgb),
+            weight: f64::from(count),
+        })
+        .collect();
     let wanted = colors.min(PALETTE_COLORS_MAX).min(points.len());
     if wanted == 0 {
         return Vec::new();
@@ -58,7 +101,8 @@ struct Clusters {
     error: f64,
 }
 
-fn points(image: &Image) -> Vec<Point> {
+/// Adds the picture's samples.
+fn count(image: &Image, counted: &mut BTreeMap<[u8; 3], u32>) {
     let (width, height) = (image.width(), image.height());
     // A grid, not every n-th pixel: that would walk along columns whenever n divides the width.
     let all = f64::from(width) * f64::from(height);
@@ -69,7 +113,6 @@ fn points(image: &Image) -> Vec<Point> {
         (0..count)
             .map(move |at| ((f64::from(at) + 0.5) * f64::from(side) / f64::from(count)) as u32)
     };
-    let mut counted: BTreeMap<[u8; 3], u32> = BTreeMap::new();
     for y in places(height) {
         for x in places(width) {
             if let Some([r, g, b, a]) = image.pixel(x, y)
@@ -79,14 +122,6 @@ fn points(image: &Image) -> Vec<Point> {
             }
         }
     }
-    counted
-        .into_iter()
-        .map(|(rgb, count)| Point {
-            rgb,
-            lab: Oklab::from_srgb(rgb),
-            weight: f64::from(count),
-        })
-        .collect()
 }
 
 fn cluster(points: &[Point], wanted: usize, random: &mut SplitMix) -> Clusters {
@@ -179,22 +214,30 @@ fn swatches(points: &[Point], clusters: &Clusters) -> Vec<Swatch> {
                 .filter(move |(_, cluster)| **cluster == at)
                 .map(|(point, _)| point)
         };
-        let nearest =
-            members().min_by(|a, b| a.lab.distance(*middle).total_cmp(&b.lab.distance(*middle)));
-        if let Some(nearest) = nearest {
-            let weight: f64 = members().map(|point| point.weight).sum();
+        let weight: f64 = members().map(|point| point.weight).sum();
+        let drawn = members()
+            .max_by(|a, b| a.weight.total_cmp(&b.weight))
+            .filter(|point| point.weight > 1.0 && point.weight >= weight * DRAWN_SHARE);
+        let shown = drawn.or_else(|| {
+            members().min_by(|a, b| a.lab.distance(*middle).total_cmp(&b.lab.distance(*middle)))
+        });
+        if let Some(shown) = shown {
             swatches.push(Swatch {
-                color: Color(nearest.rgb),
+                color: Color(shown.rgb),
                 percentage: (weight / total * 10_000.0).round() / 100.0,
             });
         }
     }
+    sort(&mut swatches);
+    swatches
+}
+
+fn sort(swatches: &mut [Swatch]) {
     swatches.sort_by(|a, b| {
         b.percentage
             .total_cmp(&a.percentage)
             .then_with(|| a.color.0.cmp(&b.color.0))
     });
-    swatches
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).

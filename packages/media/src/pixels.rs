@@ -83,6 +83,15 @@ impl Image {
         (0..self.width as usize * self.height as usize).map(|at| self.nth(at))
     }
 
+    /// Its samples, four to each pixel.
+    pub fn into_rgba(self) -> Vec<u8> {
+        if self.alpha {
+            self.samples
+        } else {
+            self.pixels().flatten().collect()
+        }
+    }
+
     /// The same picture without alpha, laid on a colour.
     #[must_use]
     pub fn flattened(&self, background: Color) -> Self {

@@ -2,11 +2,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 use studio233_blob::{ContentType, Put};
-use studio233_media::{Format, Image, Info, decode, probe};
+use studio233_media::{Color, Encoding, Format, Image, Info, decode, encode, probe};
 
 use crate::outputs;
 use crate::pool::Panicked;
 use crate::{Context, FileError, MediaFile, MediaKind, Object, PluginError, Services};
+
+/// Nodes with so many files tell how far they are.
+const PROGRESS_FILES_MIN: usize = 10;
 
 /// A file that a plugin made.
 pub(crate) struct Made {
@@ -19,14 +22,24 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    pub(crate) fn new(bytes: Vec<u8>, format: Format, image: &Image) -> Self {
-        Self {
-            bytes,
-            format,
+    pub(crate) fn encoded(image: &Image, encoding: &Encoding) -> Result<Self, FileError> {
+        Ok(Self {
+            bytes: encode(image, encoding)?,
+            format: encoding.format,
             width: image.width(),
             height: image.height(),
             metadata: Object::new(),
-        }
+        })
+    }
+
+    /// A PNG, which loses nothing.
+    pub(crate) fn png(image: &Image) -> Result<Self, FileError> {
+        let encoding = Encoding {
+            format: Format::Png,
+            quality: 100,
+            background: Color::WHITE,
+        };
+        Self::encoded(image, &encoding)
     }
 }
 
@@ -40,7 +53,7 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Makes a file of each, many at once, in their order. The first error is the whole's. `makes` says how many pixels
+    /// Makes a file of each, many at once, in their order. The first error to happen is the whole's. `makes` says how many pixels
     /// come to those that are decoded.
     pub(crate) async fn transform<M, W>(
         self,
@@ -98,15 +111,37 @@ impl Job<'_> {
         for (position, file) in files.iter().enumerate() {
             let processed = work(position, file);
             waiting.push(async move {
-                processed.await.map_err(|source| PluginError::File {
+                let done = processed.await.map_err(|source| PluginError::File {
                     plugin: self.plugin,
                     file: file.plain_name(),
                     source,
-                })
+                })?;
+                Ok::<_, PluginError>((position, done))
             });
         }
-        let results = stream::iter(waiting).buffered(at_once);
-        results.try_collect().await
+        // As they come: a file that takes long must not keep those behind it from beginning.
+        let mut results = stream::iter(waiting).buffer_unordered(at_once);
+        let mut done = Vec::with_capacity(files.len());
+        while let Some(result) = results.try_next().await? {
+            done.push(result);
+            self.tell_progress(done.len(), files.len());
+        }
+        done.sort_unstable_by_key(|(position, _)| *position);
+        Ok(done.into_iter().map(|(_, done)| done).collect())
+    }
+
+    /// A node is one step however many files it has: its log is where one sees that it gets on. Few lines, whatever the number.
+    fn tell_progress(self, done: usize, files: usize) {
+        if files >= PROGRESS_FILES_MIN && done * 10 / files > (done - 1) * 10 / files {
+            tracing::info!(
+                run = self.context.run_id,
+                node = self.context.node_id,
+                plugin = self.plugin,
+                done,
+                files,
+                "files processed"
+            );
+        }
     }
 
     async fn computed<T, M, W>(self, file: &MediaFile, makes: M, work: W) -> Result<T, FileError>

@@ -36,6 +36,7 @@ mod plugin;
 mod pool;
 mod registry;
 mod services;
+mod spending;
 pub mod standard;
 
 pub use config::{ConfigError, ConfigProblem};
@@ -50,3 +51,4 @@ pub use services::{
     BackgroundRemover, BlobSource, Provider, PythonExecutor, PythonJob, Removal, Removed, Secret,
     ServiceError, Services, Source,
 };
+pub use spending::{Cost, Spending};

@@ -66,6 +66,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::Spending;
 
     fn context(run: &str, node: &str) -> Context {
         Context {
@@ -74,6 +75,7 @@ mod tests {
             node_id: node.to_owned(),
             project_id: "p".to_owned(),
             user_id: "u".to_owned(),
+            spending: Spending::default(),
         }
     }
 

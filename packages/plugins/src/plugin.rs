@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigProblem, MediaFile, MediaKind, Object, PluginError};
+use crate::{ConfigProblem, MediaFile, MediaKind, Object, PluginError, Spending};
 
 /// What a kind of node does with the files it gets.
 ///
@@ -21,6 +21,11 @@ pub trait Plugin: Send + Sync + 'static {
     fn check(&self, config: &Self::Config) -> Vec<ConfigProblem> {
         let _ = config;
         Vec::new()
+    }
+
+    /// Whether a run may cost money: it is then held while the budget of who pays is used up.
+    fn spends(&self) -> bool {
+        false
     }
 
     /// Processes files of the kinds it accepts, with a config that passed its checks.
@@ -67,6 +72,9 @@ pub struct Context {
     pub node_id: String,
     pub project_id: String,
     pub user_id: String,
+    /// Where what is spent is told.
+    #[serde(skip)]
+    pub spending: Spending,
 }
 
 /// What came of it.

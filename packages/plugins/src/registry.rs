@@ -110,6 +110,11 @@ impl Handle {
         self.about.accepts
     }
 
+    /// Whether it may cost money.
+    pub fn spends(&self) -> bool {
+        self.plugin.spends()
+    }
+
     /// The JSON Schema of its config. A property that says `writeOnly` is a secret.
     pub fn config_schema(&self) -> &Value {
         &self.schema
@@ -171,6 +176,8 @@ impl fmt::Debug for Handle {
 /// [`Plugin`] without its config's type.
 #[async_trait]
 trait Erased: Send + Sync {
+    fn spends(&self) -> bool;
+
     fn check(&self, config: Option<&Object>, schema: &Value) -> Result<(), ConfigError>;
 
     async fn run(
@@ -184,6 +191,10 @@ trait Erased: Send + Sync {
 
 #[async_trait]
 impl<P: Plugin> Erased for P {
+    fn spends(&self) -> bool {
+        Plugin::spends(self)
+    }
+
     fn check(&self, config: Option<&Object>, schema: &Value) -> Result<(), ConfigError> {
         read(self, config, schema).map(drop)
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use studio233_blob::{BlobStore, Key};
 use studio233_media::Limits;
 
-use crate::{Context, MediaFile, Output, Pool};
+use crate::{Context, MediaFile, Output, Pool, Spending};
 
 /// What the studio's plugins work with; given in by the app. Cloning is cheap.
 #[derive(Clone)]
@@ -211,6 +211,8 @@ pub struct Removal {
     pub content_type: &'static str,
     /// The node's own key; without one the app's is used.
     pub api_key: Option<Secret>,
+    /// Is told what the call cost, also when it fails.
+    pub spending: Spending,
 }
 
 /// What a [`BackgroundRemover`] answers.
@@ -245,7 +247,8 @@ impl fmt::Debug for Secret {
 /// Runs a Python script of the studio in a sandbox.
 #[async_trait]
 pub trait PythonExecutor: Send + Sync + 'static {
-    /// May be called again with the same job; then it has to come to the same outputs.
+    /// May be called again with the same job; then it has to come to the same outputs. What it spends is told to the
+    /// context's [`Spending`].
     async fn execute(&self, context: &Context, job: PythonJob) -> Result<Output, ServiceError>;
 }
 

@@ -11,6 +11,7 @@ mod image_upscale;
 mod media_input;
 mod media_output;
 mod palette_extraction;
+mod pictures;
 mod python_script;
 
 pub use background_removal::BackgroundRemoval;

@@ -2,6 +2,7 @@
 
 mod studio;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use studio233_plugins::{
     BackgroundRemover, Context, MediaFile, Object, Output, Provider, PythonExecutor, PythonJob,
     Removal, Removed, Secret, ServiceError,
 };
+use tokio::sync::Semaphore;
 
 type Answer = fn() -> Result<Bytes, ServiceError>;
 
@@ -86,6 +88,54 @@ async fn removal(
 
 fn metadata(output: &Output) -> &Object {
     output.files[0].metadata.as_ref().unwrap()
+}
+
+/// Answers the first to ask when all others have their answer.
+struct SlowWithTheFirst {
+    asked: AtomicUsize,
+    others: Semaphore,
+}
+
+const MANY: usize = 40;
+
+#[async_trait]
+impl BackgroundRemover for SlowWithTheFirst {
+    fn provider(&self) -> Provider {
+        Provider::Local
+    }
+
+    async fn remove(&self, _: Removal) -> Result<Removed, ServiceError> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) == 0 {
+            let others = self.others.acquire_many(MANY as u32 - 1).await;
+            others.expect("it is never closed").forget();
+        } else {
+            self.others.add_permits(1);
+        }
+        cut_out().map(|image| Removed { image })
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_takes_long_keeps_no_other_waiting_and_the_order_is_kept() {
+    let studio = Studio::with(|services| {
+        services.background_remover(SlowWithTheFirst {
+            asked: AtomicUsize::new(0),
+            others: Semaphore::new(0),
+        })
+    })
+    .await;
+    let mut photos = Vec::new();
+    for number in 0..MANY {
+        let name = format!("{number}.png");
+        photos.push(studio.put(&name, &media("alpha.png")).await);
+    }
+    let output = studio.run("background-removal", json!({}), photos).await;
+    let made = output.unwrap().files;
+    let names: Vec<String> = made.into_iter().map(|file| file.name).collect();
+    let expected: Vec<String> = (0..MANY)
+        .map(|number| format!("{number}_no_bg.png"))
+        .collect();
+    assert_eq!(names, expected);
 }
 
 const FAL: &str = "fal with the app's: image/jpeg";

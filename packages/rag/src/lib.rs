@@ -20,4 +20,4 @@ pub use fetch::{
     shown_url,
 };
 pub use index::{DocumentSource, IndexError, Indexed, Indexer};
-pub use retrieve::{Found, RetrieveError, Retriever};
+pub use retrieve::{Found, RetrieveError, Retrieved, Retriever};

@@ -2,13 +2,14 @@
 //!
 //! One interpreter (`hayro`) reads the text, the colours and the pictures, so that they agree.
 //! It runs on a thread of its own, with a large stack, a deadline, and its panics caught: a hostile file costs
-//! an error. What cannot be bounded from outside is the memory of decompressing one stream; the size limit
-//! on the file is what bounds it.
+//! an error. What it unpacks is weighed before, since it unpacks a stream whole. Nothing in a file is ever run: it knows
+//! neither scripts nor actions, and opens no other file or address.
 
 mod drawing;
 mod font_names;
 mod layout;
 mod raster;
+mod weight;
 
 use bytes::Bytes;
 use hayro::hayro_interpret::InterpreterSettings;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use studio233_ai::document::{Document, Page, PageImage};
 use tokio::sync::{Semaphore, oneshot};
+use weight::Scales;
 
 /// What a PDF may cost.
 #[derive(Debug, Clone)]
@@ -27,6 +29,10 @@ pub struct PdfLimits {
     pub pages_max: u32,
     /// Letters and drawn shapes of the whole document.
     pub items_max: usize,
+    /// What one stream of the file may unpack to.
+    pub unpacked_bytes_max: u64,
+    /// Of one picture in the file.
+    pub pixels_max: u64,
     /// Reading everything, pictures included.
     pub time_max: Duration,
     /// How many pages, from the first, become pictures. 0 makes none.
@@ -39,6 +45,9 @@ impl Default for PdfLimits {
             bytes_max: 64 * 1024 * 1024,
             pages_max: 500,
             items_max: 5_000_000,
+            unpacked_bytes_max: 256 * 1024 * 1024,
+            // A page of A3 size that was scanned at 600 dpi has 70 million.
+            pixels_max: 100_000_000,
             time_max: Duration::from_secs(60),
             images_max: 5,
         }
@@ -71,12 +80,22 @@ pub enum PdfError {
         pages: usize,
         limit: u32,
     },
-    #[error(
-        "{filename} has no text, only pictures; export it with text, or run text recognition first"
-    )]
-    NoText { filename: String },
     #[error("{filename} draws more than {limit} letters and shapes; simplify it")]
     TooComplex { filename: String, limit: usize },
+    #[error(
+        "{filename} unpacks to more than {} MB in one place; export it again with another program",
+        limit_bytes / (1024 * 1024)
+    )]
+    TooHeavy { filename: String, limit_bytes: u64 },
+    #[error(
+        "{filename} has a picture of {width} × {height} pixels; at most {limit} pixels are read: export it with smaller images"
+    )]
+    LargeImage {
+        filename: String,
+        width: u32,
+        height: u32,
+        limit: u64,
+    },
     #[error("{filename} could not be read in {seconds} s; simplify it or split it")]
     TooSlow { filename: String, seconds: u64 },
     #[error("{filename} broke the PDF reader on {place}; export it again with another program")]
@@ -104,7 +123,8 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// The header may follow some junk (ISO 32000-1, annex H.3, implementation note 13).
 const HEADER_WITHIN_BYTES: usize = 1024;
 
-/// Reads a whole PDF. Pages keep their numbers even when some are empty.
+/// Reads a whole PDF. Pages keep their numbers even when some, or all, have no text: pages that were scanned are
+/// pictures, which is no error.
 pub async fn read(filename: &str, file: Bytes, limits: &PdfLimits) -> Result<Document, PdfError> {
     check_outside(filename, &file, limits)?;
     let busy = || PdfError::Busy {
@@ -180,6 +200,8 @@ fn check_outside(filename: &str, file: &Bytes, limits: &PdfLimits) -> Result<(),
 enum Stop {
     TooComplex,
     TooSlow,
+    TooHeavy,
+    LargeImage { width: u32, height: u32 },
 }
 
 /// One reading of one file, on the reader's thread.
@@ -199,6 +221,13 @@ impl<'r> Reader<'r> {
     }
 
     fn read(&self, file: Bytes) -> Result<Document, PdfError> {
+        let scales = Scales {
+            bytes_max: self.limits.unpacked_bytes_max,
+            pixels_max: self.limits.pixels_max,
+            deadline: self.deadline,
+        };
+        let weighed = self.guarded("opening it", || scales.weigh_file(&file))?;
+        weighed.map_err(|stop| self.stopped(stop))?;
         let data = PdfData::from(Arc::new(file.clone()));
         let opened = self.guarded("opening it", || {
             let pdf = Pdf::new(data)?;
@@ -230,12 +259,9 @@ impl<'r> Reader<'r> {
                 limit: self.limits.pages_max,
             });
         }
+        let weighed = self.guarded("opening it", || scales.weigh_objects(&pdf))?;
+        weighed.map_err(|stop| self.stopped(stop))?;
         let pages = self.pages(&pdf)?;
-        if pages.iter().all(|page| page.blocks.is_empty()) {
-            return Err(PdfError::NoText {
-                filename: self.filename.to_owned(),
-            });
-        }
         let images = self.images(&pdf)?;
         let title = pdf.metadata().title.as_deref().map(text_string);
         let title = title.filter(|title| !title.trim().is_empty());
@@ -305,6 +331,16 @@ impl<'r> Reader<'r> {
             Stop::TooSlow => PdfError::TooSlow {
                 filename,
                 seconds: self.limits.time_max.as_secs(),
+            },
+            Stop::TooHeavy => PdfError::TooHeavy {
+                filename,
+                limit_bytes: self.limits.unpacked_bytes_max,
+            },
+            Stop::LargeImage { width, height } => PdfError::LargeImage {
+                filename,
+                width,
+                height,
+                limit: self.limits.pixels_max,
             },
         }
     }

@@ -1,6 +1,6 @@
 use serde::Serialize;
 use std::sync::Arc;
-use studio233_ai::{EmbedError, Embedder, Purpose};
+use studio233_ai::{EmbedError, Embedder, Purpose, Usage};
 use studio233_db::{AssetId, Database, DbError, Embedding, Fragment, WorkspaceId, WrongDimensions};
 
 /// Longest question, in characters.
@@ -19,6 +19,15 @@ pub struct Found {
     pub asset_id: AssetId,
 }
 
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retrieved {
+    /// Nearest first.
+    pub found: Vec<Found>,
+    /// What embedding the question cost.
+    pub usage: Usage,
+}
+
 /// Why a question could not be answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -33,9 +42,24 @@ pub enum RetrieveError {
     Vector {
         provider: String,
         source: WrongDimensions,
+        usage: Box<Usage>,
     },
+    #[error("{provider} answered no vector for the question")]
+    NoVector { provider: String, usage: Box<Usage> },
     #[error("cannot search the knowledge of the workspace")]
-    Search(#[source] DbError),
+    Search { source: DbError, usage: Box<Usage> },
+}
+
+impl RetrieveError {
+    /// What embedding the question cost although nothing was searched.
+    pub fn usage(&self) -> Option<&Usage> {
+        match self {
+            Self::Vector { usage, .. }
+            | Self::NoVector { usage, .. }
+            | Self::Search { usage, .. } => Some(usage),
+            Self::EmptyQuery | Self::QueryTooLong | Self::Embed(_) => None,
+        }
+    }
 }
 
 /// Finds knowledge by meaning.
@@ -65,7 +89,7 @@ impl Retriever {
         workspace: &WorkspaceId,
         query: &str,
         limit: u32,
-    ) -> Result<Vec<Found>, RetrieveError> {
+    ) -> Result<Retrieved, RetrieveError> {
         let query = query.trim();
         if query.is_empty() {
             return Err(RetrieveError::EmptyQuery);
@@ -73,32 +97,38 @@ impl Retriever {
         if query.chars().count() > QUERY_CHARS_MAX {
             return Err(RetrieveError::QueryTooLong);
         }
-        let vectors = self
-            .embedder
-            .embed(&[query.to_owned()], Purpose::Query)
-            .await
-            .map_err(RetrieveError::Embed)?;
+        let asked = [query.to_owned()];
+        let embedded = self.embedder.embed(&asked, Purpose::Query).await;
+        let answer = embedded.map_err(RetrieveError::Embed)?;
+        let usage = answer.usage;
         let provider = || self.embedder.provider().to_owned();
-        let vector = vectors.value.into_iter().next().ok_or_else(|| {
-            RetrieveError::Embed(EmbedError::WrongCount {
+        let Some(vector) = answer.value.into_iter().next() else {
+            return Err(RetrieveError::NoVector {
                 provider: provider(),
-                asked: 1,
-                answered: 0,
-            })
-        })?;
-        let query = Embedding::new(vector).map_err(|source| RetrieveError::Vector {
-            provider: provider(),
-            source,
-        })?;
-        let fragments = self
-            .database
-            .search_knowledge(workspace, &query, limit)
-            .await;
-        Ok(fragments
-            .map_err(RetrieveError::Search)?
-            .into_iter()
-            .map(Found::from)
-            .collect())
+                usage: Box::new(usage),
+            });
+        };
+        let query = match Embedding::new(vector) {
+            Ok(query) => query,
+            Err(source) => {
+                return Err(RetrieveError::Vector {
+                    provider: provider(),
+                    source,
+                    usage: Box::new(usage),
+                });
+            }
+        };
+        let fragments = self.database.search_knowledge(workspace, &query, limit);
+        match fragments.await {
+            Ok(fragments) => Ok(Retrieved {
+                found: fragments.into_iter().map(Found::from).collect(),
+                usage,
+            }),
+            Err(source) => Err(RetrieveError::Search {
+                source,
+                usage: Box::new(usage),
+            }),
+        }
     }
 }
 

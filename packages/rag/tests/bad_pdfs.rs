@@ -97,9 +97,14 @@ async fn what_cannot_be_read_is_said_and_what_to_do() {
     assert_eq!(refusal("<html>404</html>").await, not_pdf);
     let damaged = "brand.pdf is damaged: its pages cannot be found; export it again";
     assert_eq!(refusal("%PDF-1.7\nand then nothing").await, damaged);
-    let no_text =
-        "brand.pdf has no text, only pictures; export it with text, or run text recognition first";
-    assert_eq!(refusal(pdf_of(&[PICTURE], "")).await, no_text);
+}
+
+#[tokio::test]
+async fn a_file_of_pictures_is_a_document_without_text() {
+    let document = read(pdf_of(&[PICTURE], "")).await.unwrap();
+    assert!(!document.has_text());
+    let image = &document.images[0];
+    assert_eq!((image.width, image.height), (1024, 682));
 }
 
 #[tokio::test]

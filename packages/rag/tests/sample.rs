@@ -165,6 +165,8 @@ async fn questions_find_their_page() {
             .search(&studio.workspace, question, 5)
             .await
             .unwrap();
+        assert_eq!(found.usage.provider, "local");
+        let found = found.found;
         assert_eq!(found[0].page, Some(page), "{question}: {found:#?}");
         assert_eq!(found[0].filename.as_deref(), Some("brand-guidelines.pdf"));
         assert!(found.is_sorted_by(|a, b| a.score >= b.score));

@@ -3,14 +3,18 @@
 //!
 //! This is the one place that reads the environment and decides which provider does what.
 
+pub mod amount;
+mod budgets;
 mod failure;
 mod logging;
 mod parts;
 mod settings;
 
+pub use budgets::{set_budgets, set_budgets_of};
 pub use failure::{Failure, chain};
 pub use logging::{LogArguments, set_up as set_up_logs};
 pub use parts::Parts;
 pub use settings::{
-    BlobPlace, Flags, GeminiProvider, Hidden, Providers, Reporting, Settings, Webhook,
+    BlobPlace, BudgetOwner, FileBudget, Flags, GeminiProvider, Hidden, Money, Providers, Reporting,
+    Settings, Webhook,
 };

@@ -87,6 +87,7 @@ impl Parts {
             image_model: cast.images,
             verifier: cast.verifier,
             plugins: Registry::standard(&services),
+            prices: settings.money.prices.clone(),
             ..Deps::local(database, blobs, temp_folder)
         };
         Ok(Self {
@@ -280,7 +281,10 @@ mod tests {
         };
         let parts = Parts::open(&settings).await.unwrap();
         assert!(settings.data.join("temp").is_dir());
-        assert!(!format!("{parts:?}").contains("secret"));
+        // The settings hold the key, and say so without saying it.
+        let shown = format!("{settings:?} {parts:?}");
+        assert_eq!(shown.contains("ApiKey("), !settings.providers.are_local());
+        assert!(!shown.contains("secret"), "{shown}");
         parts
     }
 

@@ -10,10 +10,12 @@ use studio233_db::DatabaseUrl;
 use studio233_inngest::Config;
 use studio233_rag::{ALLOWED_ORIGINS_MAX, Origin};
 
+mod money;
 mod providers;
 mod reporting;
 mod storage;
 
+pub use money::{BudgetOwner, FileBudget, Money};
 pub use providers::{GeminiProvider, Providers};
 pub use reporting::{Reporting, Webhook};
 pub use storage::{BlobPlace, Hidden};
@@ -82,6 +84,8 @@ pub struct Settings {
     pub providers: Providers,
     /// Who is told of failures.
     pub reporting: Reporting,
+    /// What models cost, and what may be spent.
+    pub money: Money,
     /// Where servers of the protocol are, and the keys to them.
     pub inngest: Config,
 }
@@ -104,6 +108,9 @@ struct File {
     ai: BTreeMap<String, Hidden>,
     /// Who is told of failures.
     reports: BTreeMap<String, Hidden>,
+    /// The currency, and a table for each model or provider.
+    prices: BTreeMap<String, toml::Value>,
+    budgets: Vec<BTreeMap<String, toml::Value>>,
     /// Keys are the `STUDIO233_S3_…` variables in lower case without the prefix: `region = "…"`.
     s3: BTreeMap<String, Hidden>,
     /// Keys are the `INNGEST_…` variables in lower case without the prefix: `event_key = "…"`.
@@ -123,6 +130,7 @@ impl Settings {
             temp: None,
             providers: Providers::default(),
             reporting: Reporting::default(),
+            money: Money::default(),
             inngest: Config::dev(),
         }
     }
@@ -192,6 +200,7 @@ impl Settings {
             allow_origins,
             providers: providers::read(&file.ai, &environment)?,
             reporting: reporting::read(&file.reports, &environment)?,
+            money: money::read(&file.prices, &file.budgets)?,
             inngest: inngest(&file.inngest, environment)?,
         })
     }
@@ -204,11 +213,8 @@ fn inngest(
     environment: impl Fn(&str) -> Option<String>,
 ) -> Result<Config, Failure> {
     let get = |name: &str| {
-        let given = environment(name).filter(|value| !value.trim().is_empty());
-        given.or_else(|| {
-            let key = name.strip_prefix("INNGEST_")?.to_ascii_lowercase();
-            file.get(&key).map(|value| value.0.clone())
-        })
+        let key = name.strip_prefix("INNGEST_").unwrap_or(name);
+        given(file, &environment, name, &key.to_ascii_lowercase())
     };
     let development = get("INNGEST_SIGNING_KEY").is_none() && get("INNGEST_DEV").is_none();
     let config = Config::read(|name| match (name, development) {
@@ -223,15 +229,21 @@ fn absolute(folder: &Path, what: &str) -> Result<PathBuf, Failure> {
         .map_err(|error| bad(format!("the {what} folder {}: {error}", folder.display())))
 }
 
-/// A variable of the environment, else the file's key.
+/// A variable of the environment, else the file's key. A blank one says nothing.
 fn given(
     file: &BTreeMap<String, Hidden>,
     environment: impl Fn(&str) -> Option<String>,
     variable: &str,
     key: &str,
 ) -> Option<String> {
-    let given = environment(variable).or_else(|| file.get(key).map(|value| value.0.clone()));
-    given.filter(|value| !value.trim().is_empty())
+    let said = |value: &String| !is_blank(value);
+    let in_file = || file.get(key).map(|value| value.0.clone()).filter(said);
+    environment(variable).filter(said).or_else(in_file)
+}
+
+/// What is blank says nothing, so that a variable can be taken back where it cannot be unset.
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
 }
 
 /// The first key of a table that is none of those that it may have.
@@ -252,7 +264,7 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
     toml::from_str(&text).map_err(|error| {
         named(told(&error, &text))
-            .hint("the keys are data, port, allow_origins, database_url, blobs, temp, [ai], [reports], [s3] and [inngest]")
+            .hint("the keys are data, port, allow_origins, database_url, blobs, temp, [ai], [reports], [prices], [[budgets]], [s3] and [inngest]")
     })
 }
 

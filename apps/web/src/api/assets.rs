@@ -9,7 +9,7 @@ use super::Shared;
 use super::error::ApiError;
 use super::files;
 use super::json::JsonBody;
-use super::owner::User;
+use super::owner::{User, storable};
 use super::workspaces::now_ms;
 use crate::engine::RunStatus;
 use axum::Json;
@@ -83,7 +83,7 @@ pub(crate) async fn register(
 ) -> Result<(StatusCode, Json<Registered>), ApiError> {
     let workspace = shared.own_workspace(&new.workspace_id, &user).await?;
     let resume = new.resume;
-    let new = check(&shared, new, &workspace).await?;
+    let new = check(&shared, &user, new, &workspace).await?;
     let asset = shared.database.upsert_asset(&new.asset, now_ms()).await?;
     let event = match EventKind::of(&asset) {
         Some(kind) => {
@@ -130,6 +130,9 @@ pub(crate) async fn seen(
 
 async fn own_asset(shared: &Shared, id: &str, user: &User) -> Result<Asset, ApiError> {
     let absent = || ApiError::absent("asset", id);
+    if !storable(id) {
+        return Err(absent());
+    }
     let found = shared.database.asset(&AssetId::new(id)).await?;
     let asset = found.ok_or_else(absent)?;
     let workspace = asset.workspace_id.as_ref().ok_or_else(absent)?;
@@ -157,7 +160,12 @@ impl Checked {
     }
 }
 
-async fn check(shared: &Shared, new: New, workspace: &Workspace) -> Result<Checked, ApiError> {
+async fn check(
+    shared: &Shared,
+    user: &User,
+    new: New,
+    workspace: &Workspace,
+) -> Result<Checked, ApiError> {
     let name = new.name.trim();
     let chars = name.chars().count();
     if !(1..=NAME_CHARS_MAX).contains(&chars) || name.chars().any(char::is_control) {
@@ -171,7 +179,7 @@ async fn check(shared: &Shared, new: New, workspace: &Workspace) -> Result<Check
     let url = parse_url(&new.url)?;
     // An upload's identity is its content, whatever it is called; anything else's is its URL.
     let (identity, size_bytes) = match url.scheme() {
-        "blob" => upload_of(shared, url.path()).await?,
+        "blob" => upload_of(shared, user, url.path()).await?,
         _ => (url.to_string(), new.size),
     };
     let id = asset_id(workspace, &identity);
@@ -211,12 +219,14 @@ fn parse_url(text: &str) -> Result<Url, ApiError> {
 }
 
 /// What identifies an upload, and its size.
-async fn upload_of(shared: &Shared, key: &str) -> Result<(String, u64), ApiError> {
+async fn upload_of(shared: &Shared, user: &User, key: &str) -> Result<(String, u64), ApiError> {
     let key = Key::parse(key).map_err(|error| ApiError::bad("bad_url", format!("url: {error}")))?;
-    let parts: Vec<&str> = key.as_str().split('/').collect();
-    let [files::FOLDER, sha256, _] = parts.as_slice() else {
+    let own = files::folder_of(user);
+    let inside = key.as_str().strip_prefix(&own);
+    let inside = inside.and_then(|rest| rest.strip_prefix('/')?.split_once('/'));
+    let Some((sha256, _)) = inside.filter(|(_, name)| !name.contains('/')) else {
         return Err(
-            ApiError::bad("bad_url", format!("url: {key} is not an upload"))
+            ApiError::bad("bad_url", format!("url: {key} is not an upload of yours"))
                 .hint("upload the file with PUT /api/files/{name} and give its blob: URL"),
         );
     };

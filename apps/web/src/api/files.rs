@@ -17,8 +17,10 @@ use studio233_blob::{ContentType, Key, Put};
 use studio233_rag::{blob_url, pdf};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// Where uploads lie; only these may be registered as assets by a `blob:` URL.
-pub(crate) const FOLDER: &str = "uploads";
+/// Where uploads lie; only these may be registered as assets by a `blob:` URL, and only by who uploaded them.
+const FOLDER: &str = "uploads";
+/// A user's part of a key: so many hex digits of a hash of who it is.
+const OWNER_DIGITS: usize = 32;
 /// Uploads are held in memory until they are whole; more wait.
 const UPLOADS_MAX: usize = 4;
 /// For a place among them.
@@ -55,11 +57,17 @@ impl Uploads {
     }
 }
 
-/// Stores the file under the hash of its content, so that uploading twice is uploading once. What is no PDF, or too
+/// The caller's folder. Nobody else's assets may name what lies in it, whatever they know of the file.
+pub(crate) fn folder_of(user: &User) -> String {
+    let owner = hex::encode(Sha256::digest(&user.0));
+    format!("{FOLDER}/{}", &owner[..OWNER_DIGITS])
+}
+
+/// Stores the file in the caller's folder under the hash of its content, so that uploading twice is uploading once. What is no PDF, or too
 /// large, is refused as soon as that shows.
 pub(crate) async fn upload(
     State(shared): State<Shared>,
-    _: User,
+    user: User,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -75,7 +83,7 @@ pub(crate) async fn upload(
     let _place = shared.uploads.place().await?;
     let file = receive(body, declared.unwrap_or_default(), limit).await?;
     let sha256 = hex::encode(Sha256::digest(&file));
-    let key = format!("{FOLDER}/{sha256}/{}", safe_name(&name));
+    let key = format!("{}/{sha256}/{}", folder_of(&user), safe_name(&name));
     let key = Key::parse(&key).map_err(|error| ApiError::bad("bad_name", error.to_string()))?;
     let size_bytes = file.len();
     shared

@@ -4,13 +4,19 @@ use super::Shared;
 use super::error::ApiError;
 use super::json::Query;
 use super::owner::User;
+use super::workspaces::now_ms;
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::slice;
 use studio233_db::SEARCH_LIMIT_MAX;
+use studio233_inngest::middleware::Account;
 
 const FRAGMENTS: u32 = 5;
+
+/// What usage names in the place of a function. A spent budget holds runs; questions are answered and counted.
+const SEARCH: &str = "search";
 
 #[derive(Deserialize)]
 pub(crate) struct Question {
@@ -32,9 +38,17 @@ pub(crate) async fn search(
         ));
     }
     let workspace = shared.own_workspace(&id, &user).await?;
-    let found = shared
-        .retriever
-        .search(&workspace.id, &question.q, limit)
-        .await?;
+    let searched = shared.retriever.search(&workspace.id, &question.q, limit);
+    let searched = searched.await;
+    let usage = match &searched {
+        Ok(retrieved) => Some(&retrieved.usage),
+        Err(error) => error.usage(),
+    };
+    if let Some(usage) = usage {
+        let (meter, prices) = (shared.meter.clone(), shared.money.prices.clone());
+        let account = Account::outside_of_runs(meter, prices, SEARCH, &workspace.id);
+        account.charge(slice::from_ref(usage), now_ms()).await;
+    }
+    let found = searched?.found;
     Ok(Json(json!({"query": question.q, "fragments": found})))
 }

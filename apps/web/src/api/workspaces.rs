@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use stepwell::Moment;
 use studio233_db::{DbError, NewWorkspace, Workspace, WorkspaceId};
+use studio233_setup::set_budgets_of;
 use uuid::Uuid;
 
 const NAME_CHARS_MAX: usize = 100;
@@ -54,7 +55,16 @@ pub(crate) async fn create(
         user_id: user.0.clone(),
     };
     match shared.database.create_workspace(&new, now_ms()).await {
-        Ok(workspace) => Ok((StatusCode::CREATED, shown(&shared, workspace).await?)),
+        Ok(workspace) => {
+            let Shared {
+                money,
+                client,
+                database,
+                ..
+            } = &shared;
+            set_budgets_of(&workspace, &money.budgets, client, database).await?;
+            Ok((StatusCode::CREATED, shown(&shared, workspace).await?))
+        }
         // Made by another request of the caller's since.
         Err(error @ DbError::SlugTaken { .. }) => {
             match own_by_slug(&shared, &new.slug, &user).await? {

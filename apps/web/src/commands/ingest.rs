@@ -323,7 +323,11 @@ fn tell_profile(outcome: &Outcome, arguments: &Arguments, total_ms: u64) {
     let took = |field: &str| duration(run[field].as_u64().unwrap_or_default());
     let chunks = outcome.chunks().as_u64().unwrap_or_default();
     terminal::line("");
-    terminal::line(format!("  Knowledge   {chunks} fragments indexed"));
+    let fragments = match chunks {
+        0 => "none of its own text: its pages are pictures; what they show is indexed".to_owned(),
+        _ => format!("{chunks} fragments indexed"),
+    };
+    terminal::line(format!("  Knowledge   {fragments}"));
     terminal::line(format!(
         "  Run         {id}, completed in {} (queued {}, altogether {})",
         took("tookMs"),

@@ -57,23 +57,28 @@ pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<Exit
 }
 
 async fn ask(client: &ApiClient, arguments: &Arguments) -> Result<(Value, Value), Failure> {
-    let name = &arguments.workspace;
-    let found = client
-        .get(&["api", "workspaces"], &[("name", name)])
-        .await?;
-    let workspace = found["workspaces"][0].clone();
-    let Some(id) = workspace["id"].as_str() else {
-        let missing = format!("there is no workspace '{name}'");
-        let program = terminal::program();
-        let hint = format!("fill one first: {program} ingest FILE.pdf --workspace '{name}'");
-        return Err(Failure::new("no_such_workspace", missing).hint(hint));
-    };
+    let workspace = workspace_named(client, &arguments.workspace).await?;
+    let id = workspace["id"].as_str().unwrap_or_default();
     let k = arguments.k.to_string();
     let path = ["api", "workspaces", id, "search"];
     let found = client
         .get(&path, &[("q", &arguments.query), ("k", &k)])
         .await?;
     Ok((workspace, found))
+}
+
+/// The caller's workspace of that name.
+pub(super) async fn workspace_named(client: &ApiClient, name: &str) -> Result<Value, Failure> {
+    let path = ["api", "workspaces"];
+    let found = client.get(&path, &[("name", name)]).await?;
+    let workspace = found["workspaces"][0].clone();
+    if workspace["id"].is_string() {
+        return Ok(workspace);
+    }
+    let program = terminal::program();
+    let hint = format!("fill one first: {program} ingest FILE.pdf --workspace '{name}'");
+    let missing = format!("there is no workspace '{name}'");
+    Err(Failure::new("no_such_workspace", missing).hint(hint))
 }
 
 fn show(workspace: &Value, found: &Value) {

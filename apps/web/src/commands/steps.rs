@@ -65,8 +65,8 @@ impl Steps {
                     _ => self.now(step),
                 }
             }
-            // It is worth a word only when it holds the run.
-            "step" if data["name"] == "budget" && data["result"]["data"].is_null() => {}
+            // What it holds the run for is told while that waits.
+            "step" if data["name"] == "budget" => {}
             "step" => self.say(&ended(data)),
             // A function that fails with its step says nothing new; the end does.
             "attempt-failed" if data["step"].is_null() && data["retryAt"].is_null() => {}
@@ -76,7 +76,7 @@ impl Steps {
                     self.now("waiting for the next attempt");
                 }
             }
-            "waiting" if data["until"].is_string() => {
+            "waiting" if data["until"].is_string() || data["reason"] == "held" => {
                 let text = waiting(data);
                 self.now(&text);
                 if !matches!(self, Self::Watched(_)) {
@@ -136,8 +136,10 @@ fn attempt(attempt: &Value) -> String {
 
 fn waiting(waiting: &Value) -> String {
     let why = waiting["message"].as_str().unwrap_or_default();
-    let until = waiting["until"].as_str().map(clock).unwrap_or_default();
-    format!("waiting until {until}: {why}")
+    match waiting["until"].as_str() {
+        Some(until) => format!("waiting until {}: {why}", clock(until)),
+        None => format!("waiting: {why}"),
+    }
 }
 
 /// `2026-01-02T03:04:05.678Z` → `04:04:05`, as the clock on the wall shows it.

@@ -29,6 +29,9 @@ async fn a_brand_document_is_read_into_postgres() {
 }
 
 async fn read_a_brand_document(studio: TestStudio) {
+    for nothing in ["/api/workspaces/a%00b", "/api/assets/a%00b"] {
+        assert_eq!(studio.get(nothing).await.status, 404, "{nothing}");
+    }
     let workspace = studio.workspace("Solvane").await;
     let file = std::fs::read(files::sample()).unwrap();
     let uploaded = studio.upload("brand.pdf", file).await;
@@ -187,6 +190,29 @@ async fn what_an_asset_is_decides_what_is_sent() {
 }
 
 #[tokio::test]
+async fn an_upload_is_of_use_to_its_owner_only() {
+    let studio = TestStudio::start().await;
+    let file = std::fs::read(files::sample()).unwrap();
+    let url = studio.upload("brand.pdf", file.clone()).await.text("/url");
+    let as_ada = |request: reqwest::RequestBuilder| studio.send(request.header("X-User-Id", "ada"));
+    let workspace = studio.http.post(studio.url("/api/workspaces"));
+    let workspace = as_ada(workspace.json(&json!({"name": "Ada's"}))).await;
+    let register = |url: &str| {
+        let request = studio.http.post(studio.url("/api/assets"));
+        as_ada(request.json(&asset(&workspace.text("/id"), url)))
+    };
+    // Who knows the file's hash and name still does not get it.
+    let refused = register(&url).await;
+    assert_eq!((refused.status, refused.code()), (400, "bad_url"));
+
+    let upload = studio.http.put(studio.url("/api/files/brand.pdf"));
+    let own = as_ada(upload.body(file)).await.text("/url");
+    assert_ne!(own, url);
+    assert_eq!(register(&own).await.status, 201);
+    studio.stop().await;
+}
+
+#[tokio::test]
 async fn workspaces_are_their_owners() {
     let studio = TestStudio::start().await;
     let workspace = studio.workspace("My Brand").await;
@@ -247,6 +273,9 @@ async fn bad_requests_are_told_what_is_wrong() {
     let studio = TestStudio::start().await;
     let workspace = studio.workspace("w").await;
     let good = asset(&workspace, "https://example.com/a.pdf");
+    let file = std::fs::read(files::sample()).unwrap();
+    let gone = studio.upload("brand.pdf", file).await.text("/url");
+    let gone = gone.replace("brand.pdf", "gone.pdf");
     let with = |key: &str, value: Value| {
         let mut body = good.clone();
         body[key] = value;
@@ -282,7 +311,7 @@ async fn bad_requests_are_told_what_is_wrong() {
         (
             with("url", json!("blob:vision/a.pdf")),
             "bad_url",
-            "is not an upload",
+            "is not an upload of yours",
         ),
         (
             with("url", json!("blob:uploads/a/../b")),
@@ -290,10 +319,11 @@ async fn bad_requests_are_told_what_is_wrong() {
             "starts with a dot",
         ),
         (
-            with("url", json!("blob:uploads/ab/c.pdf")),
-            "no_such_file",
-            "uploads/ab/c.pdf",
+            with("url", json!("blob:uploads/ab/cd/e.pdf")),
+            "bad_url",
+            "is not an upload of yours",
         ),
+        (with("url", json!(gone)), "no_such_file", "uploads/"),
         (
             with("workspaceId", json!("x")),
             "no_such_workspace",

@@ -1,6 +1,6 @@
 //! The commands, as processes.
 
-use crate::files::{self, PICTURE, TEXT};
+use crate::files::{self, TEXT};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -42,18 +42,18 @@ pub(crate) fn answer(output: &Output) -> Value {
     serde_json::from_str(&stdout).expect("it is JSON")
 }
 
-fn run(folder: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     studio233(folder).args(arguments).output().unwrap()
 }
 
 /// A running `serve`, ended when the test is.
-struct Serve {
+pub(crate) struct Serve {
     child: Child,
     url: String,
 }
 
 impl Serve {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let mut child = studio233(folder)
             .args(["serve", "--port", "0"])
             .env("STUDIO233_LOG", "off")
@@ -145,7 +145,7 @@ fn files_that_cannot_be_read_are_told_so() {
     std::fs::write(path("empty.pdf"), b"").unwrap();
     std::fs::write(path("page.pdf"), b"<html></html>").unwrap();
     std::fs::write(path("locked.pdf"), files::encrypted()).unwrap();
-    std::fs::write(path("scan.pdf"), files::pdf(PICTURE, "")).unwrap();
+    std::fs::write(path("blank.pdf"), files::pdf("", "")).unwrap();
     std::fs::write(path("broken.pdf"), b"%PDF-1.7\nnothing").unwrap();
     std::fs::write(path("note.pdf"), files::pdf(TEXT, "")).unwrap();
     let huge = std::fs::File::create(path("huge.pdf")).unwrap();
@@ -168,9 +168,9 @@ fn files_that_cannot_be_read_are_told_so() {
             "locked.pdf is encrypted; save it without a password",
         ),
         (
-            "scan.pdf",
+            "blank.pdf",
             "run_failed",
-            "scan.pdf has no text, only pictures",
+            "it has no text, only pictures: export it with text",
         ),
         ("broken.pdf", "run_failed", "broken.pdf is damaged"),
         ("note.pdf", "run_failed", "says too little about a brand"),
@@ -192,6 +192,28 @@ fn files_that_cannot_be_read_are_told_so() {
             "{complaint}"
         );
     }
+}
+
+#[test]
+fn a_scan_is_measured_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let scan = files::scanned();
+    let scan = scan.to_str().unwrap();
+    let output = run(folder.path(), &["ingest", scan]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    for part in [
+        "Colours     #0",
+        "The pages are landscape",
+        "cannot read the words in them",
+        "none of its own text: its pages are pictures",
+    ] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let output = run(folder.path(), &["search", "colours", "--json"]);
+    let found = answer(&output);
+    let best = found["fragments"][0]["text"].as_str().unwrap();
+    assert!(best.starts_with("Colours: #0"), "{best}");
 }
 
 #[test]

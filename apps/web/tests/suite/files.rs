@@ -10,6 +10,14 @@ pub(crate) fn sample() -> PathBuf {
     ))
 }
 
+/// Two pages that were scanned.
+pub(crate) fn scanned() -> PathBuf {
+    PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../packages/rag/tests/files/scanned.pdf"
+    ))
+}
+
 pub(crate) const TEXT: &str = "BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
 pub(crate) const PICTURE: &str = "1 0 0 rg 10 10 100 100 re f";
 

@@ -11,12 +11,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use stepwell_engine::{EndpointError, EndpointStarted, RunStatus};
 use stepwell_protocol::endpoint::{self, MoreSteps, NewRun};
 use stepwell_protocol::token::RealtimeClaims;
-use stepwell_protocol::{RunId, headers};
+use stepwell_protocol::{RunId, UserError, headers};
 use stepwell_store::RunRecord;
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -163,12 +163,24 @@ fn response_of(record: &RunRecord) -> Result<Response, ApiError> {
             Some(response) => replay(response),
             None => json_text(StatusCode::OK, output),
         }),
-        RunStatus::Failed => Ok(json_text(StatusCode::INTERNAL_SERVER_ERROR, output)),
+        RunStatus::Failed => Ok(json_text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &failure_for_requester(output),
+        )),
         _ => {
             let message = format!("the run ended without a response: {}", record.status);
             Err(ApiError::new(StatusCode::GONE, message))
         }
     }
+}
+
+/// A failed run's error as whoever made the request may see it: what led to it, and where in the code, is the app's own.
+fn failure_for_requester(output: &str) -> String {
+    let UserError { name, message, .. } = match serde_json::from_str(output) {
+        Ok(Value::String(words)) => UserError::new("Error", words),
+        _ => UserError::from_body(output.as_bytes()),
+    };
+    json!({"name": name, "message": message}).to_string()
 }
 
 fn replay(response: endpoint::Response) -> Response {

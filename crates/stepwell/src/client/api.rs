@@ -2,6 +2,8 @@
 
 use super::{Checkpoint, CheckpointError, Client, percent_encoded};
 use crate::BoxFuture;
+#[cfg(feature = "realtime")]
+use crate::realtime::Arrivals;
 use crate::step::Topic;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -61,6 +63,12 @@ pub(crate) trait LocalApi: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Option<RunId>, ApiError>>;
 
     fn publish(&self, channel: &str, topic: &str, run: Option<RunId>, data: SharedJson);
+
+    /// What is published from now on to topics of a channel. Nothing ever, where nobody subscribes.
+    #[cfg(feature = "realtime")]
+    fn subscribe(&self, _channel: String, _topics: Vec<String>) -> Arrivals {
+        Box::pin(futures::stream::empty())
+    }
 
     fn checkpoint<'a>(
         &'a self,

@@ -59,6 +59,7 @@ pub(super) async fn open(setup: &Setup, started: StartResponse) -> Result<Opened
         .gateway_url
         .as_deref()
         .unwrap_or(&started.gateway_endpoint);
+    crate::http_client::use_ring();
     let opening = async {
         let mut request = url
             .into_client_request()

@@ -2,6 +2,8 @@
 
 use crate::BoxFuture;
 use crate::client::{ApiError, Checkpoint, CheckpointError, LocalApi};
+#[cfg(feature = "realtime")]
+use crate::realtime::{self, Arrivals, SubscribeError};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use stepwell_engine::{CheckpointError as EngineRefusal, ItemId};
@@ -61,6 +63,47 @@ impl LocalApi for Local {
         // That nobody listens is nobody's fault.
         let message = Message::new(channel, topic, run, data);
         let _ = self.messages.send(message);
+    }
+
+    #[cfg(feature = "realtime")]
+    fn subscribe(&self, channel: String, topics: Vec<String>) -> Arrivals {
+        let from = (self.messages.subscribe(), channel, topics);
+        Box::pin(futures::stream::unfold(
+            from,
+            async |(mut messages, channel, topics)| {
+                let told = next_of(&mut messages, &channel, &topics).await?;
+                Some((told, (messages, channel, topics)))
+            },
+        ))
+    }
+}
+
+/// The next message to one of the topics.
+#[cfg(feature = "realtime")]
+async fn next_of(
+    messages: &mut broadcast::Receiver<Message>,
+    channel: &str,
+    topics: &[String],
+) -> Option<Result<realtime::Message<SharedJson>, SubscribeError>> {
+    loop {
+        match messages.recv().await {
+            Ok(Message {
+                channel: its,
+                topic,
+                run,
+                data,
+            }) if *its == *channel && topics.iter().any(|asked| **asked == *topic) => {
+                return Some(Ok(realtime::Message::published(channel, &topic, run, data)));
+            }
+            Ok(_) => {}
+            Err(RecvError::Lagged(count)) => {
+                return Some(Err(SubscribeError::Interrupted {
+                    channel: channel.to_owned(),
+                    reason: format!("it was too slow and fell {count} messages behind"),
+                }));
+            }
+            Err(RecvError::Closed) => return None,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::report::RunReports;
 use super::request::Parts;
-use super::{EVENT, Endpoint, Handover, Response, plain};
+use super::{EVENT, Endpoint, Handover, Response, heartbeat, plain};
 use crate::execution::{Call, Checkpointer, Ended, Performed, Reports, Target, end_id, is_final};
 use crate::middleware::{RunInfo, TraceContext};
 use crate::{Checkpointing, Error, RunId};
@@ -65,7 +65,9 @@ impl Endpoint {
             Checkpointing::on(),
             Duration::MAX,
         );
-        let Performed { ended, riders } = call.perform(Some(&mut checkpointer)).await;
+        let performing = call.perform(Some(&mut checkpointer));
+        let Performed { ended, riders } =
+            heartbeat::during(reports, self.heartbeat, performing).await;
         let mut ops = checkpointer.take();
         let could_report = ops.is_empty();
         ops.extend(riders);

@@ -507,3 +507,33 @@ async fn whoever_made_the_request_does_not_see_what_led_to_a_failure() {
     let reports = server.reports.lock().unwrap();
     assert!(reports[0]["steps"][0]["error"]["stack"].is_string());
 }
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_step_that_takes_long_is_told_to_go_on() {
+    let server = Server::default();
+    async fn handler(
+        request: Request,
+        reports: State<Arc<Mutex<Vec<Value>>>>,
+    ) -> Result<&'static str, Error> {
+        let step = request.step();
+        // The server knows nothing of the run before there is something to report.
+        step.run("first", || async { Ok(()) }).await?;
+        let long = || async {
+            while reports.0.lock().unwrap().len() < 4 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok(())
+        };
+        step.run("second", long).await?;
+        Ok("done")
+    }
+    let (client, reports) = (server.client(Config::dev()), Arc::clone(&server.reports));
+    let mut endpoint = Endpoint::with_state(client, reports, handler);
+    endpoint.heartbeat = Duration::from_millis(1);
+    let asked = request("POST", "/").body(Bytes::new()).unwrap();
+    assert_eq!(endpoint.handle(asked).await.status(), StatusCode::OK);
+    let told = server.told();
+    assert_eq!(told[..4], ["StepRun first", "", "", ""]);
+    assert_eq!(told[told.len() - 2..], ["StepRun second", "RunComplete "]);
+}

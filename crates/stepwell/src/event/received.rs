@@ -176,12 +176,12 @@ pub struct CronTick {
     /// The cron expression.
     #[serde(default)]
     pub cron: String,
-    /// When it was due, RFC 3339.
+    /// When it was due.
     #[serde(default, rename = "scheduledAt")]
-    pub scheduled_at: Option<String>,
-    /// When it was started, RFC 3339: later than due by the schedule's jitter.
+    pub scheduled_at: Option<Moment>,
+    /// When it was started: later than due by the schedule's jitter.
     #[serde(default, rename = "fireAt")]
-    pub fire_at: Option<String>,
+    pub fire_at: Option<Moment>,
 }
 
 impl Event for CronTick {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use stepwell_protocol::op::Opcode;
-use stepwell_protocol::{EventId, SharedJson, UserError};
+use stepwell_protocol::{EventId, SharedJson, StepId, UserError};
 
 /// What sending gave: the ids of the events, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +52,37 @@ impl Step {
     {
         self.code_step(StepSpec::new(id, Opcode::StepPlanned), move |_| {
             Box::pin(code())
+        })
+    }
+
+    /// [`Step::run`] for code that has to know which step it is: it is given the hash that servers know the step by, which
+    /// also tells it from others of the same id in the run.
+    ///
+    /// ```
+    /// # use stepwell::{Context, Error};
+    /// # async fn pay(key: &str) -> Result<u32, Error> { Ok(key.len() as u32) }
+    /// # async fn handler(ctx: Context) -> Result<(), Error> {
+    /// for _ in 0..2 {
+    ///     let run_id = ctx.run_id();
+    ///     let paid: u32 = ctx
+    ///         .step()
+    ///         .run_identified("pay", |step| async move { pay(&format!("{run_id}/{step}")).await })
+    ///         .await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`StepError`] once no attempt is left, and when the recorded value is not a `T`.
+    pub fn run_identified<'a, F, Fut, T>(&self, id: impl Into<String>, code: F) -> RunStep<'a, T>
+    where
+        F: FnOnce(StepId) -> Fut + Send + 'a,
+        Fut: Future<Output = Result<T, Error>> + Send + 'a,
+        T: Serialize + DeserializeOwned,
+    {
+        self.code_step(StepSpec::new(id, Opcode::StepPlanned), move |slot| {
+            Box::pin(code(slot.hash()))
         })
     }
 

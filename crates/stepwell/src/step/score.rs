@@ -74,7 +74,7 @@ impl Score {
 }
 
 impl Step {
-    /// Records a score of this run. A Stepwell server keeps it as the step's result; servers with scores, as a score.
+    /// Records a score of this run, once.
     ///
     /// ```
     /// # use stepwell::{Context, Error, Score};
@@ -107,7 +107,7 @@ impl Step {
 }
 
 impl Client {
-    /// Records a score of another run, on servers that keep scores (Stepwell's does not yet, and answers 404).
+    /// Records a score of another run, also when it has ended.
     ///
     /// # Errors
     /// [`Error`] when the score is not valid, or the server does not take it.

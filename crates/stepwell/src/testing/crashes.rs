@@ -184,8 +184,8 @@ fn describe(changes: &[Change], app: &TestApp) -> String {
         function.unwrap_or_else(|| run.to_string())
     };
     let step = |step: &StepId, name: &str| {
-        let id = app.parts.stand_ins.name_of(step);
-        let id = id.map_or_else(|| name.to_owned(), |(id, _)| id);
+        let id = app.parts.stand_ins.label_of(step);
+        let id = id.unwrap_or_else(|| name.to_owned());
         format!("step \"{id}\"")
     };
     let mut texts: Vec<String> = Vec::new();

@@ -209,7 +209,7 @@ impl TestApp {
         };
         let causes = items.iter().map(|item| {
             let step = item.kind.own_step().map(|step| {
-                let named = self.parts.stand_ins.name_of(step).map(|(id, _)| id);
+                let named = self.parts.stand_ins.label_of(step);
                 named.unwrap_or_else(|| step.to_string())
             });
             let step = step.map_or_else(String::new, |step| format!("in step \"{step}\" "));

@@ -1,9 +1,11 @@
 //! What happened in a run, for people.
 
+use super::notes::Note;
 use super::run::SentEvent;
 use super::steps::{FailedAttempt, StepStatus, TestStep, WaitEnd, WaitKind};
 use crate::embedded::{Run, RunStatus};
 use crate::moment::Moment;
+use crate::step::ScoreValue;
 use serde_json::Value;
 use std::fmt;
 use stepwell_engine::Cause;
@@ -26,6 +28,9 @@ const VALUE_CHARS_MAX: usize = 100;
 /// │  └─ ✓ attempt 1     +30d15s
 /// └─ ✓ returned         +30d15s   "shipped"
 /// ```
+///
+/// A second use of a step's id is `charge:1`. What was noted of the run follows its events, what was noted of a step has a line
+/// below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
     head: Vec<String>,
@@ -46,6 +51,7 @@ impl History {
         run: &Run,
         cause: Option<Cause>,
         events: &[SentEvent],
+        notes: &[Note],
         steps: &[TestStep],
         attempts: &[AttemptRecord],
     ) -> Self {
@@ -64,6 +70,7 @@ impl History {
             let data = shortened(&event.data.to_string());
             format!("│ event {} {data} at {}", event.name, event.at)
         }));
+        head.extend(notes.iter().flat_map(of_note));
         let mut lines: Vec<(Moment, Line)> = steps
             .iter()
             .map(|step| (begun(step), of_step(step, clock)))
@@ -79,6 +86,26 @@ impl History {
         lines.extend(of_end(run, clock));
         Self { head, lines }
     }
+}
+
+/// What is noted of the run: scores one by one.
+fn of_note(note: &Note) -> Vec<String> {
+    let scores = note.scores();
+    if scores.is_empty() {
+        return vec![format!("│ {} {}", note.kind, values_of(note))];
+    }
+    let lines = scores.iter().map(|score| {
+        let value = match score.value {
+            ScoreValue::Bool(value) => value.to_string(),
+            ScoreValue::Number(value) => value.to_string(),
+        };
+        format!("│ score {} {value}", score.name)
+    });
+    lines.collect()
+}
+
+fn values_of(note: &Note) -> String {
+    shortened(&Value::Object(note.values.clone()).to_string())
 }
 
 /// The moment that times are told from.
@@ -111,10 +138,6 @@ fn of_step(step: &TestStep, clock: Since) -> Line {
         StepStatus::Waiting | StepStatus::Queued => '…',
         StepStatus::Cancelled => '-',
     };
-    let again = match step.index() {
-        0 => String::new(),
-        index => format!(" ({})", index + 1),
-    };
     let failures = step.failed_attempts();
     let mut below: Vec<Line> = failures
         .iter()
@@ -129,9 +152,19 @@ fn of_step(step: &TestStep, clock: Since) -> Line {
             below: Vec::new(),
         });
     }
+    below.extend(step.notes().iter().map(|note| Line {
+        mark: '·',
+        name: match note.attempt {
+            Some(attempt) => format!("{} of attempt {attempt}", note.kind),
+            None => note.kind.clone(),
+        },
+        at: String::new(),
+        text: values_of(note),
+        below: Vec::new(),
+    }));
     Line {
         mark,
-        name: format!("{}{again}", step.id()),
+        name: step.label(),
         at: clock.tell(begun(step)),
         text: text_of(step, clock),
         below,

@@ -3,7 +3,7 @@
 use super::app::TestApp;
 use super::error::TestError;
 use super::run::TestRun;
-use super::steps::TestStep;
+use super::steps::{TestStep, label};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use stepwell_protocol::event::RESERVED_PREFIX;
@@ -161,15 +161,9 @@ pub(super) fn first_difference(
         Place::Step {
             function,
             id,
-            index: 0,
-            ..
-        } => format!("step \"{id}\" of {function}"),
-        Place::Step {
-            function,
-            id,
             index,
             ..
-        } => format!("step \"{id}\" ({}) of {function}", index + 1),
+        } => format!("step \"{}\" of {function}", label(id, *index)),
         Place::Event { name, .. } => format!("event '{name}'"),
     };
     let what = match (should, is) {

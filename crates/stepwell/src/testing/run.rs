@@ -2,12 +2,14 @@
 
 use super::app::moment;
 use super::history::History;
+use super::notes::{self, Note};
 use super::stand_ins::StandIns;
-use super::steps::{TestStep, Wait, steps_of};
+use super::steps::{TestStep, Wait, label, steps_of};
 use crate::client::events_of_step;
 use crate::embedded::{FunctionNames, OutputError, Run, RunStatus};
 use crate::event::Event;
 use crate::moment::Moment;
+use crate::step::Score;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::time::Duration;
@@ -67,6 +69,7 @@ pub struct TestRun {
     steps: Vec<TestStep>,
     waits: Vec<Wait>,
     sent: Vec<SentEvent>,
+    notes: Vec<Note>,
     history: History,
 }
 
@@ -90,18 +93,21 @@ impl TestRun {
             sent.extend(found.into_iter().map(SentEvent::new));
         }
         let items = reader.items(id)?;
-        let steps = steps_of(records, &items, &attempts, stand_ins);
+        let noted = reader.metadata(id)?;
+        let notes = notes::of_run(&noted);
+        let steps = steps_of(records, &items, &attempts, &noted, stand_ins);
         let waits = steps.iter().filter_map(TestStep::wait).collect();
         let events = read_events(reader, &record.events)?;
         let cause = record.cause;
         let run = Run::new(record, names);
-        let history = History::new(&run, cause, &events, &steps, &attempts);
+        let history = History::new(&run, cause, &events, &notes, &steps, &attempts);
         Ok(Self {
             run,
             events,
             steps,
             waits,
             sent,
+            notes,
             history,
         })
     }
@@ -194,14 +200,22 @@ impl TestRun {
         &self.steps
     }
 
-    /// The first use of a step.
+    /// The first use of a step; a later one of an id that is used several times is `<id>:1`, `<id>:2`, …, as in the history.
     ///
     /// # Panics
     /// If the run did not reach it.
     #[track_caller]
     #[must_use]
     pub fn step(&self, id: &str) -> &TestStep {
-        self.step_again(id, 0)
+        let again = || {
+            let (id, index) = id.rsplit_once(':')?;
+            self.find_step(id, index.parse().ok()?)
+        };
+        // An id may itself look like that.
+        match self.find_step(id, 0).or_else(again) {
+            Some(step) => step,
+            None => self.fail(format!("step \"{id}\" was not reached")),
+        }
     }
 
     /// A use of a step whose id was used several times, from 0.
@@ -213,8 +227,10 @@ impl TestRun {
     pub fn step_again(&self, id: &str, index: usize) -> &TestStep {
         match self.find_step(id, index) {
             Some(step) => step,
-            None if index == 0 => self.fail(format!("step \"{id}\" was not reached")),
-            None => self.fail(format!("step \"{id}\" was not reached {} times", index + 1)),
+            None => {
+                let label = label(id, index);
+                self.fail(format!("step \"{label}\" was not reached"))
+            }
         }
     }
 
@@ -248,6 +264,18 @@ impl TestRun {
             )),
         });
         decoded.collect()
+    }
+
+    /// What was noted of the run itself, besides its steps' [`notes`](TestStep::notes).
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// The scores of the run ([`Step::score`](crate::Step::score)).
+    #[must_use]
+    pub fn scores(&self) -> Vec<Score> {
+        self.notes.iter().flat_map(Note::scores).collect()
     }
 
     /// What it has slept or waited for, or still does.

@@ -1,5 +1,6 @@
 //! What tests put in the place of steps, and what they see of them.
 
+use super::steps::label;
 use crate::Error;
 use crate::execution::{Memo, ended_memo, panic_error};
 use crate::middleware::{Middleware, RunInfo, StandIn, StepInfo};
@@ -262,6 +263,12 @@ impl StandIns {
     /// The id of a step as its function wrote it, and which use of it.
     pub(super) fn name_of(&self, step: &StepId) -> Option<(String, usize)> {
         self.seen().names.get(step).cloned()
+    }
+
+    /// The same, for people.
+    pub(super) fn label_of(&self, step: &StepId) -> Option<String> {
+        let (id, index) = self.name_of(step)?;
+        Some(label(&id, index))
     }
 
     /// Whether `written`, with or without its app, is the function of this public id.

@@ -1,6 +1,7 @@
 //! Steps and waits of a run, as tests look at them.
 
 use super::app::moment;
+use super::notes::{self, Note};
 use super::stand_ins::StandIns;
 use crate::execution::{Memo, ended_memo};
 use crate::moment::Moment;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 use stepwell_engine::{ItemRow, StepDetail};
 use stepwell_protocol::{EventId, SharedJson, StepId, UserError};
-use stepwell_store::{AttemptRecord, StepRecord};
+use stepwell_store::{AttemptRecord, MetadataRecord, StepRecord};
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,7 @@ pub struct TestStep {
     pub(super) status: StepStatus,
     failures: Vec<FailedAttempt>,
     failed_before: u32,
+    notes: Vec<Note>,
     pub(super) value: Option<SharedJson>,
     pub(super) detail: Option<StepDetail>,
     pub(super) started_at: Moment,
@@ -68,6 +70,12 @@ impl TestStep {
     #[must_use]
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// Its id, and which use of it after the first: `add`, `add:1`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(&self.id, self.index)
     }
 
     /// Its name for people; the id when it has none.
@@ -101,6 +109,12 @@ impl TestStep {
     #[must_use]
     pub fn failed_attempts(&self) -> &[FailedAttempt] {
         &self.failures
+    }
+
+    /// What was noted of it and its attempts ([`Step::note`](crate::Step::note)).
+    #[must_use]
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
     }
 
     /// What it gave, as JSON; nothing when it has no result.
@@ -199,7 +213,7 @@ impl TestStep {
             }
         };
         Some(Wait {
-            step: self.id.clone(),
+            step: self.label(),
             kind,
             since: self.started_at,
             until: Moment::from_unix_ms(i64::try_from(until_ms).unwrap_or(i64::MAX)),
@@ -216,7 +230,7 @@ impl TestStep {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Wait {
-    /// The step's id.
+    /// The step's [`label`](TestStep::label).
     pub step: String,
     /// What for.
     pub kind: WaitKind,
@@ -270,12 +284,21 @@ pub enum WaitEnd {
     Cancelled,
 }
 
+/// A use of a step's id, from 0, for people: `add`, `add:1`.
+pub(super) fn label(id: &str, index: usize) -> String {
+    match index {
+        0 => id.to_owned(),
+        index => format!("{id}:{index}"),
+    }
+}
+
 /// The steps of a run: those that have ended, in the order of their ends; then what is queued or waits, and what was
 /// cut short.
 pub(super) fn steps_of(
     records: Vec<StepRecord>,
     items: &[ItemRow],
     attempts: &[AttemptRecord],
+    noted: &[MetadataRecord],
     stand_ins: &StandIns,
 ) -> Vec<TestStep> {
     let make = |hash: &StepId, name: &str, op: &str, status, started_at| {
@@ -296,6 +319,7 @@ pub(super) fn steps_of(
             status,
             failures: failures_of(hash, attempts),
             failed_before: 0,
+            notes: notes::of_step(noted, hash),
             value: None,
             detail: None,
             started_at,

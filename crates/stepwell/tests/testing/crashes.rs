@@ -270,6 +270,58 @@ async fn values_that_are_never_the_same_are_no_difference() {
     assert!(assert_survives_crashes(app, scenario).await > 2);
 }
 
+/// Sends from the code of a step; the first attempt then fails.
+async fn tells(ctx: Context) -> Result<(), Error> {
+    let (client, attempt) = (ctx.client().clone(), ctx.attempt());
+    let told = ctx.step().run("tell", || async move {
+        client.send(event("app/told")).await?;
+        client
+            .send_all([event("app/told"), event("app/tells")])
+            .await?;
+        let attempted = json!({"attempt": attempt});
+        client
+            .send(OutgoingEvent::untyped("app/told", attempted))
+            .await?;
+        // The same again, on purpose.
+        client.send(event("app/told")).await?;
+        match attempt {
+            0 => Err(Error::new("Outage", "once")),
+            _ => Ok(()),
+        }
+    });
+    Ok(told.await?)
+}
+
+fn telling() -> Builder {
+    let function = Function::new("tells").on_event("app/go").retries(1);
+    TestApp::builder().function(function.handler(tells))
+}
+
+#[tokio::test]
+async fn what_a_steps_code_sends_again_counts_once() {
+    let app = telling().start().await.unwrap();
+    app.run(event("app/go")).await.unwrap().assert_completed();
+    let sent = app.sent_events().unwrap();
+    let of = |name: &str, data: Value| {
+        let alike = sent
+            .iter()
+            .filter(|sent| (&*sent.name, &sent.data) == (name, &data));
+        alike.count()
+    };
+    assert_eq!(of("app/told", json!({})), 3, "{sent:#?}");
+    assert_eq!(of("app/tells", json!({})), 1, "{sent:#?}");
+    for attempt in 0..2 {
+        assert_eq!(of("app/told", json!({"attempt": attempt})), 1, "{sent:#?}");
+    }
+    assert_eq!(sent.len(), 6);
+}
+
+#[tokio::test]
+async fn what_a_steps_code_sends_survives_all_crashes() {
+    let scenario = async |app: &TestApp| app.run(event("app/go")).await.map(drop);
+    assert!(assert_survives_crashes(telling, scenario).await > 4);
+}
+
 /// Another number each time.
 fn unique() -> u128 {
     static LAST: AtomicUsize = AtomicUsize::new(0);

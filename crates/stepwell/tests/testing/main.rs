@@ -11,7 +11,7 @@ use std::time::Duration;
 use stepwell::testing::{StepStatus, TestApp, TestError, WaitEnd, WaitKind};
 use stepwell::{
     App, Batch, Client, Context, CronTick, Debounce, Error, Event, Function, FunctionFailed,
-    NonRetriable, OutgoingEvent, RetryAfter, schemars::JsonSchema,
+    NonRetriable, OutgoingEvent, RetryAfter, Score, schemars::JsonSchema,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -256,7 +256,8 @@ async fn schedules_windows_and_batches_take_no_time() {
         .handler(move |ctx: Context<CronTick>| {
             let counted = Arc::clone(&counted);
             async move {
-                assert!(ctx.data().scheduled_at.is_some());
+                let due = ctx.data().scheduled_at.unwrap();
+                assert_eq!(due.unix_ms() % 86_400_000, 8 * 3_600_000);
                 counted.fetch_add(1, Ordering::SeqCst);
                 Ok::<_, Error>(())
             }
@@ -320,7 +321,7 @@ async fn what_never_ends_says_what_it_waits_for() {
     for part in [
         "after 10 days of virtual time (since 2026-01-01",
         "for event 'app/approved', until 2026-01-1",
-        "… approval (1",
+        "… approval:1",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
@@ -492,6 +493,49 @@ async fn a_failed_assertion_shows_the_runs_history() {
     ├─ ✓ let-it-dry    +1h10s  slept until +2h10s
     ├─ ✓ announce      +2h10s  {"ids":["<event>"]}
     └─ ✓ returned      +2h10s  "shipped"
+    "#);
+}
+
+#[tokio::test]
+async fn repeated_steps_are_told_apart_and_notes_are_shown() {
+    async fn handler(ctx: Context) -> Result<u32, Error> {
+        let step = ctx.step();
+        let mut sum = 0;
+        for number in 1..=3 {
+            let add = step.run("add", || async {
+                step.note("seen", &json!({"number": number}));
+                Ok(sum + number)
+            });
+            sum = add.await?;
+        }
+        step.score("judge", Score::new("helpful", 0.5)).await?;
+        Ok(sum)
+    }
+    let function = Function::new("f").on_event("app/go").handler(handler);
+    let app = TestApp::builder().function(function).start().await.unwrap();
+    let run = app.run(event("app/go")).await.unwrap();
+    assert_eq!(run.step("add").output::<u32>(), 1);
+    assert_eq!(run.step("add:2").output::<u32>(), 6);
+    assert_eq!(run.step_again("add", 2).label(), "add:2");
+    let [note] = run.step("add:1").notes() else {
+        panic!("one thing is noted");
+    };
+    assert_eq!((&*note.kind, &note.values["number"]), ("seen", &json!(2)));
+    assert_eq!(run.scores(), [Score::new("helpful", 0.5)]);
+    let history = run.history().to_string();
+    let history = history.replace(&run.id().to_string(), "<run>");
+    insta::assert_snapshot!(history, @r#"
+    run <run> of test-f: completed after 0ms
+    │ event app/go {} at 2026-01-01T00:00:00.000Z
+    │ score helpful 0.5
+    ├─ ✓ add       +0ms  1
+    │  └─ · seen         {"number":1}
+    ├─ ✓ add:1     +0ms  3
+    │  └─ · seen         {"number":2}
+    ├─ ✓ add:2     +0ms  6
+    │  └─ · seen         {"number":3}
+    ├─ ✓ judge     +0ms  {"name":"helpful","value":0.5}
+    └─ ✓ returned  +0ms  6
     "#);
 }
 

@@ -5,6 +5,7 @@ mod endpoints;
 mod gateway;
 mod side;
 mod steps;
+mod subscriptions;
 mod tls;
 mod workers;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::sync::Arc;
-use stepwell::embedded::{Backoff, Embedded, EngineConfig, Handle, Invokers, Messages};
+use stepwell::embedded::{Backoff, Embedded, EngineConfig, Handle, Invokers};
 use stepwell::{App, Client, Config, OutgoingEvent, connect, serve};
 use stepwell_protocol::{EventId, FunctionId};
 use stepwell_runtime::gateway::PrivateAddresses;
@@ -17,14 +17,16 @@ pub(crate) struct Side {
     pub(crate) name: &'static str,
     pub(crate) client: Client,
     pub(crate) handle: Handle,
-    /// Where the server is, if there is one.
-    pub(crate) server: Option<String>,
-    running: Running,
+    _running: Running,
 }
 
 enum Running {
-    Embedded(Box<Embedded>),
-    Server(#[expect(dead_code, reason = "it runs until it is dropped")] Box<Runtime>),
+    Embedded {
+        _engine: Box<Embedded>,
+    },
+    Server {
+        _server: Box<Runtime>,
+    },
     Worker {
         _worker: Box<connect::Handle>,
         _server: Box<Runtime>,
@@ -52,8 +54,9 @@ pub(crate) async fn embedded(apps: &[&str], app: impl Fn(Client) -> App) -> Side
         name: "embedded",
         client: embedded.client().clone(),
         handle: embedded.handle().clone(),
-        server: None,
-        running: Running::Embedded(Box::new(embedded)),
+        _running: Running::Embedded {
+            _engine: Box::new(embedded),
+        },
     }
 }
 
@@ -112,8 +115,9 @@ pub(crate) async fn over_http(apps: &[&str], app: impl Fn(Client) -> App) -> Sid
         name: "http",
         client: client(apps[0], &server),
         handle: runtime.handle(),
-        server: Some(server),
-        running: Running::Server(Box::new(runtime)),
+        _running: Running::Server {
+            _server: Box::new(runtime),
+        },
     }
 }
 
@@ -129,8 +133,7 @@ pub(crate) async fn over_connect(apps: &[&str], app: impl Fn(Client) -> App) -> 
         name: "connect",
         client: client(apps[0], &server),
         handle: runtime.handle(),
-        server: Some(server),
-        running: Running::Worker {
+        _running: Running::Worker {
             _worker: Box::new(worker),
             _server: Box::new(runtime),
         },
@@ -138,14 +141,6 @@ pub(crate) async fn over_connect(apps: &[&str], app: impl Fn(Client) -> App) -> 
 }
 
 impl Side {
-    /// What is published in the process; nothing when there is a server, which has its own subscribers.
-    pub(crate) fn messages(&self) -> Option<Messages> {
-        match &self.running {
-            Running::Embedded(embedded) => Some(embedded.messages()),
-            Running::Server(_) | Running::Worker { .. } => None,
-        }
-    }
-
     /// Sends an event and waits for its runs, and for `after` runs that start when they end, by an event of that
     /// name; tells all that is recorded of them.
     pub(crate) async fn story(

@@ -411,38 +411,3 @@ async fn steps_in_a_row_take_one_call_and_are_recorded_like_any() {
         }
     }
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn subscribers_get_what_functions_publish() {
-    let [embedded, http, _] = all().await;
-    let mut messages = embedded.messages().unwrap();
-    let event = || stepwell::OutgoingEvent::untyped("s/publishes", json!({}));
-    embedded.story(event(), None).await;
-    let message = messages.next().await.unwrap();
-    assert_eq!((&*message.channel, &*message.topic), ("news", "t"));
-    assert_eq!(message.data::<Value>().unwrap(), json!({"half": "way"}));
-
-    let server = http.server.clone().unwrap();
-    let requests = reqwest::Client::new();
-    let topics = json!([{"channel": "news", "name": "t", "kind": "run"}]);
-    let token: Value = {
-        let request = requests.post(format!("{server}/v1/realtime/token"));
-        request
-            .json(&topics)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap()
-    };
-    let token = token["jwt"].as_str().unwrap();
-    let subscribed = requests.get(format!("{server}/v1/realtime/sse?token={token}"));
-    let mut stream = subscribed.send().await.unwrap();
-    http.story(event(), None).await;
-    let mut read = String::new();
-    while !read.contains(r#""half""#) {
-        let chunk = stream.chunk().await.unwrap().expect("the message comes");
-        read.push_str(&String::from_utf8_lossy(&chunk));
-    }
-}

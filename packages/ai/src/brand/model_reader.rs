@@ -1,15 +1,14 @@
 use super::{BrandReader, BrandReading, ReadError, VISION_PAGES_MAX};
 use crate::document::PageImage;
-use crate::pixels::{self, PixelError};
+use crate::pixels;
 use crate::{Answer, Document, EncodedImage, LanguageModel, LanguageRequest};
 use async_trait::async_trait;
-use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageEncoder};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::fmt;
 use std::sync::Arc;
 use studio233_brand::{BrandDna, BrandSummary, PaletteColor, Principle};
+use studio233_media::Format;
 
 const TASK: &str = "Read the brand's profile out of its guidelines. Take only what they say or show, in their own \
     words where they have some; leave empty what is not there. Colours as #RRGGBB, the primary first. \
@@ -20,8 +19,6 @@ const TASK: &str = "Read the brand's profile out of its guidelines. Take only wh
 
 /// Text of one document that is shown to a model; guidelines are far shorter.
 const TEXT_CHARS_MAX: usize = 400_000;
-
-const JPEG_QUALITY: u8 = 88;
 
 /// Reads a brand with a language model: out of the pictures of the first pages, or out of text.
 #[derive(Clone)]
@@ -49,7 +46,10 @@ impl ModelBrandReader {
 
     async fn ask(&self, request: LanguageRequest) -> Result<BrandReading, ReadError> {
         let asked = self.model.ask::<Profile>(&request).await;
-        let Answer { value, usage } = asked.map_err(|source| ReadError::Model { source })?;
+        let Answer { value, usage } = asked.map_err(|source| ReadError::Model {
+            usage: source.usage().cloned().into_iter().collect(),
+            source,
+        })?;
         let provider = self.model.provider().to_owned();
         let summary = BrandSummary {
             manifesto: value.manifesto,
@@ -96,6 +96,7 @@ impl BrandReader for ModelBrandReader {
         let unreadable = || ReadError::Unreadable {
             provider: self.model.provider().to_owned(),
             what: "page images",
+            usage: Vec::new(),
         };
         let pages: Vec<PageImage> = document
             .images
@@ -106,17 +107,13 @@ impl BrandReader for ModelBrandReader {
         if pages.is_empty() {
             return Err(unreadable());
         }
-        let encoded = pixels::off_thread(move || pages.iter().map(encode).collect());
+        let encoded = pixels::off_thread(move || {
+            let pictures = pages.iter().filter_map(PageImage::picture);
+            let encoded = pictures.map(|picture| pixels::encode(&picture, Format::Jpeg));
+            encoded.collect()
+        });
         let images: Vec<EncodedImage> = encoded.await.map_err(|_| unreadable())?;
         self.ask(LanguageRequest::new::<Profile>(TASK).images(images))
             .await
     }
-}
-
-fn encode(page: &PageImage) -> Result<EncodedImage, PixelError> {
-    let mut file = Vec::new();
-    JpegEncoder::new_with_quality(&mut file, JPEG_QUALITY)
-        .write_image(&page.rgb, page.width, page.height, ExtendedColorType::Rgb8)
-        .map_err(|source| PixelError::Encode { source })?;
-    Ok(EncodedImage::new(file).expect("what was just written as JPEG is JPEG"))
 }

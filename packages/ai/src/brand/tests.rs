@@ -1,4 +1,5 @@
 use super::*;
+use crate::document::{Block, Page};
 use studio233_brand::{CoreIdentity, SemanticDna};
 
 /// Answers a profile of a given quality, or fails.
@@ -17,14 +18,22 @@ impl BrandReader for Reader {
                 dna,
                 summary: BrandSummary::default(),
                 provider,
-                usage: Vec::new(),
+                usage: vec![call(self.0)],
             }),
             None => Err(ReadError::Provider {
                 provider,
                 transient: true,
                 source: "down".into(),
+                usage: vec![call(self.0)],
             }),
         }
+    }
+}
+
+fn call(provider: &str) -> Usage {
+    Usage {
+        provider: provider.to_owned(),
+        ..Usage::default()
     }
 }
 
@@ -57,7 +66,15 @@ async fn taken(parser: Option<Option<BrandDna>>, vision: Option<BrandDna>) -> St
     if let Some(answer) = parser {
         extraction = extraction.with_parser(Arc::new(Reader("parser", answer)));
     }
-    match extraction.extract(&Document::default()).await {
+    let page = Page {
+        blocks: vec![Block::default()],
+        ..Page::default()
+    };
+    let document = Document {
+        pages: vec![page],
+        ..Document::default()
+    };
+    match extraction.extract(&document).await {
         Ok(accepted) => format!("{} {}", accepted.path, accepted.score),
         Err(error) => error.to_string(),
     }
@@ -86,4 +103,26 @@ async fn what_is_not_good_enough_is_an_error() {
         taken(Some(Some(dna(3))), None).await,
         "no provider could read the brand"
     );
+}
+
+#[tokio::test]
+async fn all_readings_are_paid_for_whatever_came_of_them() {
+    for (parser, vision, is_read) in [
+        (Some(dna(3)), Some(dna(3)), true),
+        (None, Some(dna(3)), true),
+        (Some(dna(3)), Some(dna(2)), false),
+        (None, Some(dna(2)), false),
+        (Some(dna(3)), None, false),
+        (None, None, false),
+    ] {
+        let extraction = BrandExtraction::new(Arc::new(Reader("vision", vision)));
+        let extraction = extraction.with_parser(Arc::new(Reader("parser", parser)));
+        let extracted = extraction.extract(&Document::default()).await;
+        assert_eq!(extracted.is_ok(), is_read);
+        let usage = match &extracted {
+            Ok(accepted) => &accepted.reading.usage,
+            Err(error) => error.usage(),
+        };
+        assert_eq!(usage, [call("parser"), call("vision")]);
+    }
 }

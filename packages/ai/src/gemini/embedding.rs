@@ -1,6 +1,4 @@
-use super::wire::{
-    BatchEmbedRequest, BatchEmbedResponse, EmbedContent, EmbedRequest, ErrorResponse, Part,
-};
+use super::wire::{BatchEmbedRequest, BatchEmbedResponse, EmbedContent, EmbedRequest, Part};
 use super::{Gemini, PROVIDER};
 use crate::{Answer, EMBEDDING_DIMENSIONS, EmbedError, Embedder, ProviderError, Purpose, Usage};
 use async_trait::async_trait;
@@ -102,7 +100,6 @@ impl Gemini {
         purpose: Purpose,
     ) -> Result<BatchEmbedResponse, ProviderError> {
         let model = &self.settings.embedding;
-        let url = self.method_url(model, "batchEmbedContents")?;
         let name = format!("models/{model}");
         let task_type = match purpose {
             Purpose::Document => "RETRIEVAL_DOCUMENT",
@@ -117,22 +114,16 @@ impl Gemini {
             output_dimensionality: EMBEDDING_DIMENSIONS,
         });
         let requests = requests.collect();
-        let request = self.service.post(url).json(&BatchEmbedRequest { requests });
+        let request = BatchEmbedRequest { requests };
         let timeout = self.settings.embedding_timeout;
-        let reply = self
-            .service
-            .send(request, timeout, ANSWER_BYTES_MAX)
-            .await?;
-        if !reply.status.is_success() {
-            let error = self
-                .service
-                .read::<ErrorResponse>(&reply)
-                .unwrap_or_default()
-                .error;
-            let (said, wait) = (error.said(), error.retry_delay());
-            return Err(self.service.refusal(&reply, said, wait));
-        }
-        self.service.read(&reply)
+        self.call(
+            model,
+            "batchEmbedContents",
+            &request,
+            timeout,
+            ANSWER_BYTES_MAX,
+        )
+        .await
     }
 }
 

@@ -1,6 +1,5 @@
-use super::wire::{
-    Candidate, Content, ErrorResponse, GenerateRequest, GenerateResponse, GenerationConfig, Part,
-};
+use super::fallback::{Failure, with_fallback};
+use super::wire::{Candidate, Content, GenerateRequest, GenerateResponse, GenerationConfig, Part};
 use super::{Gemini, GeminiSettings, INLINE_BYTES_MAX, Models, PROVIDER};
 use crate::vision::{Vision, VisionAnalysis, VisionError, VisionRequest, analyse_with};
 use crate::{
@@ -9,7 +8,6 @@ use crate::{
 };
 use async_trait::async_trait;
 use serde_json::Value;
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 /// An answer with images in base64 is the largest; more is refused.
@@ -33,7 +31,7 @@ impl Shown {
     }
 }
 
-fn shown(model: &str) -> String {
+pub(super) fn shown(model: &str) -> String {
     format!("{PROVIDER} ({model})")
 }
 
@@ -43,156 +41,13 @@ struct Generated {
     usage: Usage,
 }
 
-/// Why one model gave nothing, in the terms of a capability's error.
-trait Failure: Sized {
-    fn call(provider: String, source: ProviderError) -> Self;
-    fn blocked(provider: String, reason: String, usage: Usage) -> Self;
-    /// Another model may do better.
-    fn is_worth_a_fallback(&self) -> bool;
-    /// What was consumed although there is no answer.
-    fn usage_mut(&mut self) -> Option<&mut Usage>;
-    /// The failure of the call, if it was the call that failed.
-    fn into_call(self) -> Result<ProviderError, Self>;
-}
-
-impl Failure for LanguageError {
-    fn call(provider: String, source: ProviderError) -> Self {
-        Self::Call { provider, source }
-    }
-
-    fn blocked(provider: String, reason: String, usage: Usage) -> Self {
-        Self::Blocked {
-            provider,
-            reason,
-            usage: Box::new(usage),
-        }
-    }
-
-    fn is_worth_a_fallback(&self) -> bool {
-        match self {
-            Self::Call { source, .. } => another_model_may_answer(source),
-            Self::InvalidJson { .. } => true,
-            _ => false,
-        }
-    }
-
-    fn usage_mut(&mut self) -> Option<&mut Usage> {
-        match self {
-            Self::Blocked { usage, .. } | Self::InvalidJson { usage, .. } => Some(usage),
-            _ => None,
-        }
-    }
-
-    fn into_call(self) -> Result<ProviderError, Self> {
-        match self {
-            Self::Call { source, .. } => Ok(source),
-            other => Err(other),
-        }
-    }
-}
-
-impl Failure for ImageError {
-    fn call(provider: String, source: ProviderError) -> Self {
-        Self::Call { provider, source }
-    }
-
-    fn blocked(provider: String, reason: String, usage: Usage) -> Self {
-        Self::Blocked {
-            provider,
-            reason,
-            usage: Box::new(usage),
-        }
-    }
-
-    fn is_worth_a_fallback(&self) -> bool {
-        match self {
-            Self::Call { source, .. } => another_model_may_answer(source),
-            Self::NoImage { .. } => true,
-            _ => false,
-        }
-    }
-
-    fn usage_mut(&mut self) -> Option<&mut Usage> {
-        match self {
-            Self::Blocked { usage, .. } | Self::NoImage { usage, .. } => Some(usage),
-            _ => None,
-        }
-    }
-
-    fn into_call(self) -> Result<ProviderError, Self> {
-        match self {
-            Self::Call { source, .. } => Ok(source),
-            other => Err(other),
-        }
-    }
-}
-
-/// A model that is gone answers 404. What cannot be reached, or refuses the key, does so for every model.
-fn another_model_may_answer(error: &ProviderError) -> bool {
-    match error {
-        ProviderError::Status {
-            status, transient, ..
-        } => *transient || *status == 404,
-        ProviderError::Timeout { .. }
-        | ProviderError::Malformed { .. }
-        | ProviderError::TooLarge { .. } => true,
-        _ => false,
-    }
-}
-
-/// Asks the primary model, then the fallback. What both consumed is told, whichever answers.
-async fn with_fallback<T, E, F>(models: &Models, ask: impl Fn(String) -> F) -> Result<Answer<T>, E>
-where
-    E: Failure + std::error::Error + 'static,
-    F: Future<Output = Result<Answer<T>, E>>,
-{
-    let mut first = match ask(models.primary.clone()).await {
-        Err(error) if error.is_worth_a_fallback() => error,
-        outcome => return outcome,
-    };
-    let Some(fallback) = &models.fallback else {
-        return Err(first);
-    };
-    tracing::warn!(
-        model = models.primary,
-        fallback,
-        error = &first as &dyn std::error::Error,
-        "model failed, asking the fallback"
-    );
-    let paid = first.usage_mut().map(|usage| usage.clone());
-    let mut second = match ask(fallback.clone()).await {
-        Err(error) => error,
-        Ok(mut answer) => {
-            if let Some(paid) = &paid {
-                answer.usage.add(paid);
-            }
-            return Ok(answer);
-        }
-    };
-    if let (Some(usage), Some(paid)) = (second.usage_mut(), &paid) {
-        usage.add(paid);
-    }
-    // Both failed: who tries again should know of both, and of the earlier of two retry times.
-    match (first.into_call(), second.into_call()) {
-        (Ok(first), Ok(second)) => Err(E::call(
-            shown(fallback),
-            ProviderError::AfterFallback {
-                first_model: models.primary.clone(),
-                first: Box::new(first),
-                source: Box::new(second),
-            },
-        )),
-        (_, Err(second)) => Err(second),
-        // Of the two, this is the one that knows what was consumed.
-        (Err(first), Ok(second)) => {
-            tracing::warn!(
-                model = fallback,
-                error = &second as &dyn std::error::Error,
-                "the fallback failed, too"
-            );
-            Err(first)
-        }
-    }
+/// A question in the API's terms.
+struct Question<'r> {
+    prompt: &'r str,
+    material: &'r [String],
+    images: &'r [EncodedImage],
+    config: GenerationConfig<'r>,
+    timeout: Duration,
 }
 
 /// Reasons to stop that are a refusal of the content.
@@ -209,6 +64,40 @@ const BLOCKING: &[&str] = &[
 ];
 
 impl Gemini {
+    /// Asks a capability's models, in turn, and has `read` make the answer of a model's candidate.
+    async fn ask<T, E>(
+        &self,
+        models: &Models,
+        question: Question<'_>,
+        read: impl Fn(&str, Generated) -> Result<Answer<T>, E>,
+    ) -> Result<Answer<T>, E>
+    where
+        E: Failure + std::error::Error + 'static,
+    {
+        if let Some(bytes) = too_many(question.images) {
+            return Err(E::too_large(shown(&models.primary), bytes));
+        }
+        let material = as_material(question.material);
+        let mut parts = vec![Part::Text(question.prompt)];
+        parts.extend(material.iter().map(|text| Part::Text(text)));
+        parts.extend(question.images.iter().map(inline));
+        let request = GenerateRequest {
+            contents: [Content {
+                role: "user",
+                parts,
+            }],
+            generation_config: question.config,
+        };
+        let (request, read) = (&request, &read);
+        with_fallback(models, |model| async move {
+            let generated = self
+                .generate_once::<E>(&model, request, question.timeout)
+                .await?;
+            read(&model, generated)
+        })
+        .await
+    }
+
     /// One call of one model: its first candidate, or why there is none.
     async fn generate_once<E: Failure>(
         &self,
@@ -218,24 +107,13 @@ impl Gemini {
     ) -> Result<Generated, E> {
         let provider = || shown(model);
         let started = Instant::now();
-        let sent = async {
-            let url = self.method_url(model, "generateContent")?;
-            let request = self.service.post(url).json(request);
-            let reply = self
-                .service
-                .send(request, timeout, ANSWER_BYTES_MAX)
-                .await?;
-            if !reply.status.is_success() {
-                let error = self
-                    .service
-                    .read::<ErrorResponse>(&reply)
-                    .unwrap_or_default()
-                    .error;
-                let (said, wait) = (error.said(), error.retry_delay());
-                return Err(self.service.refusal(&reply, said, wait));
-            }
-            self.service.read::<GenerateResponse>(&reply)
-        };
+        let sent = self.call::<GenerateResponse>(
+            model,
+            "generateContent",
+            request,
+            timeout,
+            ANSWER_BYTES_MAX,
+        );
         let response = sent.await.map_err(|source| E::call(provider(), source))?;
         let metadata = response.usage_metadata;
         let usage = Usage {
@@ -270,29 +148,8 @@ impl Gemini {
         }
     }
 
-    async fn answer_with(
-        &self,
-        model: &str,
-        request: &LanguageRequest,
-    ) -> Result<Answer<Value>, LanguageError> {
-        let mut parts = vec![Part::Text(&request.prompt)];
-        let material = as_material(&request.material);
-        parts.extend(material.iter().map(|text| Part::Text(text)));
-        parts.extend(request.images.iter().map(inline));
-        let asked = GenerateRequest {
-            contents: [Content {
-                role: "user",
-                parts,
-            }],
-            generation_config: GenerationConfig {
-                response_mime_type: Some("application/json"),
-                response_json_schema: Some(&request.schema),
-                ..GenerationConfig::default()
-            },
-        };
-        let Generated { candidate, usage } = self
-            .generate_once::<LanguageError>(model, &asked, request.timeout)
-            .await?;
+    fn answer(&self, model: &str, generated: Generated) -> Result<Answer<Value>, LanguageError> {
+        let Generated { candidate, usage } = generated;
         let invalid = |problem: String, usage| LanguageError::InvalidJson {
             provider: shown(model),
             at: ".".to_owned(),
@@ -311,29 +168,11 @@ impl Gemini {
         }
     }
 
-    async fn make_with(
-        &self,
-        model: &str,
-        request: &ImageRequest,
-    ) -> Result<Answer<MadeImage>, ImageError> {
-        let mut parts = vec![Part::Text(&request.prompt)];
-        parts.extend(request.images.iter().map(inline));
-        let asked = GenerateRequest {
-            contents: [Content {
-                role: "user",
-                parts,
-            }],
-            generation_config: GenerationConfig {
-                response_modalities: Some(["TEXT", "IMAGE"]),
-                ..GenerationConfig::default()
-            },
-        };
+    fn made(&self, model: &str, generated: Generated) -> Result<Answer<MadeImage>, ImageError> {
         let Generated {
             mut candidate,
             mut usage,
-        } = self
-            .generate_once::<ImageError>(model, &asked, request.timeout)
-            .await?;
+        } = generated;
         let data = candidate.content.as_mut().and_then(|content| {
             let parts = content.parts.iter_mut().filter(|part| !part.thought);
             // Models that think in pictures put the final one last.
@@ -369,7 +208,7 @@ impl Gemini {
 
 fn inline<'r>(image: &EncodedImage) -> Part<'r> {
     Part::InlineData {
-        mime_type: image.kind().media_type(),
+        mime_type: image.kind().content_type(),
         data: image.to_base64(),
     }
 }
@@ -405,15 +244,20 @@ impl LanguageModel for Gemini {
     }
 
     async fn generate(&self, request: &LanguageRequest) -> Result<Answer<Value>, LanguageError> {
-        if let Some(bytes) = too_many(&request.images) {
-            return Err(LanguageError::TooLarge {
-                provider: self.shown.language.clone(),
-                bytes,
-                limit_bytes: INLINE_BYTES_MAX,
-            });
-        }
-        with_fallback(&self.settings.language, |model| async move {
-            self.answer_with(&model, request).await
+        let question = Question {
+            prompt: &request.prompt,
+            material: &request.material,
+            images: &request.images,
+            config: GenerationConfig {
+                response_mime_type: Some("application/json"),
+                response_json_schema: Some(&request.schema),
+                ..GenerationConfig::default()
+            },
+            timeout: request.timeout,
+        };
+        let models = &self.settings.language;
+        self.ask(models, question, |model, generated| {
+            self.answer(model, generated)
         })
         .await
     }
@@ -440,15 +284,19 @@ impl ImageModel for Gemini {
     }
 
     async fn make(&self, request: &ImageRequest) -> Result<Answer<MadeImage>, ImageError> {
-        if let Some(bytes) = too_many(&request.images) {
-            return Err(ImageError::TooLarge {
-                provider: self.shown.image.clone(),
-                bytes,
-                limit_bytes: INLINE_BYTES_MAX,
-            });
-        }
-        with_fallback(&self.settings.image, |model| async move {
-            self.make_with(&model, request).await
+        let question = Question {
+            prompt: &request.prompt,
+            material: &[],
+            images: &request.images,
+            config: GenerationConfig {
+                response_modalities: Some(["TEXT", "IMAGE"]),
+                ..GenerationConfig::default()
+            },
+            timeout: request.timeout,
+        };
+        let models = &self.settings.image;
+        self.ask(models, question, |model, generated| {
+            self.made(model, generated)
         })
         .await
     }

@@ -47,7 +47,7 @@ impl BackgroundRemover for LocalBackgroundRemover {
         let work = pixels::off_thread(move || {
             let mut pixels = pixels::decode(&original)?;
             Ok(match cut_out(&mut pixels) {
-                Ok(transparent_share) => Ok((pixels::encode_png(&pixels)?, transparent_share)),
+                Ok(transparent_share) => Ok((pixels::encode_png(pixels)?, transparent_share)),
                 Err(refused) => Err(refused),
             })
         });
@@ -118,51 +118,60 @@ pub(super) fn cut_out(pixels: &mut RgbaImage) -> Result<f32, Refused> {
     Ok(transparent as f32 / all.max(1) as f32)
 }
 
+/// What the flood has found of a pixel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Background,
+    /// It lies beside background, and is a mixture of it and the subject.
+    Rim,
+}
+
 fn flood(pixels: &mut RgbaImage, background: Rgba<u8>, edge: Vec<(u32, u32)>) {
     let (width, height) = pixels.dimensions();
-    let place = |x: u32, y: u32| y as usize * width as usize + x as usize;
-    let mut removed = vec![false; width as usize * height as usize];
-    let mut open: Vec<(u32, u32)> = Vec::new();
+    // A picture has fewer pixels than `u32` counts. A byte and a place for each is all that this takes.
+    let place = |x: u32, y: u32| y * width + x;
+    let mut found = vec![Found::Nothing; width as usize * height as usize];
+    let mut open: Vec<u32> = Vec::new();
     for (x, y) in edge {
         let at = place(x, y);
-        if !removed[at] && distance(*pixels.get_pixel(x, y), background) <= SAME {
-            removed[at] = true;
-            open.push((x, y));
+        let found = &mut found[at as usize];
+        let is_plain = distance(*pixels.get_pixel(x, y), background) <= SAME;
+        if *found == Found::Nothing && is_plain {
+            *found = Found::Background;
+            open.push(at);
         }
     }
-    let mut rim: Vec<(u32, u32)> = Vec::new();
-    while let Some((x, y)) = open.pop() {
+    while let Some(at) = open.pop() {
+        let (x, y) = (at % width, at / width);
         let here = *pixels.get_pixel(x, y);
         for (x, y) in neighbours(x, y, width, height) {
             let at = place(x, y);
-            if removed[at] {
+            let found = &mut found[at as usize];
+            if *found == Found::Background {
                 continue;
             }
             let there = *pixels.get_pixel(x, y);
             let away = distance(there, background);
             if away <= SAME || away <= SHADED && distance(there, here) <= STEP {
-                removed[at] = true;
-                open.push((x, y));
+                *found = Found::Background;
+                open.push(at);
             } else if away < MIXED {
-                rim.push((x, y));
+                *found = Found::Rim;
             }
         }
     }
-    for (x, y) in rim {
-        if !removed[place(x, y)] {
-            let pixel = pixels.get_pixel_mut(x, y);
-            let opaque = (distance(*pixel, background) - SAME) / (MIXED - SAME);
-            let alpha = (opaque.clamp(0.0, 1.0) * 255.0) as u8;
-            // Never quite transparent: the rim belongs to the subject.
-            pixel.0[3] = pixel.0[3].min(alpha.max(32));
+    for (pixel, found) in pixels.pixels_mut().zip(found) {
+        match found {
+            Found::Nothing => {}
+            Found::Background => *pixel = Rgba([0, 0, 0, 0]),
+            Found::Rim => {
+                let opaque = (distance(*pixel, background) - SAME) / (MIXED - SAME);
+                let alpha = (opaque.clamp(0.0, 1.0) * 255.0) as u8;
+                // Never quite transparent: the rim belongs to the subject.
+                pixel.0[3] = pixel.0[3].min(alpha.max(32));
+            }
         }
-    }
-    for (pixel, _) in pixels
-        .pixels_mut()
-        .zip(removed)
-        .filter(|(_, removed)| *removed)
-    {
-        *pixel = Rgba([0, 0, 0, 0]);
     }
 }
 
@@ -214,7 +223,7 @@ mod tests {
     }
 
     async fn remove(pixels: &RgbaImage) -> Result<Cutout, ImageError> {
-        let image = pixels::encode_png(pixels).unwrap();
+        let image = pixels::encode_png(pixels.clone()).unwrap();
         let answer = LocalBackgroundRemover.remove_background(&image).await?;
         Ok(answer.value)
     }

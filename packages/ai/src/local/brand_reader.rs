@@ -1,6 +1,10 @@
+use super::palette::Swatch;
 use super::topic::Topic;
-use super::{PROVIDER, colors, fonts, language, palette, rules, sections, summary, usage};
-use crate::document::{Document, Rgb};
+use super::{
+    PROVIDER, colors, fonts, language, page_layout, palette, rules, sections, summary, usage,
+};
+use crate::document::{Document, PageImage, Rgb};
+use crate::pixels;
 use crate::{BrandReader, BrandReading, ReadError};
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -9,7 +13,8 @@ use studio233_brand::{
     BrandDna, BrandSummary, CoreIdentity, PaletteColor, Principle, SemanticDna, VisualStyle,
 };
 
-/// Reads the profile out of a document's own words, fonts and colours.
+/// Reads the profile out of a document's own words, fonts and colours. Of pages that are pictures it measures colours and
+/// layout; it recognises neither objects nor text in them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LocalBrandReader;
 
@@ -21,7 +26,16 @@ const DRAWN_SHARE_MIN: f32 = 0.01;
 
 const DRAWN_COLORS_MAX: usize = 6;
 
+/// Colours of the pages' pictures that are looked at.
+const MEASURED_COLORS_MAX: usize = 12;
+
 const VOICE_CHARS_MAX: usize = 400;
+
+/// How a profile came about, in its summary.
+const READ_AND_MEASURED: &str =
+    "local provider: read from the document and measured, without a model";
+const MEASURED: &str =
+    "local provider: measured from pictures of the pages; it cannot read the words in them";
 
 #[async_trait]
 impl BrandReader for LocalBrandReader {
@@ -31,16 +45,17 @@ impl BrandReader for LocalBrandReader {
 
     async fn read(&self, document: &Document) -> Result<BrandReading, ReadError> {
         let started = Instant::now();
-        if document.pages.iter().all(|page| page.blocks.is_empty()) {
+        if !document.has_text() && document.images.is_empty() {
             return Err(ReadError::Unreadable {
                 provider: PROVIDER.to_owned(),
-                what: "text",
+                what: "text or page images",
+                usage: Vec::new(),
             });
         }
         let sections = sections::sections(document);
         let mut rules = rules::rules(&sections);
-        let palette = palette_of(document);
-        let measured = palette::measure(&document.images, 12);
+        let measured = measured(document).await;
+        let palette = palette_of(document, &measured);
         let essence = rules.remove(&Topic::Essence).unwrap_or_default();
         let voice = rules.remove(&Topic::Voice).unwrap_or_default();
         let mood = palette::mood(&measured);
@@ -52,7 +67,10 @@ impl BrandReader for LocalBrandReader {
                 slogans: rules::slogans(&sections),
             },
             visual_style: VisualStyle {
-                layout_principles: rules.remove(&Topic::Layout).unwrap_or_default(),
+                layout_principles: match document.has_text() {
+                    true => rules.remove(&Topic::Layout).unwrap_or_default(),
+                    false => page_layout::measured(&document.images, &measured),
+                },
                 imagery_style: rules.remove(&Topic::Imagery).unwrap_or_default(),
                 photography_guidelines: rules.remove(&Topic::Photography).unwrap_or_default(),
                 vibe: vibe(&essence, mood.as_deref()),
@@ -72,8 +90,18 @@ impl BrandReader for LocalBrandReader {
     }
 }
 
+/// The main colours of the pages' pictures. Without them the reading is poorer, and no less true.
+async fn measured(document: &Document) -> Vec<Swatch> {
+    let images = document.images.clone();
+    let measured = pixels::off_thread(move || {
+        let pictures = images.iter().filter_map(PageImage::picture);
+        Ok(palette::measure(pictures, MEASURED_COLORS_MAX))
+    });
+    measured.await.unwrap_or_default()
+}
+
 /// The written colours; the drawn ones when too few are written.
-fn palette_of(document: &Document) -> Vec<PaletteColor> {
+fn palette_of(document: &Document, measured: &[Swatch]) -> Vec<PaletteColor> {
     let mut palette: Vec<PaletteColor> = colors::written(document)
         .into_iter()
         .map(|color| PaletteColor {
@@ -83,7 +111,7 @@ fn palette_of(document: &Document) -> Vec<PaletteColor> {
         })
         .collect();
     if palette.len() < WRITTEN_COLORS_MIN {
-        for color in drawn_colors(document) {
+        for color in drawn_colors(document, measured) {
             if !palette.iter().any(|known| known.hex == color.hex()) {
                 palette.push(PaletteColor {
                     hex: color.hex(),
@@ -97,7 +125,7 @@ fn palette_of(document: &Document) -> Vec<PaletteColor> {
 }
 
 /// Filled colours by area, and measured ones where pages are pictures; greys are not brand colours.
-fn drawn_colors(document: &Document) -> Vec<Rgb> {
+fn drawn_colors(document: &Document, measured: &[Swatch]) -> Vec<Rgb> {
     let pages_area: f32 = document
         .pages
         .iter()
@@ -107,7 +135,7 @@ fn drawn_colors(document: &Document) -> Vec<Rgb> {
     for fill in document.pages.iter().flat_map(|page| &page.fills) {
         *areas.entry(fill.color).or_default() += fill.area / pages_area.max(1.0);
     }
-    for swatch in palette::measure(&document.images, DRAWN_COLORS_MAX * 2) {
+    for swatch in measured {
         let filled = areas
             .keys()
             .any(|color| color.distance(swatch.color) < 20.0);
@@ -207,8 +235,11 @@ fn summary_of(
         visual_dna,
         principles,
         palette,
-        generated_by: "local provider: read from the document and measured, without a model"
-            .to_owned(),
+        generated_by: match document.has_text() {
+            true => READ_AND_MEASURED,
+            false => MEASURED,
+        }
+        .to_owned(),
     }
 }
 

@@ -135,7 +135,7 @@ async fn encode(
     note: String,
     work: impl FnOnce() -> RgbaImage + Send + 'static,
 ) -> Result<MadeImage, ImageError> {
-    let encoded = pixels::off_thread(move || pixels::encode_png(&work())).await;
+    let encoded = pixels::off_thread(move || pixels::encode_png(work())).await;
     let image = encoded.map_err(|error: PixelError| unreadable(1, error))?;
     Ok(MadeImage {
         image,
@@ -153,7 +153,7 @@ mod tests {
     const GREY: Rgba<u8> = Rgba([120, 120, 120, 255]);
 
     fn png(pixels: &RgbaImage) -> EncodedImage {
-        pixels::encode_png(pixels).unwrap()
+        pixels::encode_png(pixels.clone()).unwrap()
     }
 
     async fn make(

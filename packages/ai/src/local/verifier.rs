@@ -1,12 +1,12 @@
 use super::background::cut_out;
 use super::palette::{self, Swatch};
 use super::{PROVIDER, usage};
-use crate::document::PageImage;
+use crate::document::Rgb;
 use crate::pixels::{self, PixelError};
 use crate::vision::VisionError;
 use crate::{Answer, Comparison, Verdict, Verifier};
 use async_trait::async_trait;
-use image::{RgbaImage, imageops};
+use image::{Rgba, RgbaImage, imageops};
 use std::time::Instant;
 
 /// Checks what can be measured: that the result is neither the original nor the reference, that it has the reference's
@@ -68,15 +68,11 @@ fn issues(comparison: &Comparison) -> Result<Vec<String>, PixelError> {
     }
     // A background that is not plain counts as part of the product.
     let _ = cut_out(&mut original);
-    let shown = swatches(&result, 64);
-    let main = swatches(&original, 12).into_iter();
+    let shown = small(&result);
+    let main = swatches(&original).into_iter();
     let main = main.filter(|swatch| swatch.share >= MAIN_SHARE);
-    for swatch in main.take(MAIN_COLORS_MAX) {
-        let near = shown
-            .iter()
-            .filter(|shown| shown.color.distance(swatch.color) < NEAR);
-        let share: f32 = near.map(|shown| shown.share).sum();
-        if share < FOUND_SHARE {
+    for swatch in main {
+        if share_of(&shown, swatch.color) < FOUND_SHARE {
             let hex = swatch.color.hex();
             issues.push(format!(
                 "The product's colour {hex} is missing in the result (measured)."
@@ -87,7 +83,6 @@ fn issues(comparison: &Comparison) -> Result<Vec<String>, PixelError> {
 }
 
 fn is_same(one: &RgbaImage, other: &RgbaImage) -> bool {
-    let small = |image| imageops::thumbnail(image, COMPARED_SIDE, COMPARED_SIDE);
     let (one, other) = (small(one), small(other));
     let differences = one
         .iter()
@@ -96,20 +91,25 @@ fn is_same(one: &RgbaImage, other: &RgbaImage) -> bool {
     differences.sum::<f32>() / (one.len().max(1) as f32) < SAME_IMAGE
 }
 
+fn small(image: &RgbaImage) -> RgbaImage {
+    imageops::thumbnail(image, COMPARED_SIDE, COMPARED_SIDE)
+}
+
 /// The colours of what is not transparent.
-fn swatches(image: &RgbaImage, colors_max: usize) -> Vec<Swatch> {
-    let small = imageops::thumbnail(image, COMPARED_SIDE, COMPARED_SIDE);
-    let visible = small.pixels().filter(|pixel| pixel.0[3] > 127);
-    let rgb: Vec<u8> = visible
-        .flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]])
-        .collect();
-    let image = PageImage {
-        page: 1,
-        width: small.width(),
-        height: small.height(),
-        rgb: rgb.into(),
-    };
-    palette::measure(&[image], colors_max)
+fn swatches(image: &RgbaImage) -> Vec<Swatch> {
+    palette::measure(pixels::picture(small(image)), MAIN_COLORS_MAX)
+}
+
+/// How much of what is not transparent is of about this colour, 0 to 1.
+fn share_of(image: &RgbaImage, color: Rgb) -> f32 {
+    let (mut visible, mut near) = (0_u32, 0_u32);
+    for Rgba([r, g, b, alpha]) in image.pixels() {
+        if *alpha > 127 {
+            visible += 1;
+            near += u32::from(color.distance(Rgb::new(*r, *g, *b)) < NEAR);
+        }
+    }
+    near as f32 / visible.max(1) as f32
 }
 
 #[cfg(test)]
@@ -117,7 +117,6 @@ mod tests {
     use super::*;
     use crate::local::LocalImageModel;
     use crate::{EncodedImage, ImageModel, ImageRequest};
-    use image::Rgba;
 
     const WHITE: Rgba<u8> = Rgba([255, 255, 255, 255]);
     const GREY: Rgba<u8> = Rgba([120, 120, 120, 255]);
@@ -125,11 +124,11 @@ mod tests {
     fn product(color: Rgba<u8>) -> EncodedImage {
         let inside = |x: u32, y: u32| (20..60).contains(&x) && (20..60).contains(&y);
         let pixels = RgbaImage::from_fn(80, 80, |x, y| if inside(x, y) { color } else { WHITE });
-        pixels::encode_png(&pixels).unwrap()
+        pixels::encode_png(pixels).unwrap()
     }
 
     fn mannequin() -> EncodedImage {
-        pixels::encode_png(&RgbaImage::from_pixel(100, 200, GREY)).unwrap()
+        pixels::encode_png(RgbaImage::from_pixel(100, 200, GREY)).unwrap()
     }
 
     async fn issues(original: EncodedImage, result: EncodedImage) -> Vec<String> {

@@ -1,6 +1,5 @@
 use super::palette::{self, Swatch};
 use super::{PROVIDER, usage};
-use crate::document::PageImage;
 use crate::pixels;
 use crate::vision::{
     ColorPalette, Composition, GlobalContext, ImageMeta, ImageQuality, Lighting, Vision,
@@ -19,6 +18,7 @@ pub struct LocalVision;
 /// Sides of the copy that is measured; more pixels do not change what is measured.
 const MEASURED_SIDE: u32 = 320;
 
+const COLORS_MAX: usize = 24;
 const DOMINANT_MAX: usize = 6;
 const ACCENTS_MAX: usize = 4;
 
@@ -51,8 +51,8 @@ fn measure(pixels: &RgbaImage) -> VisionAnalysis {
     let scale = (MEASURED_SIDE as f32 / width.max(height) as f32).min(1.0);
     let side = |side: u32| ((side as f32 * scale).round() as u32).max(1);
     let small = imageops::thumbnail(pixels, side(width), side(height));
-    let swatches = swatches(&small);
     let grey = imageops::grayscale(&small);
+    let swatches = palette::measure(pixels::picture(small), COLORS_MAX);
     let light = Light::of(&grey);
     let detail = Detail::of(&grey);
     let mood = palette::mood(&swatches);
@@ -90,24 +90,6 @@ fn measure(pixels: &RgbaImage) -> VisionAnalysis {
         },
         ..VisionAnalysis::default()
     }
-}
-
-/// The colours on white: what is transparent shows the page.
-fn swatches(pixels: &RgbaImage) -> Vec<Swatch> {
-    let visible = pixels.pixels().filter(|pixel| pixel.0[3] > 0);
-    let rgb: Vec<u8> = visible
-        .flat_map(|pixel| {
-            let [r, g, b, alpha] = pixel.0.map(u32::from);
-            [r, g, b].map(|channel| ((channel * alpha + 255 * (255 - alpha)) / 255) as u8)
-        })
-        .collect();
-    let image = PageImage {
-        page: 1,
-        width: pixels.width(),
-        height: pixels.height(),
-        rgb: rgb.into(),
-    };
-    palette::measure(&[image], 24)
 }
 
 fn color_palette(swatches: &[Swatch], contrast: &str) -> ColorPalette {
@@ -255,7 +237,8 @@ fn color_temp(swatches: &[Swatch]) -> &'static str {
     }
 }
 
-fn framing(width: u32, height: u32) -> String {
+/// `landscape 16:9`, `square`, `portrait`: the shape of a picture.
+pub(super) fn framing(width: u32, height: u32) -> String {
     let ratio = f64::from(width) / f64::from(height);
     let long = ratio.max(1.0 / ratio);
     let named = [
@@ -310,7 +293,7 @@ mod tests {
 
     async fn seen(pixels: &RgbaImage) -> VisionAnalysis {
         let request = VisionRequest {
-            image: pixels::encode_png(pixels).unwrap(),
+            image: pixels::encode_png(pixels.clone()).unwrap(),
             mode: Mode::Full,
         };
         let answer = LocalVision.analyse(&request).await.unwrap();

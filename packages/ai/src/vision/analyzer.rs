@@ -123,8 +123,8 @@ impl fmt::Debug for AnalysisContext {
 #[derive(Debug, Clone, PartialEq)]
 pub enum AnsweredBy {
     Cache,
-    /// The provider, and what the call cost. Requests that shared a call share its usage: meter the one that is not
-    /// [`shared`](Analysed::shared).
+    /// The provider, and what the call cost, which those who shared it are told all. To meter it, take
+    /// [`Analysed::spent`].
     Model {
         provider: String,
         usage: Usage,
@@ -141,6 +141,9 @@ pub struct Analysed {
     /// Whether another caller was given the answer of the same call before. Of those that are given it, whoever started
     /// the call, exactly one is told that it is not.
     pub shared: bool,
+    /// What calls of the model consumed for it, also one that failed before the cache answered. None when the answer is
+    /// [`shared`](Self::shared): it counts once.
+    pub spent: Option<Usage>,
 }
 
 /// Without the URL, which may be signed, or hold the image.
@@ -172,6 +175,8 @@ pub enum AnalysisError {
     Model {
         provider: String,
         source: Arc<VisionError>,
+        /// Whether another caller was told of the same failure before, and counts what it cost.
+        shared: bool,
     },
     #[error("{provider} did not analyse the image within {} s", after.as_secs())]
     Timeout { provider: String, after: Duration },
@@ -198,10 +203,14 @@ impl AnalysisError {
         }
     }
 
-    /// What was consumed although there is no analysis.
+    /// What was consumed although there is no analysis. Of those who shared the call, one is told.
     pub fn usage(&self) -> Option<&Usage> {
         match self {
-            Self::Model { source, .. } => source.usage(),
+            Self::Model {
+                source,
+                shared: false,
+                ..
+            } => source.usage(),
             _ => None,
         }
     }
@@ -210,7 +219,26 @@ impl AnalysisError {
 /// What calls are shared by: a quick look is no answer to who wants to know everything.
 type Asked = (ImageHash, Mode);
 
-type Outcome = Result<(VisionAnalysis, AnsweredBy), AnalysisError>;
+type Outcome = Result<Answered, AnalysisError>;
+
+/// What came first.
+#[derive(Clone)]
+struct Answered {
+    analysis: VisionAnalysis,
+    by: AnsweredBy,
+    /// By the model, whoever answered.
+    spent: Option<Usage>,
+}
+
+impl Answered {
+    fn by_cache(analysis: VisionAnalysis, spent: Option<Usage>) -> Self {
+        Self {
+            analysis,
+            by: AnsweredBy::Cache,
+            spent,
+        }
+    }
+}
 
 /// Analyses images by URL. Clones share the calls under way.
 #[derive(Clone)]
@@ -281,15 +309,23 @@ impl Analyzer {
                 provider: provider(),
                 after,
             })?;
-        let (analysis, answered_by) = outcome.ok_or_else(|| AnalysisError::Stopped {
+        let outcome = outcome.ok_or_else(|| AnalysisError::Stopped {
             provider: provider(),
-        })??;
+        })?;
+        let is_shared = !flight.claim_usage();
+        let answered = outcome.map_err(|mut error| {
+            if let AnalysisError::Model { shared, .. } = &mut error {
+                *shared = is_shared;
+            }
+            error
+        })?;
         let analysed = Analysed {
             image_url: image_url.clone(),
             image_hash,
-            analysis,
-            answered_by,
-            shared: !flight.claim_usage(),
+            analysis: answered.analysis,
+            answered_by: answered.by,
+            shared: is_shared,
+            spent: answered.spent.filter(|_| !is_shared),
         };
         if request.mode == Mode::Full {
             self.archive(&flight, &analysed, context);
@@ -315,7 +351,7 @@ impl Analyzer {
                 analysis = &mut known, if may_be_known => {
                     may_be_known = false;
                     if let Some(analysis) = analysis {
-                        return Ok((analysis, AnsweredBy::Cache));
+                        return Ok(Answered::by_cache(analysis, None));
                     }
                 }
                 asked = &mut model => break asked,
@@ -327,7 +363,11 @@ impl Analyzer {
             && may_be_known
             && let Some(analysis) = known.await
         {
-            return Ok((analysis, AnsweredBy::Cache));
+            let spent = match &asked {
+                Ok(Err(error)) => error.usage().cloned(),
+                Ok(Ok(_)) | Err(_) => None,
+            };
+            return Ok(Answered::by_cache(analysis, spent));
         }
         asked.unwrap_or_else(|_| {
             Err(AnalysisError::Timeout {
@@ -349,16 +389,18 @@ impl Analyzer {
         };
         let provider = self.model.provider().to_owned();
         match self.model.analyse(&VisionRequest { image, mode }).await {
-            Ok(answer) => Ok((
-                answer.value,
-                AnsweredBy::Model {
+            Ok(answer) => Ok(Answered {
+                analysis: answer.value,
+                spent: Some(answer.usage.clone()),
+                by: AnsweredBy::Model {
                     provider,
                     usage: answer.usage,
                 },
-            )),
+            }),
             Err(error) => Err(AnalysisError::Model {
                 provider,
                 source: Arc::new(error),
+                shared: false,
             }),
         }
     }

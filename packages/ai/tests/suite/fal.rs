@@ -163,6 +163,11 @@ async fn what_goes_wrong_says_whether_to_try_again() {
             false,
         ),
         (result("data:image/png;base64,AAAA"), "at image.url", true),
+        (
+            Reply::text(200, "{"),
+            "does not keep to its interface",
+            true,
+        ),
     ];
     for (reply, expected, transient) in cases {
         let server = server([status("COMPLETED"), reply]).await;

@@ -6,16 +6,23 @@ use std::time::Duration;
 use studio233_ai::llama_parse::{LlamaParse, LlamaParseBrandReader, LlamaParseSettings, Polling};
 use studio233_ai::{
     Answer, ApiKey, BrandReader, Document, LanguageError, LanguageModel, LanguageRequest,
-    ReadError, Usage,
+    ProviderError, ReadError, Usage,
 };
 
 fn parser(server: &Server) -> LlamaParse {
+    let minute = Duration::from_secs(60);
+    parser_within(server, minute, minute)
+}
+
+/// With so much time for a request, and for a job.
+fn parser_within(server: &Server, request: Duration, job: Duration) -> LlamaParse {
     let settings = LlamaParseSettings {
         base_url: format!("{}/api/v2", server.url),
+        request_timeout: request,
         polling: Polling {
             wait_first: Duration::from_millis(5),
             wait_max: Duration::from_millis(20),
-            timeout: Duration::from_secs(60),
+            timeout: job,
         },
         ..LlamaParseSettings::default()
     };
@@ -185,6 +192,12 @@ async fn what_goes_wrong_says_what_and_whether_to_try_again() {
             Some(60),
         ),
         (
+            vec![Reply::text(500, "<html>")],
+            "the service answered 500",
+            true,
+            None,
+        ),
+        (
             vec![Reply::json(401, json!({"detail": "Invalid API Key"}))],
             "the service answered 401: Invalid API Key",
             false,
@@ -219,6 +232,23 @@ async fn what_goes_wrong_says_what_and_whether_to_try_again() {
             "{chain}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_never_ends_is_given_up_and_worth_another_try() {
+    let (moment, minute) = (Duration::from_millis(50), Duration::from_secs(60));
+    let server = Server::start([Reply::never()]).await;
+    let hangs = parser_within(&server, moment, minute);
+    let error = hangs.parse(&document()).await.unwrap_err();
+    assert!(matches!(error, ProviderError::Timeout { .. }), "{error:?}");
+    assert!(error.is_transient());
+
+    let server = Server::start([created()]).await;
+    server.then(vec![job("PENDING", Value::Null); 100]);
+    let waits = parser_within(&server, minute, moment);
+    let error = waits.parse(&document()).await.unwrap_err();
+    assert!(error.is_transient(), "{error:?}");
+    assert!(server.asked().len() < 100);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use crate::Opened;
 use serde_json::json;
-use studio233_db::{Budget, BudgetScope, NewUsage, Period, UsageKind, WorkspaceId};
+use studio233_db::{Budget, BudgetScope, NewUsage, NewWorkspace, Period, UsageKind, WorkspaceId};
 
 on_both!(
     what_is_noted_twice_counts_once,
@@ -8,6 +8,8 @@ on_both!(
     a_run_has_to_keep_to_its_workspaces_and_its_functions_budgets,
     a_raised_budget_has_room_again,
     usage_of_long_ago_is_forgotten,
+    a_user_sees_the_budgets_of_own_workspaces_and_of_functions,
+    what_was_used_is_told_by_function_and_model,
 );
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -164,4 +166,57 @@ async fn usage_of_long_ago_is_forgotten(db: Opened) {
             .unwrap(),
         1
     );
+}
+
+async fn a_user_sees_the_budgets_of_own_workspaces_and_of_functions(db: Opened) {
+    for (id, user) in [("w", "ada"), ("v", "bob")] {
+        let workspace = NewWorkspace {
+            id: WorkspaceId::new(id),
+            name: format!("The {id}"),
+            slug: format!("the-{id}"),
+            user_id: user.to_owned(),
+        };
+        db.create_workspace(&workspace, 1).await.unwrap();
+        for name in [id, &workspace.name, &workspace.slug] {
+            let named = db.workspace_named(name).await.unwrap().unwrap();
+            assert_eq!(named.id, workspace.id);
+        }
+    }
+    assert!(db.workspace_named("u").await.unwrap().is_none());
+    let function = BudgetScope::Function("brand-ingestion".into());
+    for scope in [of_workspace("w"), of_workspace("v"), function.clone()] {
+        db.set_budget(&daily(scope, 10), 1).await.unwrap();
+    }
+    db.record_usage(&[used("1", "w", 4)], 2).await.unwrap();
+    let standings = db.budgets_of_user("ada", 3).await.unwrap();
+    let seen: Vec<_> = standings
+        .iter()
+        .map(|one| (&one.budget.scope, one.used))
+        .collect();
+    assert_eq!(seen, [(&of_workspace("w"), 4), (&function, 4)]);
+}
+
+async fn what_was_used_is_told_by_function_and_model(db: Opened) {
+    let other = NewUsage {
+        model: "fal".into(),
+        kind: UsageKind::Images,
+        ..used("3", "w", 2)
+    };
+    let all = [
+        used("1", "w", 3),
+        used("2", "w", 4),
+        other,
+        used("4", "v", 9),
+    ];
+    db.record_usage(&all, 5).await.unwrap();
+    let w = WorkspaceId::new("w");
+    let totals = db.usage_totals(&w, 5).await.unwrap();
+    assert_eq!(
+        serde_json::to_value(totals).unwrap(),
+        json!([
+            {"functionId": "brand-ingestion", "model": "fal", "kind": "images", "amount": 2},
+            {"functionId": "brand-ingestion", "model": "gemini", "kind": "tokens", "amount": 7},
+        ])
+    );
+    assert!(db.usage_totals(&w, 6).await.unwrap().is_empty());
 }

@@ -35,8 +35,10 @@ impl Classification {
 #[event(name = "brand.knowledge.ingested")]
 pub struct KnowledgeIngested {
     /// The workspace.
+    #[garde(custom(super::id))]
     pub workspace_id: String,
     /// The asset, which the document's knowledge is kept under.
+    #[garde(custom(super::id))]
     pub asset_id: String,
     /// Where the document is: `https:`, or `blob:` for one in the studio's own store.
     #[garde(url)]
@@ -55,8 +57,10 @@ pub struct KnowledgeIngested {
 #[event(name = "brand.asset.vision_sync")]
 pub struct AssetVisionSync {
     /// The workspace.
+    #[garde(custom(super::id))]
     pub workspace_id: String,
     /// The asset.
+    #[garde(custom(super::id))]
     pub asset_id: String,
     /// Where the image is.
     #[garde(url)]
@@ -69,22 +73,27 @@ pub struct AssetVisionSync {
 }
 
 /// `brand.intelligence.sync_requested`: what a workspace knows of its brand has changed, to be summed up anew.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate, Event)]
 #[serde(rename_all = "camelCase")]
+#[garde(allow_unvalidated)]
 #[event(name = "brand.intelligence.sync_requested")]
 pub struct IntelligenceSyncRequested {
     /// The workspace.
+    #[garde(custom(super::id))]
     pub workspace_id: String,
 }
 
 /// `brand.knowledge.text_added`: a text was added to a workspace's brand.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Event)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate, Event)]
 #[serde(rename_all = "camelCase")]
+#[garde(allow_unvalidated)]
 #[event(name = "brand.knowledge.text_added")]
 pub struct KnowledgeTextAdded {
     /// The workspace.
+    #[garde(custom(super::id))]
     pub workspace_id: String,
     /// The asset, which the text's knowledge is kept under.
+    #[garde(custom(super::id))]
     pub asset_id: String,
     /// The text.
     pub text: String,

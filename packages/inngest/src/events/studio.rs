@@ -17,14 +17,22 @@ pub const FASHION_ATTEMPTS_MAX: u32 = 20;
 #[event(name = "studio.workflow.requested")]
 pub struct WorkflowRequested {
     /// The run, made by the producer; also the event's id, so that it starts once.
+    #[garde(custom(super::id))]
     pub run_id: String,
     /// The workflow's definition.
+    #[garde(custom(super::id))]
     pub workflow_id: String,
     /// The project.
+    #[garde(custom(super::id))]
     pub project_id: String,
     /// Who asked.
+    #[garde(custom(super::id))]
     pub user_id: String,
+    /// The workspace that pays for what nodes spend; absent when none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_id: Option<String>,
     /// Equal keys ask for the same run.
+    #[garde(custom(super::id))]
     pub idempotency_key: String,
     /// The graph's nodes.
     #[serde(default)]
@@ -157,6 +165,7 @@ pub struct Edge {
 #[event(name = "studio/process-fashion-item")]
 pub struct ProcessFashionItem {
     /// The batch's job.
+    #[garde(custom(super::id))]
     pub job_id: String,
     /// The product photo.
     #[garde(url)]

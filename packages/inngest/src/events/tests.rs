@@ -135,6 +135,10 @@ fn what_is_wrong_with_a_brand_document_is_named() {
             r#"data.classification: expected "CORE_BRAND_MARK" or "INDEX_AS_INSPIRATION", found "CORE""#,
         ],
     );
+    bad::<KnowledgeIngested>(
+        with(document(), "workspaceId", json!("a\0b")),
+        &["data.workspaceId: has a NUL character, which an id cannot"],
+    );
     for url in ["", "a.pdf", "//example.com/a", "https://"] {
         let told = through::<KnowledgeIngested>(&with(document(), "url", json!(url))).unwrap_err();
         assert!(

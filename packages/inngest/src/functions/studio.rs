@@ -1,11 +1,12 @@
 //! What the studio's users start: workflows, dry runs of them, and product photos of a batch.
 
 mod adapters;
-pub mod cancelled;
 pub mod dry_run;
+pub mod ended;
 pub mod fashion_item;
 #[cfg(test)]
 mod fixture;
+pub mod housekeeping;
 mod node;
 pub mod process_workflow;
 

@@ -16,6 +16,9 @@ use studio233_db::{
 /// producer that crashed between changing a budget and saying so, a server that does not look back.
 pub const HELD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The step that looks. What it records is a [`Held`], or nothing when the run may go on.
+pub const STEP: &str = "budget";
+
 /// A change counts that came this long before a run began to wait for one: it looked at the budgets before that.
 const LOOK_BACK: Duration = Duration::from_secs(10 * 60);
 
@@ -129,11 +132,11 @@ pub async fn admit<E: Send + Sync>(
         let look = || async {
             let held = look(ctx, deps, workspace, kinds).await?;
             if let Some(held) = &held {
-                step.note("budget", held);
+                step.note(STEP, held);
             }
             Ok(held)
         };
-        let held: Option<Held> = step.run("budget", look).await?;
+        let held: Option<Held> = step.run(STEP, look).await?;
         let Some(held) = held else {
             return Ok(());
         };

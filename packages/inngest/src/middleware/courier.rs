@@ -5,6 +5,7 @@
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
+use serde_json::Value;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,15 @@ pub(super) const QUEUE_MAX: usize = 1000;
 
 /// Bytes of a text that are reported: messages and stacks may be of any length.
 pub(super) const TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// The same for each text of a cause, of which there are several.
+const CAUSE_TEXT_BYTES_MAX: usize = 4 * 1024;
+
+/// Causes of causes that are reported; chains are hardly ever longer, and may go round in circles.
+const CAUSES_MAX: usize = 10;
+
+/// What ids of reports are made in. It must never change: services know reports by them.
+const REPORTS: uuid::Uuid = uuid::Uuid::from_u128(0x6d3c_8f1e_52a7_4b09_9e64_0c7d_b1f8_2a35);
 
 /// One request, from connecting to the answer.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,7 +81,7 @@ pub(super) trait Service: Send + Sync + 'static {
 /// A report on its way.
 #[derive(Debug)]
 pub(super) struct Letter {
-    /// Tells it from all others, however often it is sent.
+    /// Tells it from all others, however often it is sent, and by whichever process.
     pub(super) id: uuid::Uuid,
     pub(super) at: Moment,
     pub(super) report: ErrorReport,
@@ -140,7 +150,7 @@ impl Courier {
     /// Takes a report if there is room.
     pub(super) fn post(&self, report: ErrorReport) {
         let letter = Letter {
-            id: uuid::Uuid::new_v4(),
+            id: id_of(&report),
             at: std::time::SystemTime::now().into(),
             report: shortened(report),
         };
@@ -268,15 +278,64 @@ fn shortened(mut report: ErrorReport) -> ErrorReport {
     if let Some(stack) = &mut report.error.stack {
         shorten(stack);
     }
+    report.error.cause = report.error.cause.and_then(|cause| bounded(cause, 1));
     // Attached values are the function's own business, and may be anything.
     report.error.data = None;
     report.error.more.clear();
     report
 }
 
+/// What is known of a cause as of an error, shortened. What is neither an error nor a text is anybody's guess, like attached
+/// values, and left out.
+fn bounded(cause: Value, depth: usize) -> Option<Value> {
+    if depth > CAUSES_MAX {
+        return None;
+    }
+    match cause {
+        Value::String(mut text) => {
+            shorten_to(&mut text, CAUSE_TEXT_BYTES_MAX);
+            Some(Value::String(text))
+        }
+        Value::Object(mut error) if error.get("message").is_some_and(Value::is_string) => {
+            let mut kept = serde_json::Map::new();
+            for key in ["name", "message", "stack"] {
+                if let Some(Value::String(mut text)) = error.remove(key) {
+                    shorten_to(&mut text, CAUSE_TEXT_BYTES_MAX);
+                    kept.insert(key.to_owned(), Value::String(text));
+                }
+            }
+            let next = error.remove("cause");
+            if let Some(next) = next.and_then(|next| bounded(next, depth + 1)) {
+                kept.insert("cause".to_owned(), next);
+            }
+            Some(Value::Object(kept))
+        }
+        _ => None,
+    }
+}
+
+/// The same for the same failure, so that a report that is made again is known again.
+fn id_of(report: &ErrorReport) -> uuid::Uuid {
+    // Lengths keep texts apart, whatever is in them.
+    let step = report.step.as_deref().unwrap_or_default();
+    let name = format!(
+        "{}/{}:{}/{}:{step}/{}",
+        report.run_id,
+        report.function_id.len(),
+        report.function_id,
+        step.len(),
+        report.attempt
+    );
+    uuid::Uuid::new_v5(&REPORTS, name.as_bytes())
+}
+
 fn shorten(text: &mut String) {
-    if text.len() > TEXT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+    shorten_to(text, TEXT_BYTES_MAX);
+}
+
+fn shorten_to(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
         text.push('…');
     }
 }
@@ -344,4 +403,44 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::middleware::collector::report;
+    use serde_json::json;
+
+    #[test]
+    fn a_failure_has_one_id_and_others_have_others() {
+        let first = report("no network");
+        assert_eq!(id_of(&first), id_of(&report("told again in other words")));
+        let mut others = [first.clone(), first.clone(), first.clone()];
+        others[0].attempt += 1;
+        others[1].step = None;
+        others[2].function_id = "studio-233-other".to_owned();
+        for other in &others {
+            assert_ne!(id_of(other), id_of(&first));
+        }
+    }
+
+    #[test]
+    fn causes_are_reported_within_bounds() {
+        let long = "é".repeat(CAUSE_TEXT_BYTES_MAX);
+        let mut cause = json!({"message": long, "name": "E", "token": "secret"});
+        for _ in 0..100 {
+            cause =
+                json!({"message": long, "cause": cause, "request": {"authorization": "secret"}});
+        }
+        let mut failure = report("no network");
+        failure.error.cause = Some(cause);
+        let cause = shortened(failure).error.cause.unwrap();
+        let text = cause.to_string();
+        assert!(text.len() <= CAUSES_MAX * (CAUSE_TEXT_BYTES_MAX + 100));
+        assert_eq!(text.matches("message").count(), CAUSES_MAX);
+        assert!(!text.contains("secret"), "{text}");
+        let mut failure = report("no network");
+        failure.error.cause = Some(json!({"headers": {"authorization": "secret"}}));
+        assert_eq!(shortened(failure).error.cause, None);
+    }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use stepwell::{Context, Error, RunStep};
 use studio233_ai::Usage;
 use studio233_db::{Database, DbError, NewUsage, Standing, UsageKind, WorkspaceId};
+use uuid::Uuid;
 
 /// Answers that one attempt of a step may add.
 const USAGES_MAX: usize = 1000;
@@ -109,8 +110,8 @@ impl fmt::Debug for Spent {
 /// ```
 ///
 /// - An attempt that fails has spent, too: what it added is counted. The attempt after it counts anew.
-/// - An attempt that is executed again after a crash counts once, for it is known by run, step and attempt. So an id
-///   names one metered step of a run, not several.
+/// - An attempt that is executed again after a crash counts once, for it is known by run, step and attempt. Steps of one
+///   id in a run count each.
 /// - What cannot be recorded is logged, and the step goes on: to fail it would be to spend once more.
 pub fn metered<'a, E, T, F, Fut>(
     ctx: &'a Context<E>,
@@ -125,15 +126,15 @@ where
     Fut: Future<Output = Result<T, Error>> + Send + 'a,
     T: Serialize + DeserializeOwned + Send + 'a,
 {
-    let id = id.into();
-    let account = Account {
+    let mut account = Account {
         meter: Arc::clone(&deps.meter),
         prices: deps.prices.clone(),
         workspace: workspace.clone(),
         function: function_id(ctx).to_owned(),
-        key: format!("{}/{id}/{}", ctx.run_id(), ctx.attempt()),
+        key: String::new(),
     };
-    ctx.step().run(id, move || async move {
+    ctx.step().run_identified(id, move |step| async move {
+        account.key = format!("{}/{step}/{}", ctx.run_id(), ctx.attempt());
         let spent = Spent::default();
         let outcome = code(spent.clone()).await;
         account.charge(&spent.take(), ctx.now().unix_ms()).await;
@@ -149,8 +150,8 @@ pub(super) fn function_id<E>(ctx: &Context<E>) -> &str {
         .unwrap_or(public)
 }
 
-/// Who pays for an attempt of a step.
-struct Account {
+/// Who pays for a piece of work: an attempt of a step, or what is answered without a run.
+pub struct Account {
     meter: Arc<dyn Meter>,
     prices: Prices,
     workspace: WorkspaceId,
@@ -158,8 +159,39 @@ struct Account {
     key: String,
 }
 
+impl fmt::Debug for Account {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Account")
+            .field("workspace", &self.workspace)
+            .field("function", &self.function)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Account {
-    async fn charge(&self, usages: &[Usage], now_ms: i64) {
+    /// Work of the studio outside of runs, for a workspace. `name` stands in the place of a function's id; the work itself
+    /// counts each time that this is called.
+    #[must_use]
+    pub fn outside_of_runs(
+        meter: Arc<dyn Meter>,
+        prices: Prices,
+        name: &str,
+        workspace: &WorkspaceId,
+    ) -> Self {
+        Self {
+            meter,
+            prices,
+            workspace: workspace.clone(),
+            function: name.to_owned(),
+            key: format!("{name}/{}", Uuid::new_v4()),
+        }
+    }
+
+    /// Counts what was spent, at a moment in Unix milliseconds; once, however often it is called. What cannot be counted is
+    /// logged.
+    pub async fn charge(&self, usages: &[Usage], now_ms: i64) {
         let used: Vec<NewUsage> = usages
             .iter()
             .enumerate()

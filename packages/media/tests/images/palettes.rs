@@ -1,4 +1,4 @@
-use studio233_media::{Color, Image, PALETTE_COLORS_MAX, palette};
+use studio233_media::{Color, Image, PALETTE_COLORS_MAX, main_colors, palette};
 
 use crate::{BLUE, GREEN, RED, WHITE, decoded, file, plain};
 
@@ -66,4 +66,41 @@ fn what_is_transparent_has_no_colour() {
     assert!(palette(&nothing, 6).is_empty());
     assert!(palette(&plain(4, 4, RED), 0).is_empty());
     assert_eq!(palette(&plain(4, 4, RED), PALETTE_COLORS_MAX * 2).len(), 1);
+}
+
+#[test]
+fn a_drawn_colour_stands_for_its_smears() {
+    // A fifth of the red was drawn, the rest lies to one side of it.
+    let samples = (0..100_u32 * 100)
+        .flat_map(|at| {
+            if at % 5 == 0 {
+                RED
+            } else {
+                [RED[0], RED[1], (at % 17) as u8 + 30]
+            }
+        })
+        .collect();
+    let image = Image::from_rgb(100, 100, samples).unwrap();
+    assert_eq!(palette(&image, 1)[0].color, Color(RED));
+}
+
+#[test]
+fn main_colours_of_several_pictures_are_clearly_different_ones() {
+    let nearly_red = [RED[0], RED[1] + 4, RED[2] + 4];
+    let pictures = || {
+        [
+            plain(60, 10, RED),
+            plain(20, 10, nearly_red),
+            plain(20, 10, BLUE),
+        ]
+    };
+    let found = main_colors(pictures(), 4);
+    let found: Vec<_> = found
+        .iter()
+        .map(|swatch| (swatch.color.0, swatch.percentage))
+        .collect();
+    assert_eq!(found, [(RED, 80.0), (BLUE, 20.0)]);
+    // What does not fit keeps its share.
+    assert_eq!(main_colors(pictures(), 1)[0].percentage, 80.0);
+    assert!(main_colors([], 4).is_empty());
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use studio233_media::{Color, Encoding, Format, Image, encode};
+use studio233_media::Image;
 
 use super::{IMAGES, VERSION};
 use crate::each::{Job, Made, Opened};
@@ -95,6 +95,11 @@ impl Plugin for BackgroundRemoval {
         }
         let message = "a key is for one provider; name it in `provider`: fal or gemini";
         vec![ConfigProblem::new("apiKey", message)]
+    }
+
+    fn spends(&self) -> bool {
+        let mut removers = self.services.removers.iter();
+        removers.any(|remover| remover.provider() != Provider::Local)
     }
 
     async fn run(
@@ -193,6 +198,7 @@ async fn one(
         image: opened.bytes.clone(),
         content_type: opened.info.format.content_type(),
         api_key: api_key.cloned(),
+        spending: job.context.spending.clone(),
     };
     let removed = remover.remove(removal).await.map_err(FileError::Removal)?;
     let _place = job.services.pool.file().await;
@@ -206,12 +212,7 @@ async fn one(
     let computed = job.services.pool.compute(pixels, move || {
         let image = answer.decode()?;
         let quality = Quality::of(&image);
-        let encoding = Encoding {
-            format: Format::Png,
-            quality: 100,
-            background: Color::WHITE,
-        };
-        let mut made = Made::new(encode(&image, &encoding)?, Format::Png, &image);
+        let mut made = Made::png(&image)?;
         made.metadata.insert("provider".to_owned(), json!(provider));
         made.metadata
             .insert("verified".to_owned(), json!(quality.verified));

@@ -1,13 +1,13 @@
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use studio233_media::{Color, Encoding, encode};
+use studio233_media::{Color, Encoding, Info};
 
-use super::{IMAGES, TargetFormat, VERSION, default_quality};
+use super::pictures;
+use super::{TargetFormat, default_quality};
 use crate::each::{Job, Made, Opened};
 use crate::{
-    About, ConfigProblem, Context, Executor, MediaFile, Object, Output, Plugin, PluginError,
-    Services,
+    About, ConfigProblem, Context, FileError, MediaFile, Output, Plugin, PluginError, Services,
 };
 
 /// `format-conversion`: writes pictures in another format; of an animation its first frame.
@@ -51,12 +51,7 @@ impl Plugin for FormatConversion {
     type Config = Config;
 
     fn about(&self) -> About {
-        About {
-            id: "format-conversion",
-            version: VERSION,
-            executor: Executor::Native,
-            accepts: IMAGES,
-        }
+        pictures::about("format-conversion")
     }
 
     fn check(&self, config: &Config) -> Vec<ConfigProblem> {
@@ -78,24 +73,20 @@ impl Plugin for FormatConversion {
             context,
             suffix: "",
         };
-        let encoding = Encoding {
-            format: config.target_format.into(),
-            quality: config.quality,
-            // It was checked.
-            background: config.background.parse().unwrap_or(Color::WHITE),
-        };
-        let work = move |opened: Opened| {
-            let image = opened.decode()?;
-            Ok(Made::new(
-                encode(&image, &encoding)?,
-                encoding.format,
-                &image,
-            ))
-        };
-        let files = job.transform(&files, |_| 0, work).await?;
-        Ok(Output {
-            files,
-            metadata: Object::new(),
-        })
+        pictures::transform(job, config, &files, pixels_made, make).await
     }
+}
+
+fn pixels_made(_: &Config, _: &Info) -> u64 {
+    0
+}
+
+fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+    let encoding = Encoding {
+        format: config.target_format.into(),
+        quality: config.quality,
+        // It was checked.
+        background: config.background.parse().unwrap_or(Color::WHITE),
+    };
+    Made::encoded(&opened.decode()?, &encoding)
 }

@@ -1,11 +1,11 @@
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use studio233_media::{Color, Encoding, Format, Frame, encode, reframe};
+use studio233_media::{Frame, Info, reframe};
 
-use super::{IMAGES, VERSION};
-use crate::each::{Job, Made};
-use crate::{About, Context, Executor, MediaFile, Object, Output, Plugin, PluginError, Services};
+use super::pictures;
+use crate::each::{Job, Made, Opened};
+use crate::{About, Context, FileError, MediaFile, Output, Plugin, PluginError, Services};
 
 /// `image-reframe`: brings pictures into a frame of a fixed size and writes PNG.
 #[derive(Debug, Clone)]
@@ -59,12 +59,7 @@ impl Plugin for ImageReframe {
     type Config = Config;
 
     fn about(&self) -> About {
-        About {
-            id: "image-reframe",
-            version: VERSION,
-            executor: Executor::Native,
-            accepts: IMAGES,
-        }
+        pictures::about("image-reframe")
     }
 
     async fn run(
@@ -79,26 +74,20 @@ impl Plugin for ImageReframe {
             context,
             suffix: "_reframed",
         };
-        let frame = match config.strategy {
-            Strategy::Cover => Frame::Cover,
-            Strategy::Contain => Frame::Contain,
-            Strategy::Attention => Frame::Attention,
-        };
-        let made = u64::from(config.target_width) * u64::from(config.target_height);
-        let work = move |opened: crate::each::Opened| {
-            let image = opened.decode()?;
-            let framed = reframe(&image, config.target_width, config.target_height, frame)?;
-            let encoding = Encoding {
-                format: Format::Png,
-                quality: 100,
-                background: Color::WHITE,
-            };
-            Ok(Made::new(encode(&framed, &encoding)?, Format::Png, &framed))
-        };
-        let files = job.transform(&files, move |_| made, work).await?;
-        Ok(Output {
-            files,
-            metadata: Object::new(),
-        })
+        pictures::transform(job, config, &files, pixels_made, make).await
     }
+}
+
+fn pixels_made(config: &Config, _: &Info) -> u64 {
+    u64::from(config.target_width) * u64::from(config.target_height)
+}
+
+fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+    let frame = match config.strategy {
+        Strategy::Cover => Frame::Cover,
+        Strategy::Contain => Frame::Contain,
+        Strategy::Attention => Frame::Attention,
+    };
+    let (width, height) = (config.target_width, config.target_height);
+    Made::png(&reframe(&opened.decode()?, width, height, frame)?)
 }

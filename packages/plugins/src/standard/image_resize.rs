@@ -1,15 +1,12 @@
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use studio233_media::{
-    Color, Encoding, Fit, Format, Info, encode, resize, resize_animation, resized_size,
-};
+use studio233_media::{Color, Encoding, Fit, Format, Info, resize, resize_animation, resized_size};
 
-use super::{IMAGES, VERSION, default_quality};
+use super::default_quality;
+use super::pictures;
 use crate::each::{Job, Made, Opened};
-use crate::{
-    About, Context, Executor, FileError, MediaFile, Object, Output, Plugin, PluginError, Services,
-};
+use crate::{About, Context, FileError, MediaFile, Object, Output, Plugin, PluginError, Services};
 
 /// `image-resize`: makes pictures larger or smaller. A GIF keeps its frames while its format is kept.
 #[derive(Debug, Clone)]
@@ -88,12 +85,7 @@ impl Plugin for ImageResize {
     type Config = Config;
 
     fn about(&self) -> About {
-        About {
-            id: "image-resize",
-            version: VERSION,
-            executor: Executor::Native,
-            accepts: IMAGES,
-        }
+        pictures::about("image-resize")
     }
 
     async fn run(
@@ -108,32 +100,17 @@ impl Plugin for ImageResize {
             context,
             suffix: "_resized",
         };
-        let (width, height) = (config.width, config.height);
-        let fit = fit(config.fit_mode);
-        let makes = move |info: &Info| {
-            // What cannot be made is refused when its turn comes, before it takes memory.
-            let made = resized_size(info.width, info.height, width, height, fit);
-            made.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
-        };
-        let work = move |opened: Opened| resized(&opened, &config);
-        let files = job.transform(&files, makes, work).await?;
-        Ok(Output {
-            files,
-            metadata: Object::new(),
-        })
+        pictures::transform(job, config, &files, pixels_made, make).await
     }
 }
 
-fn fit(mode: FitMode) -> Fit {
-    match mode {
-        FitMode::Contain => Fit::Contain,
-        FitMode::Cover => Fit::Cover,
-        FitMode::Stretch => Fit::Stretch,
-        FitMode::ScaleDown => Fit::ScaleDown,
-    }
+fn pixels_made(config: &Config, info: &Info) -> u64 {
+    let fit = fit(config.fit_mode);
+    let made = resized_size(info.width, info.height, config.width, config.height, fit);
+    made.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
 }
 
-fn resized(opened: &Opened, config: &Config) -> Result<Made, FileError> {
+fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
     let fit = fit(config.fit_mode);
     let format = match config.output_format {
         OutputFormat::Original => opened.info.format,
@@ -152,11 +129,19 @@ fn resized(opened: &Opened, config: &Config) -> Result<Made, FileError> {
             metadata: Object::new(),
         });
     }
-    let image = resize(&opened.decode()?, width, height, fit)?;
     let encoding = Encoding {
         format,
         quality: config.quality,
         background: Color::WHITE,
     };
-    Ok(Made::new(encode(&image, &encoding)?, format, &image))
+    Made::encoded(&resize(&opened.decode()?, width, height, fit)?, &encoding)
+}
+
+fn fit(mode: FitMode) -> Fit {
+    match mode {
+        FitMode::Contain => Fit::Contain,
+        FitMode::Cover => Fit::Cover,
+        FitMode::Stretch => Fit::Stretch,
+        FitMode::ScaleDown => Fit::ScaleDown,
+    }
 }

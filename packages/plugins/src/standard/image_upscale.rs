@@ -2,11 +2,11 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use studio233_media::{Color, Encoding, Format, encode, upscale};
+use studio233_media::{Info, upscale};
 
-use super::{IMAGES, VERSION};
-use crate::each::{Job, Made};
-use crate::{About, Context, Executor, MediaFile, Object, Output, Plugin, PluginError, Services};
+use super::pictures;
+use crate::each::{Job, Made, Opened};
+use crate::{About, Context, FileError, MediaFile, Output, Plugin, PluginError, Services};
 
 /// `image-upscale`: enlarges with Lanczos3 and writes PNG. What is as large already keeps its size.
 #[derive(Debug, Clone)]
@@ -46,12 +46,7 @@ impl Plugin for ImageUpscale {
     type Config = Config;
 
     fn about(&self) -> About {
-        About {
-            id: "image-upscale",
-            version: VERSION,
-            executor: Executor::Native,
-            accepts: IMAGES,
-        }
+        pictures::about("image-upscale")
     }
 
     async fn run(
@@ -66,24 +61,19 @@ impl Plugin for ImageUpscale {
             context,
             suffix: "_upscaled",
         };
-        let most = u64::from(config.max_dimension).pow(2);
-        let work = move |opened: crate::each::Opened| {
-            let image = opened.decode()?;
-            let larger = upscale(&image, config.scale, config.max_dimension)?;
-            let encoding = Encoding {
-                format: Format::Png,
-                quality: 100,
-                background: Color::WHITE,
-            };
-            let mut made = Made::new(encode(&larger, &encoding)?, Format::Png, &larger);
-            let scale = f64::from(larger.width()) / f64::from(image.width());
-            made.metadata.insert("scale".to_owned(), json!(scale));
-            Ok(made)
-        };
-        let files = job.transform(&files, move |_| most, work).await?;
-        Ok(Output {
-            files,
-            metadata: Object::new(),
-        })
+        pictures::transform(job, config, &files, pixels_made, make).await
     }
+}
+
+fn pixels_made(config: &Config, _: &Info) -> u64 {
+    u64::from(config.max_dimension).pow(2)
+}
+
+fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+    let image = opened.decode()?;
+    let larger = upscale(&image, config.scale, config.max_dimension)?;
+    let mut made = Made::png(&larger)?;
+    let scale = f64::from(larger.width()) / f64::from(image.width());
+    made.metadata.insert("scale".to_owned(), json!(scale));
+    Ok(made)
 }

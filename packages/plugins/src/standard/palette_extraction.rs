@@ -4,9 +4,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use studio233_media::{Swatch, palette};
 
-use super::{IMAGES, VERSION};
+use super::pictures;
 use crate::each::{Job, Opened};
-use crate::{About, Context, Executor, MediaFile, Object, Output, Plugin, PluginError, Services};
+use crate::{About, Context, MediaFile, Object, Output, Plugin, PluginError, Services};
 
 /// `palette-extraction`: tells the main colours of pictures, which stay as they are.
 ///
@@ -43,12 +43,7 @@ impl Plugin for PaletteExtraction {
     type Config = Config;
 
     fn about(&self) -> About {
-        About {
-            id: "palette-extraction",
-            version: VERSION,
-            executor: Executor::Native,
-            accepts: IMAGES,
-        }
+        pictures::about("palette-extraction")
     }
 
     async fn run(

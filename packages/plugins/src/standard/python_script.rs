@@ -94,6 +94,10 @@ impl Plugin for PythonScript {
         problems
     }
 
+    fn spends(&self) -> bool {
+        self.services.python.is_some()
+    }
+
     async fn run(
         &self,
         context: &Context,

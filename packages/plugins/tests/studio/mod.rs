@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 use studio233_blob::{BlobStore, ContentType, Key, Put};
-use studio233_plugins::{BlobSource, Context, MediaFile, Output, PluginError, Registry, Services};
+use studio233_plugins::{
+    BlobSource, Context, MediaFile, Output, PluginError, Registry, Services, Spending,
+};
 
 pub(crate) struct Studio {
     _folder: tempfile::TempDir,
@@ -78,6 +80,7 @@ pub(crate) fn context() -> Context {
         node_id: "n1".to_owned(),
         project_id: "p1".to_owned(),
         user_id: "u1".to_owned(),
+        spending: Spending::default(),
     }
 }
 

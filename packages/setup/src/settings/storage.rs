@@ -1,6 +1,6 @@
 //! Where things are kept: the database and the blobs.
 
-use super::{bad, only_known};
+use super::{bad, given, is_blank, only_known};
 use crate::Failure;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ pub(super) fn database(
     let parse = |text: &Hidden| {
         DatabaseUrl::parse(&text.0).map_err(|error| Failure::of("configuration", &error))
     };
-    if let Some(text) = flag {
+    if let Some(text) = flag.filter(|text| !is_blank(&text.0)) {
         return parse(text).map(Some);
     }
     let Some(url) = file.map(parse).transpose()? else {
@@ -76,6 +76,7 @@ pub(super) fn blobs(
     environment: impl Fn(&str) -> Option<String>,
     beside_file: impl Fn(PathBuf) -> PathBuf,
 ) -> Result<Option<BlobPlace>, Failure> {
+    let flag = flag.filter(|text| !is_blank(text));
     let place = match (flag, file) {
         (Some(place), _) | (None, Some(place)) => place,
         (None, None) => return Ok(None),
@@ -91,10 +92,7 @@ pub(super) fn blobs(
     }
     let (name, folder) = parse_bucket_url(place).map_err(|error| bad(error.to_string()))?;
     only_known("s3", settings, &S3_SETTINGS)?;
-    let get = |key: &str| {
-        let given = environment(&variable(key)).filter(|value| !value.trim().is_empty());
-        given.or_else(|| settings.get(key).map(|value| value.0.clone()))
-    };
+    let get = |key: &str| given(settings, &environment, &variable(key), key);
     let must = |key: &str| {
         get(key).ok_or_else(|| {
             bad(format!("the bucket {name} needs {}", variable(key))).hint(

@@ -49,6 +49,26 @@ fn keys_come_from_the_environment_before_the_file() {
 }
 
 #[test]
+fn a_blank_variable_hides_nothing() {
+    let text = "[ai]\nfal_key = \"of-fal\"\nlanguage_model = \"own\"\ngemini_api_key = \"of-gemini\"\n\
+                [inngest]\nsigning_key = \" \"\nevent_key = \"file\"\n";
+    let text = format!("blobs = \"things\"\ndatabase_url = \"sqlite:things.db\"\n{text}");
+    let (_folder, mut flags) = file(&text);
+    flags.blobs = Some(String::new());
+    flags.database_url = Some(" ".parse().unwrap());
+    let settings = Settings::resolve(&flags, |_| Some(" ".to_owned())).unwrap();
+    assert!(settings.database.is_some() && settings.blobs.is_some());
+    assert!(settings.providers.fal.is_some());
+    let gemini = settings.providers.gemini.unwrap().settings;
+    assert_eq!(gemini.language.primary, "own");
+    assert_eq!(settings.inngest.event_key.as_deref(), Some("file"));
+    assert!(
+        settings.inngest.signing_key.is_none(),
+        "nor does a blank key of the file count"
+    );
+}
+
+#[test]
 fn what_cannot_be_used_is_named() {
     for (text, told) in [
         ("prot = 1", "unknown field `prot`"),

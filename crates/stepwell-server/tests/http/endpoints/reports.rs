@@ -71,7 +71,11 @@ async fn how_a_run_ends_is_how_the_request_is_answered() {
     let app = App::start(|call| match &*call.path {
         "/text" => sdk(200, "just text"),
         "/list" => sdk(200, "[1,2]"),
-        "/broken" => sdk(500, r#"{"name":"E","message":"boom"}"#),
+        // Where it broke, and over what, is for the log.
+        "/broken" => sdk(
+            500,
+            r#"{"name":"E","message":"boom","stack":"at src/pay.rs:7","cause":{"message":"card 4242"},"data":{"card":4242}}"#,
+        ),
         _ => page(200, "an endpoint that is gone"),
     })
     .await;
@@ -80,7 +84,11 @@ async fn how_a_run_ends_is_how_the_request_is_answered() {
         ("/text", 200, "\"just text\""),
         ("/list", 200, "[1,2]"),
         ("/broken", 500, r#"{"name":"E","message":"boom"}"#),
-        ("/gone", 500, "\"an endpoint that is gone\""),
+        (
+            "/gone",
+            500,
+            r#"{"name":"Error","message":"an endpoint that is gone"}"#,
+        ),
     ] {
         let endpoint = Endpoint::requested(&server, &app).with("path", path);
         let started = endpoint.start(&server, json!([sleep("nap", "1ms")])).await;
@@ -137,6 +145,27 @@ async fn a_run_is_reported_once() {
         .await;
     let actions = server.get(&format!("/v0/runs/{}/actions", taken.run)).await;
     assert!(!actions.text.contains(&id("a")), "{}", actions.text);
+}
+
+#[tokio::test]
+async fn an_endpoint_does_not_take_the_name_of_a_function_that_is_registered() {
+    let (server, app) = (setup().start().await, bystander().await);
+    let endpoint = Endpoint::requested(&server, &app).with("fn", "orders");
+    let domain = endpoint.data["domain"].as_str().unwrap();
+    let functions = [function("orders", "go", &app.url, 0)];
+    server.register(domain, &app, &functions).await;
+    let report = endpoint.report(json!([])).to_string();
+    let refused = server.post("/v1/checkpoint", report.clone()).await;
+    // Not a conflict: that would say that the run is known.
+    assert_eq!(
+        refused.refusal(400),
+        "the app has registered a function of the endpoint's name"
+    );
+    let shown = server.get(&format!("/v1/runs/{}", endpoint.run)).await;
+    assert_eq!(shown.status, 404);
+    let named_otherwise = report.replace(r#""fn":"orders""#, r#""fn":"carts""#);
+    let taken = server.post("/v1/checkpoint", named_otherwise).await;
+    assert_eq!(taken.status, 200, "{}", taken.text);
 }
 
 #[tokio::test]

@@ -365,6 +365,19 @@ async fn events_of_a_run_belong_to_its_sessions_unless_they_say_otherwise() {
     run.meta = json!({"sessions": {"chat": "c-1", "user": "u-1"}});
     let answer = run.discover().await;
     assert_eq!(answer.body[0]["op"], "StepRun");
+    // From the code of a step, too.
+    let by_itself = function(async |ctx: Context| {
+        let plain = OutgoingEvent::untyped("app/plain", json!({}));
+        let tell = || async { Ok(ctx.client().send(plain).await.map(drop)?) };
+        ctx.step().run("tell", tell).await?;
+        Ok::<_, Error>(())
+    });
+    let own = Outbox::default();
+    let mut running = run_with(by_itself, true, own.clone());
+    running.meta = run.meta.clone();
+    assert_eq!(running.discover().await.body[0]["op"], "StepRun");
+    let told: Value = serde_json::from_str(&own.0.lock().unwrap()[0].events[0]).unwrap();
+    assert_eq!(told["meta"]["propagated_sessions"]["chat"], "c-1");
     let sent = outbox.0.lock().unwrap().remove(0).events;
     let metas = sent
         .iter()

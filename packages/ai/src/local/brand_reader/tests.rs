@@ -151,14 +151,68 @@ async fn drawn_and_measured_colours_stand_in_for_unwritten_ones() {
     );
 }
 
+/// A landscape page that was scanned: cream, with a red bar on the left.
+fn scanned() -> Document {
+    let mut document = document(Vec::new());
+    let row = |_: u32| [[200_u8, 30, 60].repeat(4), [246, 239, 227].repeat(12)].concat();
+    document.images = vec![PageImage {
+        page: 1,
+        width: 16,
+        height: 9,
+        rgb: (0..9).flat_map(row).collect::<Vec<u8>>().into(),
+    }];
+    document
+}
+
 #[tokio::test]
-async fn a_document_without_text_is_unreadable() {
+async fn pages_that_are_pictures_are_measured() {
+    let reading = read(&scanned()).await;
+    let dna = &reading.dna;
+    assert_eq!(dna.core_identity.colors, ["#C81E3C"]);
+    assert_eq!(
+        dna.visual_style.layout_principles,
+        [
+            "The pages are landscape 16:9 (measured).",
+            "75 % of the pages is #F6EFE3 (measured)."
+        ]
+    );
+    assert_eq!(
+        dna.visual_style.vibe,
+        "The pages are warm, bright and vivid (measured)."
+    );
+    assert_eq!(
+        dna.fields_extracted().len(),
+        3,
+        "nothing is made up: {dna:?}"
+    );
+    assert!(dna.quality_score().exceeds(crate::VISION_ACCEPTED_ABOVE));
+    let said_by = &reading.summary.generated_by;
+    assert!(said_by.contains("cannot read the words"), "{said_by}");
+}
+
+#[tokio::test]
+async fn a_scan_of_black_on_white_is_no_profile() {
+    let mut document = scanned();
+    let white = vec![255; 16 * 9 * 3];
+    document.images[0].rgb = white.into();
+    let extraction = crate::BrandExtraction::new(std::sync::Arc::new(LocalBrandReader));
+    let error = extraction.extract(&document).await.unwrap_err();
+    assert!(!error.is_transient());
+    assert_eq!(
+        error.to_string(),
+        "the document says too little about a brand: local scored 0.150, which is not above 0.2; it has no text, only \
+         pictures: export it with text, run text recognition first, or use another vision model"
+    );
+}
+
+#[tokio::test]
+async fn a_document_without_text_and_pictures_is_unreadable() {
     let error = LocalBrandReader
         .read(&document(Vec::new()))
         .await
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "local needs text, which the document does not have"
+        "local needs text or page images, which the document does not have"
     );
 }

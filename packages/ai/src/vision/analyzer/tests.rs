@@ -23,6 +23,7 @@ fn seen(scene: &str) -> VisionAnalysis {
 enum Model {
     AnswersAfter(u64),
     FailsAfter(u64),
+    IsBlockedAfter(u64),
     Panics,
 }
 
@@ -63,6 +64,20 @@ impl Vision for FakeVision {
                             transient: true,
                             retry_after: Some(Duration::from_secs(37)),
                         },
+                    },
+                })
+            }
+            Model::IsBlockedAfter(seconds) => {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                let usage = Usage {
+                    input_tokens: 3,
+                    ..Usage::default()
+                };
+                Err(VisionError::Model {
+                    source: LanguageError::Blocked {
+                        provider: "fake".to_owned(),
+                        reason: "SAFETY".to_owned(),
+                        usage: Box::new(usage),
                     },
                 })
             }
@@ -255,6 +270,8 @@ async fn requests_for_one_image_share_a_call_and_the_archive_is_told_once() {
         set.analyse(Mode::Full),
         set.analyse(Mode::Full)
     );
+    let spent = [&a, &b, &c].map(|a| a.as_ref().unwrap().spent.is_some());
+    assert_eq!(spent.iter().filter(|spent| **spent).count(), 1);
     let shared = [&a, &b, &c].map(|a| a.as_ref().unwrap().shared);
     assert_eq!(shared.iter().filter(|shared| !**shared).count(), 1);
     assert_eq!(a.unwrap().answered_by, b.unwrap().answered_by);
@@ -264,6 +281,29 @@ async fn requests_for_one_image_share_a_call_and_the_archive_is_told_once() {
     set.analyse(Mode::Full).await.unwrap();
     assert_eq!(set.calls(), 2);
     assert_eq!(set.analyzer.flights.under_way(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_call_cost_is_told_to_one_of_those_who_shared_it() {
+    let set = set(Model::IsBlockedAfter(10), None);
+    let (a, b, c) = tokio::join!(
+        set.analyse(Mode::Full),
+        set.analyse(Mode::Full),
+        set.analyse(Mode::Full)
+    );
+    assert_eq!(set.calls(), 1);
+    let errors = [a, b, c].map(Result::unwrap_err);
+    let paid = errors.iter().filter_map(AnalysisError::usage);
+    let paid: Vec<u64> = paid.map(|usage| usage.input_tokens).collect();
+    assert_eq!(paid, [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_failed_before_the_cache_knew_has_cost_too() {
+    let set = set(Model::IsBlockedAfter(0), Some(Cache::Knows(1)));
+    let analysed = set.analyse(Mode::Full).await.unwrap();
+    assert_eq!(analysed.answered_by, AnsweredBy::Cache);
+    assert_eq!(analysed.spent.unwrap().input_tokens, 3);
 }
 
 #[tokio::test(start_paused = true)]

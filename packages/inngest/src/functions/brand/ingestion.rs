@@ -3,24 +3,26 @@
 //! | step | does |
 //! |---|---|
 //! | `budget`, `budget-held` | holds the run while the workspace's or the function's budget is used up |
-//! | `index-and-store` | fetches and reads the PDF, stores its pieces as the asset's knowledge |
-//! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace; skipped for an inspiration |
+//! | `index-and-store` | fetches and reads the PDF, stores its pieces as the asset's knowledge; of pages that are pictures there are none |
+//! | `extract-brand-dna` | reads the brand's profile and summary, writes them to the workspace; what was read in pictures becomes the asset's knowledge; skipped for an inspiration |
 //! | `trigger-synthesis` | sends `brand.intelligence.sync_requested` |
 //! | `mark-failed` | only when one of the others failed for good: the workspace shows it |
 //!
 //! The workspace's indexing status goes from IDLE to INDEXING, and to IDLE or FAILED when the last of its documents that
 //! are at work has ended. Each step may execute again after a crash: what it writes replaces what it wrote before.
-//! Nothing executes in a run that was cancelled: `mark-brand-cancelled` ends the reading of its document.
+//! Nothing executes in a run that was cancelled, or that fails outside of its handler: `mark-brand-ended` ends the reading of
+//! its document.
 
+use super::reading;
 use crate::events::brand::{Classification, IntelligenceSyncRequested, KnowledgeIngested};
 use crate::functions::Deps;
 use crate::functions::failure::classify;
 use crate::middleware::{Spent, budget, metered};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use stepwell::{Context, Error, Function, State, Throttle};
+use stepwell::{Concurrency, Context, Error, Function, State, Throttle};
 use studio233_ai::Document;
-use studio233_db::{AssetId, DbError, Indexed, UsageKind, WorkspaceId};
+use studio233_db::{AssetId, DbError, Indexed, IndexingRun, UsageKind, WorkspaceId};
 use studio233_rag::{DocumentSource, Indexer, pdf, shown_url};
 
 /// The function's id.
@@ -30,11 +32,18 @@ pub const ID: &str = "brand-ingestion";
 /// at once must not take the providers' quota from everyone else.
 pub const THROTTLE_PERIOD: Duration = Duration::from_secs(60);
 
+/// Steps of a workspace's documents, or of its images, that execute at once. When a budget lets all go on that it held,
+/// one after another looks at what is left of it: it is overdrawn by what so many spend.
+pub const WORKSPACE_CONCURRENCY: u32 = 2;
+
+/// The same of all workspaces together, for a budget of the function.
+pub const CONCURRENCY: u32 = 10;
+
 /// What `index-and-store` records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stored {
-    /// Pieces of the document that can be found now.
+    /// Pieces of the document that can be found now; 0 when its pages are pictures.
     pub chunk_count: u64,
 }
 
@@ -85,6 +94,8 @@ pub fn function(deps: &Deps) -> Function {
         .name("Brand Knowledge Ingestion")
         .on::<KnowledgeIngested>()
         .throttle(Throttle::new(1, THROTTLE_PERIOD).key("event.data.workspaceId"))
+        .concurrency(Concurrency::limit(WORKSPACE_CONCURRENCY).key("event.data.workspaceId"))
+        .concurrency(CONCURRENCY)
         .state(deps.clone())
         .handler(ingest)
 }
@@ -93,9 +104,7 @@ async fn ingest(ctx: Context<KnowledgeIngested>, deps: State<Deps>) -> Result<Ou
     match read_brand(&ctx, &deps).await {
         Ok(output) => Ok(output),
         Err(error) => {
-            let marked = ctx
-                .step()
-                .run("mark-failed", || mark_failed(&deps, ctx.data()));
+            let marked = ctx.step().run("mark-failed", || mark_failed(&deps, &ctx));
             if let Err(unmarked) = marked.await {
                 tracing::error!(
                     workspace_id = ctx.data().workspace_id,
@@ -125,7 +134,7 @@ async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Out
         "index-and-store",
         &workspace,
         |spent| async move {
-            let stored = index_and_store(deps, event, &spent).await;
+            let stored = index_and_store(deps, ctx, &spent).await;
             stored.inspect_err(|error| log(event, "index-and-store", error))
         },
     )
@@ -137,11 +146,11 @@ async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Out
         &workspace,
         |spent| async move {
             let dna = match event.classification {
-                Classification::CoreBrandMark => extract_brand_dna(deps, event, &spent)
+                Classification::CoreBrandMark => extract_brand_dna(deps, ctx, &spent)
                     .await
                     .map(BrandDna::Extracted),
                 Classification::IndexAsInspiration => {
-                    skip_brand_dna(deps, event).await.map(BrandDna::Skipped)
+                    skip_brand_dna(deps, ctx).await.map(BrandDna::Skipped)
                 }
             };
             dna.inspect_err(|error| log(event, "extract-brand-dna", error))
@@ -162,7 +171,29 @@ async fn read_brand(ctx: &Context<KnowledgeIngested>, deps: &Deps) -> Result<Out
 
 async fn index_and_store(
     deps: &Deps,
+    ctx: &Context<KnowledgeIngested>,
+    spent: &Spent,
+) -> Result<Stored, Error> {
+    let event = ctx.data();
+    let run = IndexingRun {
+        workspace_id: &WorkspaceId::new(&event.workspace_id),
+        asset_id: &AssetId::new(&event.asset_id),
+        run_id: &ctx.run_id().to_string(),
+    };
+    deps.database
+        .begin_indexing(run, deps.now_ms())
+        .await
+        .map_err(classify)?;
+    // Text and its places are all that is indexed; pictures would be made for nothing.
+    let document = open(deps, event, 0).await?;
+    index(deps, event, &document, spent).await
+}
+
+/// Stores the pieces of a document as what its asset says. Of one without text there are none.
+async fn index(
+    deps: &Deps,
     event: &KnowledgeIngested,
+    document: &Document,
     spent: &Spent,
 ) -> Result<Stored, Error> {
     let source = DocumentSource {
@@ -171,15 +202,9 @@ async fn index_and_store(
         url: event.url.clone(),
         filename: event.filename.clone(),
     };
-    deps.database
-        .begin_indexing(&source.workspace_id, &source.asset_id, deps.now_ms())
-        .await
-        .map_err(classify)?;
-    // Text and its places are all that is indexed; pictures would be made for nothing.
-    let document = open(deps, event, 0).await?;
     let indexer = Indexer::new(deps.embedder.clone(), deps.database.clone(), deps.chunker);
     let indexed = indexer
-        .index(&document, &source, deps.now_ms())
+        .index(document, &source, deps.now_ms())
         .await
         .inspect_err(|error| error.usage().iter().for_each(|usage| spent.add(usage)))
         .map_err(classify)?;
@@ -191,25 +216,42 @@ async fn index_and_store(
 
 async fn extract_brand_dna(
     deps: &Deps,
-    event: &KnowledgeIngested,
+    ctx: &Context<KnowledgeIngested>,
     spent: &Spent,
 ) -> Result<Extracted, Error> {
+    let event = ctx.data();
     let document = open(deps, event, deps.pdf_limits.images_max).await?;
-    let accepted = deps.extraction.extract(&document).await.map_err(classify)?;
+    let extracted = deps.extraction.extract(&document).await;
+    let accepted = extracted
+        .inspect_err(|error| error.usage().iter().for_each(|usage| spent.add(usage)))
+        .map_err(classify)?;
     accepted
         .reading
         .usage
         .iter()
         .for_each(|usage| spent.add(usage));
     let dna = &accepted.reading.dna;
+    if !document.has_text() {
+        index(
+            deps,
+            event,
+            &reading::document(event, &accepted.reading),
+            spent,
+        )
+        .await?;
+    }
     let profile = serde_json::to_value(dna)?;
     let summary = serde_json::to_value(&accepted.reading.summary)?;
     let workspace = WorkspaceId::new(&event.workspace_id);
     deps.database
-        .set_brand_profile(&workspace, &profile, &summary, deps.now_ms())
+        .replace_brand_profile(
+            &workspace,
+            |known| reading::keeping_colors((profile, summary), known),
+            deps.now_ms(),
+        )
         .await
         .map_err(classify)?;
-    end_indexing(deps, event, Indexed::Done)
+    end_indexing(deps, ctx, Indexed::Done)
         .await
         .map_err(classify)?;
     let fields = dna.fields_extracted().into_iter().map(str::to_owned);
@@ -222,30 +264,36 @@ async fn extract_brand_dna(
 }
 
 /// An inspiration is found when the brand is asked about; what the brand is, its own documents say.
-async fn skip_brand_dna(deps: &Deps, event: &KnowledgeIngested) -> Result<Skipped, Error> {
-    end_indexing(deps, event, Indexed::Done)
+async fn skip_brand_dna(deps: &Deps, ctx: &Context<KnowledgeIngested>) -> Result<Skipped, Error> {
+    end_indexing(deps, ctx, Indexed::Done)
         .await
         .map_err(classify)?;
     Ok(Skipped {
-        skipped: event.classification.as_str().to_owned(),
+        skipped: ctx.data().classification.as_str().to_owned(),
     })
 }
 
-async fn mark_failed(deps: &Deps, event: &KnowledgeIngested) -> Result<(), Error> {
-    match end_indexing(deps, event, Indexed::Failed).await {
+async fn mark_failed(deps: &Deps, ctx: &Context<KnowledgeIngested>) -> Result<(), Error> {
+    match end_indexing(deps, ctx, Indexed::Failed).await {
         // A workspace that is gone has no status; what failed the run says so.
         Ok(()) | Err(DbError::NoSuchWorkspace { .. }) => Ok(()),
         Err(error) => Err(classify(error)),
     }
 }
 
-async fn end_indexing(deps: &Deps, event: &KnowledgeIngested, how: Indexed) -> Result<(), DbError> {
-    let workspace = WorkspaceId::new(&event.workspace_id);
-    let asset = AssetId::new(&event.asset_id);
-    deps.database
-        .end_indexing(&workspace, &asset, how, deps.now_ms())
-        .await
-        .map(|_| ())
+async fn end_indexing(
+    deps: &Deps,
+    ctx: &Context<KnowledgeIngested>,
+    how: Indexed,
+) -> Result<(), DbError> {
+    let event = ctx.data();
+    let run = IndexingRun {
+        workspace_id: &WorkspaceId::new(&event.workspace_id),
+        asset_id: &AssetId::new(&event.asset_id),
+        run_id: &ctx.run_id().to_string(),
+    };
+    let ended = deps.database.end_indexing(run, how, deps.now_ms());
+    ended.await.map(drop)
 }
 
 async fn open(deps: &Deps, event: &KnowledgeIngested, images_max: u32) -> Result<Document, Error> {

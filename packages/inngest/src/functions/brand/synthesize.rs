@@ -2,14 +2,17 @@
 //!
 //! | step | does |
 //! |---|---|
+//! | `budget`, `budget-held` | holds the run while the workspace's or the function's budget is used up |
 //! | `fetch-knowledge` | reads the newest fragments of knowledge, at most [`FRAGMENTS_MAX`] |
 //! | `clear-brand-summary` | only when there are none: nothing is known, so nothing is said |
-//! | `budget`, `budget-held` | holds the run while the workspace's or the function's budget is used up |
 //! | `synthesize-dna` | has a language model sum them up |
 //! | `update-workspace-summary` | writes the summary to the workspace; the palette that a document named stays |
 //!
-//! Requests of a workspace are gathered: one run for all of them, once none has come for [`DEBOUNCE_PERIOD`]. One run is at work at
-//! a time, so that a summary is never older than what it takes the place of.
+//! Requests of a workspace are gathered: one run for all of them, once none has come for [`DEBOUNCE_PERIOD`]. A run that begins
+//! while another of the same workspace is at work, is held or waits to be tried again, cancels it: whatever the other was
+//! to sum up, this one does. A step that is under way then still goes on to its end, so what is written keeps the order of
+//! what was read: once another run has begun to read, this one writes nothing. Of all workspaces, one step executes at a
+//! time.
 
 use crate::events::brand::IntelligenceSyncRequested;
 use crate::functions::Deps;
@@ -18,7 +21,7 @@ use crate::middleware::{budget, metered};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
-use stepwell::{Context, Debounce, Error, Function, State};
+use stepwell::{Context, Debounce, Error, Function, Singleton, State};
 use studio233_ai::{FRAGMENTS_MAX, synthesize};
 use studio233_brand::BrandSummary;
 use studio233_db::{UsageKind, WorkspaceId};
@@ -47,6 +50,11 @@ pub enum Output {
     },
     /// Nothing is known, and there is none.
     Cleared,
+    /// Another run has begun to read since: what that one writes counts.
+    Superseded {
+        /// The workspace.
+        workspace_id: String,
+    },
 }
 
 /// The function.
@@ -58,6 +66,7 @@ pub fn function(deps: &Deps) -> Function {
         .on::<IntelligenceSyncRequested>()
         .concurrency(1)
         .debounce(debounce.key("event.data.workspaceId"))
+        .singleton(Singleton::cancel().key("event.data.workspaceId"))
         .state(deps.clone())
         .handler(sum_up)
 }
@@ -68,24 +77,7 @@ async fn sum_up(
 ) -> Result<Output, Error> {
     let step = ctx.step();
     let workspace = WorkspaceId::new(&ctx.data().workspace_id);
-    let fragments: Vec<String> = step
-        .run("fetch-knowledge", || async {
-            let limit = u32::try_from(FRAGMENTS_MAX).unwrap_or(u32::MAX);
-            let known = deps.database.newest_knowledge(&workspace, limit).await;
-            let known = known.map_err(classify)?.into_iter();
-            Ok(known.map(|fragment| fragment.text).collect())
-        })
-        .await?;
-    if fragments.is_empty() {
-        let clear = || async {
-            let cleared = deps
-                .database
-                .set_brand_summary(&workspace, None, deps.now_ms());
-            cleared.await.map_err(classify)
-        };
-        step.run("clear-brand-summary", clear).await?;
-        return Ok(Output::Cleared);
-    }
+    // Before reading: a run that was held reads what is known when it goes on.
     budget::admit(
         &ctx,
         &deps,
@@ -93,6 +85,25 @@ async fn sum_up(
         &[UsageKind::Tokens, UsageKind::Seconds],
     )
     .await?;
+    let run_id = ctx.run_id().to_string();
+    let fragments: Vec<String> = step
+        .run("fetch-knowledge", || fetch(&deps, &workspace, &run_id))
+        .await?;
+    let superseded = || Output::Superseded {
+        workspace_id: workspace.to_string(),
+    };
+    if fragments.is_empty() {
+        let clear = || async {
+            let cleared =
+                deps.database
+                    .write_brand_summary(&workspace, &run_id, |_| None, deps.now_ms());
+            cleared.await.map_err(classify)
+        };
+        return Ok(match step.run("clear-brand-summary", clear).await? {
+            true => Output::Cleared,
+            false => superseded(),
+        });
+    }
     let summary: BrandSummary = metered(&ctx, &deps, "synthesize-dna", &workspace, |spent| {
         let (deps, workspace) = (&deps, &workspace);
         async move {
@@ -128,17 +139,29 @@ async fn sum_up(
     .await?;
     let update = || async {
         let summary = serde_json::to_value(&summary)?;
-        let updated = deps.database.update_brand_summary(
+        let updated = deps.database.write_brand_summary(
             &workspace,
+            &run_id,
             |earlier| Some(with_palette(summary, earlier)),
             deps.now_ms(),
         );
-        updated.await.map(drop).map_err(classify)
+        updated.await.map_err(classify)
     };
-    step.run("update-workspace-summary", update).await?;
-    Ok(Output::Synthesized {
-        workspace_id: workspace.to_string(),
+    Ok(match step.run("update-workspace-summary", update).await? {
+        true => Output::Synthesized {
+            workspace_id: workspace.to_string(),
+        },
+        false => superseded(),
     })
+}
+
+async fn fetch(deps: &Deps, workspace: &WorkspaceId, run_id: &str) -> Result<Vec<String>, Error> {
+    let begun = deps.database.begin_brand_summary(workspace, run_id).await;
+    begun.map_err(classify)?;
+    let limit = u32::try_from(FRAGMENTS_MAX).unwrap_or(u32::MAX);
+    let known = deps.database.newest_knowledge(workspace, limit).await;
+    let known = known.map_err(classify)?.into_iter();
+    Ok(known.map(|fragment| fragment.text).collect())
 }
 
 /// Names and roles of colours stand in documents only: fragments are too short to tell them from mentions.

@@ -11,7 +11,7 @@
 //! Each step may execute again after a crash: what it writes replaces what it wrote before, and the archive is asked under the
 //! run's id.
 
-use super::ingestion::THROTTLE_PERIOD;
+use super::ingestion::{CONCURRENCY, THROTTLE_PERIOD, WORKSPACE_CONCURRENCY};
 use super::visual_dna;
 use crate::EventArchive;
 use crate::events::brand::{AssetVisionSync, Classification, IntelligenceSyncRequested};
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::slice;
 use std::sync::Arc;
-use stepwell::{BoxError, Context, Error, Function, State, Throttle};
+use stepwell::{BoxError, Concurrency, Context, Error, Function, State, Throttle};
 use studio233_ai::vision::{
     AnalysisContext, AnalysisRequest, AnsweredBy, Archive, ArchiveRequest, Mode, VisionAnalysis,
 };
@@ -91,6 +91,8 @@ pub fn function(deps: &Deps) -> Function {
         .name("Brand Visual DNA Extraction")
         .on::<AssetVisionSync>()
         .throttle(Throttle::new(1, THROTTLE_PERIOD).key("event.data.workspaceId"))
+        .concurrency(Concurrency::limit(WORKSPACE_CONCURRENCY).key("event.data.workspaceId"))
+        .concurrency(CONCURRENCY)
         .state(deps.clone())
         .handler(synchronize)
 }
@@ -171,18 +173,15 @@ async fn look(ctx: &Context<AssetVisionSync>, deps: &Deps, spent: &Spent) -> Res
             return Err(classify(error));
         }
     };
+    if let Some(usage) = &analysed.spent {
+        spent.add(usage);
+    }
     // The hook keeps no caller waiting. This one does wait, within the hook's own time: once the step is recorded, nobody
     // would ask for the archive again.
     let _ = all_told.recv().await;
     let provider = match analysed.answered_by {
         AnsweredBy::Cache => ARCHIVE.to_owned(),
-        AnsweredBy::Model { provider, usage } => {
-            // Of those who shared the call, the one that made it pays.
-            if !analysed.shared {
-                spent.add(&usage);
-            }
-            provider
-        }
+        AnsweredBy::Model { provider, .. } => provider,
     };
     Ok(Seen {
         image_hash: analysed.image_hash.to_string(),

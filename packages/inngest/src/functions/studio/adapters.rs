@@ -1,11 +1,14 @@
 //! Plugins take what they need as traits of their own; here the studio's capabilities become those.
 
+use crate::middleware::Spent;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
-use studio233_ai::{EncodedImage, ImageError};
-use studio233_plugins::{BackgroundRemover, Provider, Removal, Removed, ServiceError, Source};
+use studio233_ai::{EncodedImage, ImageError, Usage};
+use studio233_plugins::{
+    BackgroundRemover, Cost, Provider, Removal, Removed, ServiceError, Source, Spending,
+};
 use studio233_rag::Fetcher;
 
 /// Plugins get their files from where documents come from, under the same rules: the studio's blobs and the public
@@ -78,12 +81,45 @@ impl BackgroundRemover for RemovedBy {
         let image = EncodedImage::new(removal.image)
             .map_err(|error| ServiceError::permanent("it is no image").because(error))?;
         match self.remover.remove_background(&image).await {
-            Ok(answer) => Ok(Removed {
-                image: answer.value.image.bytes().clone(),
-            }),
-            Err(error) => Err(failed(error)),
+            Ok(answer) => {
+                removal.spending.add(cost(&answer.usage));
+                Ok(Removed {
+                    image: answer.value.image.bytes().clone(),
+                })
+            }
+            Err(error) => {
+                if let Some(usage) = error.usage() {
+                    removal.spending.add(cost(usage));
+                }
+                Err(failed(error))
+            }
         }
     }
+}
+
+fn cost(usage: &Usage) -> Cost {
+    Cost {
+        provider: usage.provider.clone(),
+        model: usage.model.clone(),
+        input_tokens: usage.input_tokens,
+        output_tokens: usage.output_tokens,
+        images: usage.images,
+        seconds: usage.seconds,
+    }
+}
+
+/// What a plugin tells of its spending is added to a step's.
+pub(super) fn spending(spent: Spent) -> Spending {
+    Spending::told_to(move |cost| {
+        spent.add(&Usage {
+            provider: cost.provider,
+            model: cost.model,
+            input_tokens: cost.input_tokens,
+            output_tokens: cost.output_tokens,
+            images: cost.images,
+            seconds: cost.seconds,
+        });
+    })
 }
 
 fn failed(error: ImageError) -> ServiceError {

@@ -17,13 +17,12 @@
 use super::ALREADY_FINISHED;
 use crate::events::studio::ProcessFashionItem;
 use crate::functions::Deps;
-use crate::functions::failure::classify;
+use crate::functions::failure::{classify, classify_as};
 use crate::middleware::{Spent, budget, metered};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 use stepwell::{Context, Error, Function, State};
-use studio233_ai::vision::VisionError;
 use studio233_ai::{
     Answer, Comparison, EncodedImage, ImageError, ImageModel, ImageRequest, ImageSource, MadeImage,
     Verdict,
@@ -243,7 +242,7 @@ impl Item<'_> {
         let (made, first_model_failed) = self.make(&request, &spent).await?;
         let image = made.value.image;
         let key = self.key(attempt, &image)?;
-        let content_type = ContentType::parse(image.kind().media_type())?;
+        let content_type = ContentType::parse(image.kind().content_type())?;
         self.deps
             .blobs
             .put(&key, image.bytes().clone(), &content_type, Put::Overwrite)
@@ -304,7 +303,7 @@ impl Item<'_> {
             if let Some(usage) = error.usage() {
                 spent.add(usage);
             }
-            unjudged(error)
+            classify_as(&error, "VisionError", chain(&error))
         })?;
         spent.add(&answer.usage);
         let mut verdict = answer.value;
@@ -453,16 +452,6 @@ fn unmade(errors: &[ImageError]) -> Error {
     match waits.into_iter().collect::<Option<Vec<_>>>() {
         Some(waits) => error.retry_after(waits.into_iter().min().unwrap_or_default()),
         // One of them says nothing: the usual wait.
-        None => error,
-    }
-}
-
-fn unjudged(error: VisionError) -> Error {
-    let (transient, wait) = (error.is_transient(), error.retry_after());
-    let error = Error::new("VisionError", chain(&error));
-    match wait {
-        _ if !transient => error.non_retriable(),
-        Some(wait) => error.retry_after(wait),
         None => error,
     }
 }

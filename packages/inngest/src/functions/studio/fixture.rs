@@ -5,7 +5,7 @@ use crate::functions::{Deps, app, fixture};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
-use stepwell::testing::{Builder, TestApp};
+use stepwell::testing::{Builder, TestApp, TestRun};
 use stepwell::{Config, OutgoingEvent};
 use studio233_blob::{ContentType, Key, Put};
 use studio233_db::{
@@ -66,6 +66,12 @@ impl Studio {
 
     pub(super) async fn app(&self) -> TestApp {
         self.builder().start().await.unwrap()
+    }
+
+    /// Asks for a workflow's run, and waits for its end.
+    pub(super) async fn play(&self, event: &WorkflowRequested) -> TestRun {
+        let event = self.requested(event).await;
+        self.app().await.run(event).await.unwrap()
     }
 
     /// Uploads a file; a workflow's input.

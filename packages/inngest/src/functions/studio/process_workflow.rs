@@ -3,6 +3,7 @@
 //! | step | does |
 //! |---|---|
 //! | `load-run` | looks whether there is such a run, and whether it has ended |
+//! | `budget`, `budget-held` | only when a node may cost money: holds the run while the workspace's or the function's budget is used up |
 //! | `mark-running` | the run is RUNNING |
 //! | `step-<node>-start` | the node is RUNNING, with the files that it gets |
 //! | `step-<node>-execute` | runs the node's plugin; records what it made: where files are, not their bytes |
@@ -13,21 +14,24 @@
 //! A node runs as soon as the nodes have that it gets files from, beside all others that can. Once one has failed, no
 //! other begins; those under way go on to their end. Each step may execute again after a crash: a plugin writes the same
 //! blobs again, and a row that says so already is left alone. A run that somebody ends meanwhile, by cancelling it in the
-//! web app, is left after the node at hand.
+//! web app, is left after the node at hand. The workspace that pays is the event's `workspaceId`; without one, only the
+//! function's own budget counts.
 
+use super::adapters::spending;
 use super::{ALREADY_FINISHED, IS_DRY_RUN, RUN_MISSING, node};
 use crate::events::Object;
 use crate::events::studio::{Node, WorkflowRequested};
 use crate::functions::Deps;
-use crate::functions::failure::classify;
+use crate::functions::failure::{classify, classify_as};
+use crate::middleware::{Spent, budget, metered};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use stepwell::{Context, Error, Function, State, StepError};
-use studio233_db::{DbError, RunState, StateChange, WorkflowRunId};
-use studio233_plugins::{Graph, MediaFile, PluginError};
+use studio233_db::{DbError, RunState, StateChange, UsageKind, WorkflowRunId, WorkspaceId};
+use studio233_plugins::{Graph, Handle, MediaFile, PluginError};
 
 /// The function's id.
 pub const ID: &str = "process-studio-workflow";
@@ -110,6 +114,7 @@ async fn process(ctx: Context<WorkflowRequested>, deps: State<Deps>) -> Result<O
         ctx: &ctx,
         deps: &deps,
         run: WorkflowRunId::new(&ctx.data().run_id),
+        payer: WorkspaceId::new(ctx.data().workspace_id.as_deref().unwrap_or_default()),
     };
     match workflow.carry_out().await {
         Ok(output) => Ok(output),
@@ -183,6 +188,7 @@ struct Workflow<'w> {
     ctx: &'w Context<WorkflowRequested>,
     deps: &'w Deps,
     run: WorkflowRunId,
+    payer: WorkspaceId,
 }
 
 impl Workflow<'_> {
@@ -194,6 +200,10 @@ impl Workflow<'_> {
             None => return Ok(Output::ignored(RUN_MISSING)),
             Some(state) if state.is_ended() => return Ok(Output::ignored(ALREADY_FINISHED)),
             Some(_) => {}
+        }
+        if self.spends() {
+            let kinds = [UsageKind::Tokens, UsageKind::Images, UsageKind::Seconds];
+            budget::admit(self.ctx, self.deps, &self.payer, &kinds).await?;
         }
         let running = step.run("mark-running", || async {
             let started = self.deps.database.start_run(&self.run, self.deps.now_ms());
@@ -231,6 +241,12 @@ impl Workflow<'_> {
             sink_node_ids: sinks,
             files,
         })
+    }
+
+    /// Whether a node may cost money. One without a plugin fails in its own time.
+    fn spends(&self) -> bool {
+        let mut nodes = self.ctx.data().nodes.iter();
+        nodes.any(|node| node::plugin(&self.deps.plugins, node).is_ok_and(Handle::spends))
     }
 
     async fn load(&self) -> Result<Option<RunState>, Error> {
@@ -326,8 +342,9 @@ impl Workflow<'_> {
         if !started.in_race().await? {
             return Ok(Outcome::Left);
         }
-        let executed = step.run(format!("step-{id}-execute"), || {
-            self.execute(node, inputs.clone())
+        let execute = format!("step-{id}-execute");
+        let executed = metered(self.ctx, self.deps, execute, &self.payer, |spent| {
+            self.execute(node, inputs.clone(), spent)
         });
         let mut done = Done {
             executed: executed.in_race().await?,
@@ -355,7 +372,12 @@ impl Workflow<'_> {
         }
     }
 
-    async fn execute(&self, node: &Node, inputs: Vec<MediaFile>) -> Result<Executed, Error> {
+    async fn execute(
+        &self,
+        node: &Node,
+        inputs: Vec<MediaFile>,
+        spent: Spent,
+    ) -> Result<Executed, Error> {
         let event = self.ctx.data();
         let plugin = node::plugin(&self.deps.plugins, node)
             .map_err(|problem| Error::new("NoPlugin", problem).non_retriable())?;
@@ -365,6 +387,7 @@ impl Workflow<'_> {
             node_id: node.id.clone(),
             project_id: event.project_id.clone(),
             user_id: event.user_id.clone(),
+            spending: spending(spent),
         };
         let config = node.data.as_ref().and_then(|data| data.config.as_ref());
         let output = plugin.run(&context, config, inputs).await;
@@ -429,12 +452,7 @@ fn outputs_of<'n>(
 /// The whole chain, since people see the message; it names the node, the plugin, and the file if it was one.
 fn failed(node: &Node, error: &PluginError) -> Error {
     let message = format!("node {}: {}", node::shown(node), error.message());
-    let failed = Error::new("NodeFailed", message);
-    match error.retry_after() {
-        _ if !error.is_retriable() => failed.non_retriable(),
-        Some(wait) => failed.retry_after(wait),
-        None => failed,
-    }
+    classify_as(error, "NodeFailed", message)
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ async fn archive_source(deps: &Deps, event: &ArchiveRequested) -> Result<Source,
         });
     }
     let image = fetch(deps, &event.image_url).await?;
-    let content_type = ContentType::parse(image.kind().media_type())?;
+    let content_type = ContentType::parse(image.kind().content_type())?;
     upload(&deps.blobs, &key, image.bytes().clone(), &content_type).await?;
     Ok(Source {
         key: key.to_string(),

@@ -1,14 +1,20 @@
 //! `cleanup-old-blobs`: what the archive holds of images is deleted after thirty days.
 //!
-//! Runs each Sunday at four. The step `purge-old-vision-blobs` goes through the archive a page at a time: it deletes what
-//! the one before it found old, and looks at the next page. So a page's finds are counted before any of them goes, and the
-//! count is right whatever crashes.
+//! Runs each Sunday at four.
+//!
+//! | step | does |
+//! |---|---|
+//! | `purge-old-vision-blobs` | deletes what the one before it found old, and looks at the next page |
+//! | `carry-on` | only after so many pages: invokes this function for the rest |
+//!
+//! A page's finds are counted before any of them goes, so that the count is right whatever crashes. A run that has looked at
+//! [`PAGES_MAX`] pages leaves the rest to another, waits for it, and counts what that has deleted.
 
 use crate::functions::Deps;
 use crate::functions::failure::classify;
 use crate::functions::vision::FOLDER;
 use serde::{Deserialize, Serialize};
-use stepwell::{Context, CronTick, Error, Function, State};
+use stepwell::{Context, Error, Function, FunctionRef, State};
 use studio233_blob::{BlobStore, Key, LIST_LIMIT_MAX, Listed, Page};
 
 /// The function's id.
@@ -23,10 +29,33 @@ pub const PAGE: usize = LIST_LIMIT_MAX;
 /// What is older goes.
 pub const AGE_MAX_DAYS: i64 = 30;
 
-/// Pages of one run: runs have a limit of steps. What is beyond waits for the next Sunday.
-const PAGES_MAX: usize = 900;
+/// Pages of one run: runs have a limit of steps.
+pub const PAGES_MAX: usize = 900;
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// This function, for what another run of it has left.
+const REST: FunctionRef<Rest, Output> = FunctionRef::new(ID);
+
+/// What is left to look at: everything, when a schedule starts the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rest {
+    /// It begins after this key.
+    pub after: Option<String>,
+    /// Old is what was last written before, in Unix milliseconds; thirty days ago when nothing is said. Nothing younger
+    /// is deleted, whatever is said.
+    pub before_ms: Option<i64>,
+}
+
+/// How much is looked at.
+#[derive(Debug, Clone, Copy)]
+struct Portion {
+    /// Blobs of a page.
+    page: usize,
+    /// Pages of a run.
+    pages: usize,
+}
 
 /// What `purge-old-vision-blobs` records: a page that it has looked at, to be purged by the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,37 +90,72 @@ pub struct Output {
 /// The function.
 #[must_use]
 pub fn function(deps: &Deps) -> Function {
+    let portion = Portion {
+        page: PAGE,
+        pages: PAGES_MAX,
+    };
+    function_in(deps, portion)
+}
+
+fn function_in(deps: &Deps, portion: Portion) -> Function {
+    let deps = deps.clone();
     Function::new(ID)
         .name("Scheduled Blob Cleanup")
-        .cron(SCHEDULE)
-        .state(deps.clone())
+        .on_invoke()
+        .or_cron(SCHEDULE)
+        .state(Cleaning { deps, portion })
         .handler(clean_up)
 }
 
-async fn clean_up(ctx: Context<CronTick>, deps: State<Deps>) -> Result<Output, Error> {
-    let blobs = &deps.blobs;
+/// What the handler works with.
+#[derive(Debug, Clone)]
+struct Cleaning {
+    deps: Deps,
+    portion: Portion,
+}
+
+async fn clean_up(ctx: Context, cleaning: State<Cleaning>) -> Result<Output, Error> {
+    let (blobs, portion) = (&cleaning.deps.blobs, cleaning.portion);
+    let rest = Option::<Rest>::deserialize(ctx.data());
+    let rest = rest.map_err(|error| Error::from(error).non_retriable())?;
+    let rest = rest.unwrap_or_default();
+    let step = ctx.step();
     let mut purged = 0;
     let mut page: Option<Looked> = None;
-    for _ in 0..PAGES_MAX {
-        let looked: Option<Looked> = ctx
-            .step()
+    // The last of them purges only: there is nothing left to look at, or somebody else looks at it.
+    for number in 0..=portion.pages {
+        let looks = number < portion.pages;
+        let looked: Option<Looked> = step
             .run("purge-old-vision-blobs", || async {
                 let Some(page) = &page else {
-                    let before_ms = ctx.now().unix_ms() - AGE_MAX_DAYS * DAY_MS;
-                    return Ok(Some(look(blobs, before_ms, None).await?));
+                    let old_ms = ctx.now().unix_ms() - AGE_MAX_DAYS * DAY_MS;
+                    let before_ms = rest.before_ms.map_or(old_ms, |ms| ms.min(old_ms));
+                    let first = look(blobs, before_ms, rest.after.clone(), portion.page);
+                    return Ok(Some(first.await?));
                 };
-                purge(blobs, page).await?;
-                match page.is_last {
+                purge(blobs, page, portion.page).await?;
+                match page.is_last || !looks {
                     true => Ok(None),
-                    false => Ok(Some(look(blobs, page.before_ms, page.last.clone()).await?)),
+                    false => {
+                        let next = look(blobs, page.before_ms, page.last.clone(), portion.page);
+                        Ok(Some(next.await?))
+                    }
                 }
             })
             .await?;
-        match &looked {
-            Some(looked) => purged += looked.old,
-            None => break,
-        }
-        page = looked;
+        let Some(looked) = looked else {
+            break;
+        };
+        purged += looked.old;
+        page = Some(looked);
+    }
+    if let Some(page) = page.filter(|page| !page.is_last) {
+        let rest = Rest {
+            after: page.last,
+            before_ms: Some(page.before_ms),
+        };
+        let carried_on = step.invoke("carry-on", REST, rest).await?;
+        purged += carried_on.purged;
     }
     Ok(Output {
         status: "completed".to_owned(),
@@ -101,8 +165,13 @@ async fn clean_up(ctx: Context<CronTick>, deps: State<Deps>) -> Result<Output, E
     })
 }
 
-async fn look(blobs: &BlobStore, before_ms: i64, after: Option<String>) -> Result<Looked, Error> {
-    let page = list(blobs, after.as_deref(), PAGE).await?;
+async fn look(
+    blobs: &BlobStore,
+    before_ms: i64,
+    after: Option<String>,
+    limit: usize,
+) -> Result<Looked, Error> {
+    let page = list(blobs, after.as_deref(), limit).await?;
     Ok(Looked {
         before_ms,
         after,
@@ -117,7 +186,7 @@ async fn look(blobs: &BlobStore, before_ms: i64, after: Option<String>) -> Resul
 }
 
 /// Deletes what is old of a page. Nothing else is touched: what was written since is young.
-async fn purge(blobs: &BlobStore, page: &Looked) -> Result<(), Error> {
+async fn purge(blobs: &BlobStore, page: &Looked, limit: usize) -> Result<(), Error> {
     let Some(last) = &page.last else {
         return Ok(());
     };
@@ -127,7 +196,7 @@ async fn purge(blobs: &BlobStore, page: &Looked) -> Result<(), Error> {
     let mut after = page.after.clone();
     loop {
         // What came in between makes the page longer.
-        let found = list(blobs, after.as_deref(), PAGE).await?;
+        let found = list(blobs, after.as_deref(), limit).await?;
         let within = found
             .items
             .iter()

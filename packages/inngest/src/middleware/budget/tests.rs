@@ -87,6 +87,29 @@ async fn spent(deps: &Deps, budget: &Budget, used: u64) {
     recorded.unwrap();
 }
 
+/// A studio where so much of a budget is spent.
+async fn started(budget: &Budget, used: u64) -> (Fixture, TestApp) {
+    let fixture = Fixture::new().await;
+    spent(&fixture.deps, budget, used).await;
+    let app = builder(&fixture.deps).start().await.unwrap();
+    (fixture, app)
+}
+
+/// Puts another studio in the place of the one before, whose budget of 100 tokens is used up.
+fn held_anew(fixture: &RefCell<Fixture>, period: Period) -> Builder {
+    fixture.replace(Fixture::blocking());
+    let deps = fixture.borrow().deps.clone();
+    let budget = of_workspace(UsageKind::Tokens, period, 100);
+    futures::executor::block_on(spent(&deps, &budget, 100));
+    builder(&deps)
+}
+
+/// Sets a budget, and has runs told.
+async fn change(fixture: &Fixture, app: &TestApp, budget: &Budget) {
+    let changed = set(app.client(), &fixture.deps.database, budget);
+    changed.await.unwrap();
+}
+
 async fn start_held(app: &TestApp) -> TestRun {
     let sent = app.send(event()).await.unwrap();
     app.run_for(HOUR).await.unwrap();
@@ -122,14 +145,7 @@ async fn below_its_budget_a_run_starts_and_what_it_spends_fills_it() {
 
 #[tokio::test]
 async fn a_held_run_says_why_and_goes_on_when_the_period_turns() {
-    let fixture = Fixture::new().await;
-    spent(
-        &fixture.deps,
-        &of_workspace(UsageKind::Images, Period::Day, 5),
-        7,
-    )
-    .await;
-    let app = builder(&fixture.deps).start().await.unwrap();
+    let (_fixture, app) = started(&of_workspace(UsageKind::Images, Period::Day, 5), 7).await;
     let run = app.run(event()).await.unwrap();
     run.assert_output("painted".to_owned())
         .assert_took(12 * HOUR)
@@ -183,28 +199,14 @@ async fn a_budget_of_the_function_holds_all_workspaces() {
 
 #[tokio::test]
 async fn a_week_turns_on_monday() {
-    let fixture = Fixture::new().await;
-    spent(
-        &fixture.deps,
-        &of_workspace(UsageKind::Tokens, Period::Week, 10),
-        10,
-    )
-    .await;
-    let app = builder(&fixture.deps).start().await.unwrap();
+    let (_fixture, app) = started(&of_workspace(UsageKind::Tokens, Period::Week, 10), 10).await;
     // From the noon of a Thursday: three days and a half.
     app.run(event()).await.unwrap().assert_took(HOUR * 84);
 }
 
 #[tokio::test]
 async fn what_a_function_does_not_spend_does_not_hold_it_but_money_does() {
-    let fixture = Fixture::new().await;
-    spent(
-        &fixture.deps,
-        &of_workspace(UsageKind::Seconds, Period::Day, 0),
-        0,
-    )
-    .await;
-    let app = builder(&fixture.deps).start().await.unwrap();
+    let (fixture, app) = started(&of_workspace(UsageKind::Seconds, Period::Day, 0), 0).await;
     app.run(event()).await.unwrap().assert_took(Duration::ZERO);
     spent(
         &fixture.deps,
@@ -217,11 +219,9 @@ async fn what_a_function_does_not_spend_does_not_hold_it_but_money_does() {
 
 #[tokio::test]
 async fn a_held_run_goes_on_when_its_budget_is_raised_or_removed() {
-    let fixture = Fixture::new().await;
-    let database = &fixture.deps.database;
     let budget = of_workspace(UsageKind::Tokens, Period::Ever, 100);
-    spent(&fixture.deps, &budget, 100).await;
-    let app = builder(&fixture.deps).start().await.unwrap();
+    let (fixture, app) = started(&budget, 100).await;
+    let database = &fixture.deps.database;
     let held = start_held(&app).await;
     let name = held.step("budget-held").name().to_owned();
     assert!(
@@ -239,17 +239,12 @@ async fn a_held_run_goes_on_when_its_budget_is_raised_or_removed() {
         of_workspace(UsageKind::Tokens, Period::Ever, 90),
     ];
     for other in &others {
-        set(app.client(), database, other).await.unwrap();
+        change(&fixture, &app, other).await;
         app.run_for(HOUR).await.unwrap();
         app.run_by_id(held.id()).unwrap().assert_unfinished();
     }
-    set(
-        app.client(),
-        database,
-        &of_workspace(UsageKind::Tokens, Period::Ever, 160),
-    )
-    .await
-    .unwrap();
+    let raised = of_workspace(UsageKind::Tokens, Period::Ever, 160);
+    change(&fixture, &app, &raised).await;
     app.finish(held.id())
         .await
         .unwrap()
@@ -258,42 +253,33 @@ async fn a_held_run_goes_on_when_its_budget_is_raised_or_removed() {
 
     let held = start_held(&app).await;
     let scope = &budget.scope;
-    let removed = remove(
-        app.client(),
-        database,
-        scope,
-        UsageKind::Tokens,
-        Period::Ever,
-    )
-    .await;
+    let remove_it = || {
+        remove(
+            app.client(),
+            database,
+            scope,
+            UsageKind::Tokens,
+            Period::Ever,
+        )
+    };
+    let removed = remove_it().await;
     assert!(removed.unwrap().is_some());
     app.finish(held.id())
         .await
         .unwrap()
         .assert_output("painted".to_owned())
         .assert_took(HOUR);
-    let again = remove(
-        app.client(),
-        database,
-        scope,
-        UsageKind::Tokens,
-        Period::Ever,
-    )
-    .await;
+    let again = remove_it().await;
     assert!(again.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_change_that_was_looked_at_wakes_a_run_once_at_most() {
-    let fixture = Fixture::new().await;
     let budget = of_workspace(UsageKind::Tokens, Period::Day, 100);
-    spent(&fixture.deps, &budget, 300).await;
-    let app = builder(&fixture.deps).start().await.unwrap();
+    let (fixture, app) = started(&budget, 300).await;
     for limit in [150, 200] {
         let budget = of_workspace(UsageKind::Tokens, Period::Day, limit);
-        set(app.client(), &fixture.deps.database, &budget)
-            .await
-            .unwrap();
+        change(&fixture, &app, &budget).await;
     }
     app.run_due().await.unwrap();
     let run = app.run(event()).await.unwrap();
@@ -308,15 +294,11 @@ async fn a_change_that_was_looked_at_wakes_a_run_once_at_most() {
 
 #[tokio::test]
 async fn many_changes_just_before_do_not_make_a_held_run_look_for_ever() {
-    let fixture = Fixture::new().await;
     let budget = of_workspace(UsageKind::Tokens, Period::Day, 100);
-    spent(&fixture.deps, &budget, 300).await;
-    let app = builder(&fixture.deps).start().await.unwrap();
+    let (fixture, app) = started(&budget, 300).await;
     for limit in 101..=120 {
         let budget = of_workspace(UsageKind::Tokens, Period::Day, limit);
-        set(app.client(), &fixture.deps.database, &budget)
-            .await
-            .unwrap();
+        change(&fixture, &app, &budget).await;
     }
     app.run_due().await.unwrap();
     let run = app.run(event()).await.unwrap();
@@ -326,14 +308,7 @@ async fn many_changes_just_before_do_not_make_a_held_run_look_for_ever() {
 
 #[tokio::test]
 async fn a_change_that_nobody_told_of_is_found_within_a_day() {
-    let fixture = Fixture::new().await;
-    spent(
-        &fixture.deps,
-        &of_workspace(UsageKind::Tokens, Period::Ever, 100),
-        100,
-    )
-    .await;
-    let app = builder(&fixture.deps).start().await.unwrap();
+    let (fixture, app) = started(&of_workspace(UsageKind::Tokens, Period::Ever, 100), 100).await;
     let held = start_held(&app).await;
     let raised = of_workspace(UsageKind::Tokens, Period::Ever, 1_000);
     fixture
@@ -405,13 +380,7 @@ async fn a_raise_between_the_look_and_the_wait_is_not_missed() {
 #[tokio::test]
 async fn being_held_survives_crashes() {
     let fixture = RefCell::new(Fixture::new().await);
-    let held = || {
-        fixture.replace(Fixture::blocking());
-        let deps = fixture.borrow().deps.clone();
-        let budget = of_workspace(UsageKind::Tokens, Period::Day, 100);
-        futures::executor::block_on(spent(&deps, &budget, 100));
-        builder(&deps)
-    };
+    let held = || held_anew(&fixture, Period::Day);
     let crashes = assert_survives_crashes(held, async |app| {
         let run = app.run(event()).await?;
         run.assert_output("painted".to_owned());
@@ -427,13 +396,7 @@ async fn being_held_survives_crashes() {
 #[tokio::test]
 async fn being_raised_survives_crashes() {
     let fixture = RefCell::new(Fixture::new().await);
-    let held = || {
-        fixture.replace(Fixture::blocking());
-        let deps = fixture.borrow().deps.clone();
-        let budget = of_workspace(UsageKind::Tokens, Period::Ever, 100);
-        futures::executor::block_on(spent(&deps, &budget, 100));
-        builder(&deps)
-    };
+    let held = || held_anew(&fixture, Period::Ever);
     let crashes = assert_survives_crashes(held, async |app| {
         let sent = app.send(event()).await?;
         app.run_for(HOUR).await?;

@@ -97,6 +97,34 @@ async fn an_attempt_that_failed_has_spent_too() {
     assert_eq!(used, [3 * 1_200, 6, 3 * 1_250, 0]);
 }
 
+/// Spends in two steps of one id.
+async fn ask_twice(ctx: Context<Ask>, deps: State<Deps>) -> Result<u32, Error> {
+    let workspace = WorkspaceId::new("w");
+    for _ in 0..2 {
+        let asked = metered(&ctx, &deps, "ask", &workspace, |spent| async move {
+            spent.add(&usage());
+            Ok(())
+        });
+        asked.await?;
+    }
+    ctx.step().sleep("rest", Duration::from_secs(1)).await;
+    Ok(2)
+}
+
+#[tokio::test]
+async fn steps_of_one_id_count_each_and_replays_do_not() {
+    let fixture = Fixture::new().await;
+    let function = Function::new("ask").on::<Ask>();
+    let function = function.state(fixture.deps.clone()).handler(ask_twice);
+    let app = App::new(crate::client(Config::dev())).function(function);
+    let app = TestApp::builder().app(app).start().await.unwrap();
+    // Each call after the first goes through the steps that were recorded before it.
+    let run = app.run(Ask { failures: 0 }).await.unwrap();
+    run.assert_output(2);
+    let used = used(&fixture.deps, BudgetScope::Function("ask".to_owned())).await;
+    assert_eq!(used, [2 * 1_200, 4, 2 * 1_250, 0]);
+}
+
 /// Is away.
 #[derive(Default)]
 struct Away(AtomicU32);

@@ -1,26 +1,34 @@
+mod stand_ins;
+
+use self::stand_ins::{Closing, Faltering};
 use super::*;
 use crate::events::brand::Classification;
-use crate::functions::{app, fixture};
+use crate::functions::app;
+use crate::functions::brand::synthesize;
+use crate::functions::fixture::{self, Fixture};
 use crate::middleware::ErrorReport;
-use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use stepwell::embedded::{
     Backoff, Embedded, EngineClock, EngineConfig, ManualClock, Run, RunStatus, Timestamp,
 };
+use stepwell::testing::{TestError, assert_survives_crashes};
 use stepwell::{Config, OutgoingEvent};
-use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
-use studio233_ai::{
-    Answer, BrandExtraction, BrandReader, BrandReading, EmbedError, Embedder, Purpose, ReadError,
-};
+use studio233_ai::BrandExtraction;
 use studio233_blob::{BlobStore, ContentType, Key, Put};
-use studio233_db::{Database, IndexingStatus};
+use studio233_db::IndexingStatus;
 use studio233_rag::blob_url;
 
+mod spending;
+
 const SAMPLE: &[u8] = include_bytes!("../../../../../../samples/brand-guidelines.pdf");
+
+/// One page of text, and two that were scanned.
+const SHORT: &[u8] = include_bytes!("../../../../../rag/tests/files/generated.pdf");
+const SCANNED: &[u8] = include_bytes!("../../../../../rag/tests/files/scanned.pdf");
 
 /// A workspace `w` with a document, an engine in memory, and everything real behind it.
 struct Studio {
@@ -182,7 +190,6 @@ async fn a_guideline_becomes_knowledge_and_a_profile() {
 
 #[tokio::test]
 async fn what_cannot_be_read_fails_at_once_and_the_workspace_shows_it() {
-    let no_text = pdf_without_text();
     for (file, told) in [
         (Bytes::new(), "brand.pdf is empty"),
         (
@@ -193,7 +200,6 @@ async fn what_cannot_be_read_fails_at_once_and_the_workspace_shows_it() {
             Bytes::from_static(b"%PDF-1.7\nnothing"),
             "brand.pdf is damaged",
         ),
-        (no_text, "brand.pdf has no text"),
     ] {
         let studio = Studio::new().await;
         let url = studio.document(file).await;
@@ -270,69 +276,121 @@ async fn a_payload_of_another_producer_is_checked_before_anything_runs() {
     assert_eq!(studio.status().await, IndexingStatus::Idle);
 }
 
-/// Fails some times before it works as the local provider does.
-struct Faltering {
-    failures: usize,
-    calls: AtomicUsize,
-    transient: bool,
+#[tokio::test]
+async fn a_scan_is_looked_at_and_what_it_shows_is_found() {
+    let studio = Studio::new().await;
+    let url = studio.document(SCANNED).await;
+    let ingested = studio.ingest(event(&url)).await;
+
+    assert_eq!(
+        ingested.run.output::<Value>().unwrap(),
+        json!({"status": "completed", "workspaceId": "w"})
+    );
+    assert_eq!(
+        ingested.values["index-and-store"]["data"],
+        json!({"chunkCount": 0})
+    );
+    let read: Extracted =
+        serde_json::from_value(ingested.values["extract-brand-dna"]["data"].clone()).unwrap();
+    assert_eq!((read.path.as_str(), read.score), ("vision", 0.25));
+    assert_eq!(studio.status().await, IndexingStatus::Idle);
+    let workspace = WorkspaceId::new("w");
+    let known = studio.deps.database.newest_knowledge(&workspace, 5).await;
+    let known = known.unwrap();
+    assert_eq!(known.len(), 1);
+    assert!(known[0].text.contains("landscape"), "{}", known[0].text);
+    assert_eq!(known[0].metadata["filename"], "brand.pdf");
+    let shown = studio.deps.database.workspace(&workspace).await;
+    let profile = shown.unwrap().unwrap().brand_profile.unwrap();
+    assert!(
+        profile["coreIdentity"]["colors"][1].is_string(),
+        "{profile}"
+    );
 }
 
-impl Faltering {
-    fn new(failures: usize, transient: bool) -> Arc<Self> {
-        Arc::new(Self {
-            failures,
-            calls: AtomicUsize::new(0),
-            transient,
-        })
-    }
-
-    fn falters(&self) -> bool {
-        self.calls.fetch_add(1, Ordering::SeqCst) < self.failures
-    }
+#[tokio::test]
+async fn pages_that_show_nothing_fail_at_once_with_what_to_do() {
+    let studio = Studio::new().await;
+    let url = studio.document(blank_pdf()).await;
+    let ingested = studio.ingest(event(&url)).await;
+    let error = ingested.error();
+    assert!(error.starts_with("the document says too little"), "{error}");
+    assert!(error.contains("it has no text, only pictures"), "{error}");
+    assert_eq!(ingested.failed_attempts, 1);
+    assert_eq!(studio.status().await, IndexingStatus::Failed);
+    assert_eq!(studio.fragments().await, 0);
 }
 
-#[async_trait]
-impl Embedder for Faltering {
-    fn provider(&self) -> &str {
-        "faltering"
-    }
-
-    fn batch_max(&self) -> usize {
-        1_000
-    }
-
-    async fn embed(
-        &self,
-        texts: &[String],
-        purpose: Purpose,
-    ) -> Result<Answer<Vec<Vec<f32>>>, EmbedError> {
-        if self.falters() {
-            return Err(EmbedError::Provider {
-                provider: "faltering".to_owned(),
-                transient: self.transient,
-                source: "no quota".into(),
-            });
-        }
-        LocalEmbedder.embed(texts, purpose).await
-    }
+#[tokio::test]
+async fn a_document_without_colours_leaves_those_that_are_known() {
+    let studio = Studio::new().await;
+    let workspace = WorkspaceId::new("w");
+    let colors = json!(["#0B6E4F", "#C8553D"]);
+    let palette = json!([{"hex": "#0B6E4F", "name": "Dune Green"}]);
+    let known = (
+        json!({"coreIdentity": {"colors": colors, "slogans": ["Gone."]}}),
+        json!({"manifesto": "Gone.", "palette": palette}),
+    );
+    let database = &studio.deps.database;
+    let known = database.set_brand_profile(&workspace, &known.0, &known.1, 1);
+    known.await.unwrap();
+    let text = "BT /F1 12 Tf 20 150 Td (Tone of voice) Tj 0 -30 Td (Our voice is calm and dry. We never shout.) Tj \
+        0 -30 Td (Logo) Tj 0 -30 Td (The logo must never be tilted.) Tj ET";
+    let url = studio.document(pdf_of(text)).await;
+    let ingested = studio.ingest(event(&url)).await;
+    assert_eq!(
+        ingested.run.status,
+        RunStatus::Completed,
+        "{:?}",
+        ingested.run.error()
+    );
+    let shown = database.workspace(&workspace).await.unwrap().unwrap();
+    let profile = shown.brand_profile.unwrap();
+    assert_eq!(profile["coreIdentity"]["colors"], colors);
+    assert_eq!(profile["coreIdentity"]["slogans"], json!([]));
+    assert_eq!(shown.brand_summary.unwrap()["palette"], palette);
 }
 
-#[async_trait]
-impl BrandReader for Faltering {
-    fn provider(&self) -> &str {
-        "faltering"
-    }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_survives_crashes_on_sqlite() {
+    survives_crashes(Fixture::new().await, SHORT).await;
+}
 
-    async fn read(&self, document: &Document) -> Result<BrandReading, ReadError> {
-        if self.falters() {
-            return Err(ReadError::Provider {
-                provider: "faltering".to_owned(),
-                transient: self.transient,
-                source: "overloaded".into(),
-            });
-        }
-        LocalBrandReader.read(document).await
-    }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_survives_crashes_on_postgres() {
+    survives_crashes(Fixture::on_postgres().await, SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_survives_crashes() {
+    let picture = pdf_of("1 0 0 rg 10 10 100 100 re f");
+    survives_crashes(Fixture::new().await, &picture).await;
+}
+
+/// Reads a document of one piece.
+async fn survives_crashes(fixture: Fixture, file: &[u8]) {
+    fixture::make_workspace(&fixture.deps).await;
+    fixture
+        .put("uploads/doc.pdf", file.to_vec(), "application/pdf")
+        .await;
+    let database = &fixture.deps.database;
+    let crashes = assert_survives_crashes(
+        || fixture.builder().real_time_max(Duration::from_secs(300)),
+        async |app| {
+            let run = app.run(event("blob:uploads/doc.pdf")).await?;
+            run.assert_completed();
+            app.settle().await?;
+            assert_eq!(app.runs_of(synthesize::ID)?.len(), 1);
+            let id = WorkspaceId::new("w");
+            let workspace = database.workspace(&id).await.unwrap().unwrap();
+            assert_eq!(workspace.indexing_status, IndexingStatus::Idle);
+            let known = database.knowledge_count(&id, None).await.unwrap();
+            assert_eq!(known, 1, "a repeated step stores the same");
+            Ok::<_, TestError>(())
+        },
+    )
+    .await;
+    assert!(crashes >= 20, "{crashes}");
 }
 
 #[tokio::test]
@@ -391,25 +449,6 @@ async fn a_provider_that_refuses_is_not_asked_again() {
     assert_eq!(studio.status().await, IndexingStatus::Failed);
     // What was indexed can be found all the same.
     assert!(studio.fragments().await > 0);
-}
-
-/// Takes the database away before it refuses.
-struct Closing(Database);
-
-#[async_trait]
-impl BrandReader for Closing {
-    fn provider(&self) -> &str {
-        "closing"
-    }
-
-    async fn read(&self, _: &Document) -> Result<BrandReading, ReadError> {
-        self.0.close().await;
-        Err(ReadError::Provider {
-            provider: "closing".to_owned(),
-            transient: false,
-            source: "not today".into(),
-        })
-    }
 }
 
 #[tokio::test]
@@ -528,13 +567,19 @@ async fn a_workspaces_documents_start_a_minute_apart_and_replace_what_they_said(
     assert_eq!(studio.fragments().await, fragments);
 }
 
-/// One page with a filled square.
-fn pdf_without_text() -> Bytes {
-    let content = "1 0 0 rg 10 10 100 100 re f";
+/// One page with nothing on it.
+fn blank_pdf() -> Bytes {
+    pdf_of("")
+}
+
+/// One page with this content.
+fn pdf_of(content: &str) -> Bytes {
     let objects = [
         "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
         "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R >>".to_owned(),
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R \
+         /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>"
+            .to_owned(),
         format!(
             "<< /Length {} >>\nstream\n{content}\nendstream",
             content.len()

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use stepwell::testing::{TestApp, TestError, assert_survives_crashes};
 use studio233_ai::local::LocalLanguageModel;
 use studio233_ai::{Answer, LanguageError, LanguageModel, LanguageRequest, ProviderError, Usage};
-use studio233_db::{AssetId, BudgetScope, Embedding, KnowledgeSource, NewChunk};
+use studio233_db::{
+    AssetId, Budget, BudgetScope, Database, Embedding, KnowledgeSource, NewChunk, Period,
+};
 
 const FACTS: [&str; 3] = [
     "Solvane makes outdoor gear that lasts. Our voice is plain, warm and exact.",
@@ -19,6 +21,11 @@ const FACTS: [&str; 3] = [
 /// A workspace `w` that knows these facts.
 async fn studio(fixture: &Fixture, facts: &[&str]) {
     make_workspace(&fixture.deps).await;
+    learn(fixture, facts).await;
+}
+
+/// All that it knows from now on.
+async fn learn(fixture: &Fixture, facts: &[&str]) {
     let source = KnowledgeSource {
         workspace_id: WorkspaceId::new("w"),
         asset_id: AssetId::new("a"),
@@ -44,6 +51,15 @@ fn event() -> IntelligenceSyncRequested {
     }
 }
 
+/// Somebody else sums up: the latest to have read, so far.
+async fn write(database: &Database, summary: Value) {
+    let workspace = WorkspaceId::new("w");
+    let begun = database.begin_brand_summary(&workspace, "other");
+    begun.await.unwrap();
+    let written = database.write_brand_summary(&workspace, "other", |_| Some(summary), 1);
+    assert!(written.await.unwrap());
+}
+
 async fn summary(fixture: &Fixture) -> Option<Value> {
     let workspace = fixture
         .deps
@@ -55,21 +71,16 @@ async fn summary(fixture: &Fixture) -> Option<Value> {
 
 async fn what_is_known_is_summed_up(fixture: Fixture) {
     studio(&fixture, &FACTS).await;
-    let workspace = WorkspaceId::new("w");
     let palette = json!([{"hex": "#E4572E", "name": "Ember"}]);
     let earlier = json!({"manifesto": "old", "palette": palette});
-    let database = &fixture.deps.database;
-    database
-        .set_brand_summary(&workspace, Some(&earlier), 1)
-        .await
-        .unwrap();
+    write(&fixture.deps.database, earlier).await;
     let app = fixture.builder().start().await.unwrap();
     let run = app.run(event()).await.unwrap();
 
     run.assert_output(json!({"status": "synthesized", "workspaceId": "w"}))
         .assert_steps([
-            "fetch-knowledge",
             "budget",
+            "fetch-knowledge",
             "synthesize-dna",
             "update-workspace-summary",
         ])
@@ -95,18 +106,12 @@ async fn what_is_known_is_summed_up_on_postgres() {
 async fn where_nothing_is_known_nothing_is_said() {
     let fixture = Fixture::new().await;
     studio(&fixture, &[]).await;
-    let earlier = json!({"manifesto": "old"});
-    let database = &fixture.deps.database;
-    let workspace = WorkspaceId::new("w");
-    database
-        .set_brand_summary(&workspace, Some(&earlier), 1)
-        .await
-        .unwrap();
+    write(&fixture.deps.database, json!({"manifesto": "old"})).await;
     let app = fixture.builder().start().await.unwrap();
     let run = app.run(event()).await.unwrap();
 
     run.assert_output(json!({"status": "cleared"}))
-        .assert_steps(["fetch-knowledge", "clear-brand-summary"]);
+        .assert_steps(["budget", "fetch-knowledge", "clear-brand-summary"]);
     assert_eq!(summary(&fixture).await, None);
 }
 
@@ -116,7 +121,7 @@ async fn a_workspace_that_is_gone_ends_the_run() {
     let app = fixture.builder().start().await.unwrap();
     let run = app.run(event()).await.unwrap();
     run.assert_failed_with("there is no workspace w")
-        .assert_attempts("clear-brand-summary", 1);
+        .assert_attempts("fetch-knowledge", 1);
 }
 
 #[tokio::test]
@@ -232,6 +237,88 @@ async fn nonsense_is_paid_for_and_asked_again_and_a_refusal_is_an_answer() {
         summary(&fixture).await.is_some(),
         "what was said before stays"
     );
+}
+
+/// The local provider, which is slow: somebody who has read later sums up meanwhile.
+struct Overtaken(Database);
+
+#[async_trait]
+impl LanguageModel for Overtaken {
+    fn provider(&self) -> &str {
+        "overtaken"
+    }
+
+    async fn generate(&self, request: &LanguageRequest) -> Result<Answer<Value>, LanguageError> {
+        write(&self.0, json!({"manifesto": "newer"})).await;
+        LocalLanguageModel.generate(request).await
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_earlier_does_not_take_the_place_of_a_newer_summary() {
+    let mut fixture = Fixture::new().await;
+    studio(&fixture, &FACTS).await;
+    fixture.deps.language_model = Arc::new(Overtaken(fixture.deps.database.clone()));
+    let app = fixture.builder().start().await.unwrap();
+    let run = app.run(event()).await.unwrap();
+    run.assert_output(json!({"status": "superseded", "workspaceId": "w"}));
+    assert_eq!(summary(&fixture).await, Some(json!({"manifesto": "newer"})));
+}
+
+#[tokio::test]
+async fn a_run_that_waits_to_be_tried_again_gives_way_to_the_next() {
+    let mut fixture = Fixture::new().await;
+    studio(&fixture, &FACTS).await;
+    let hour = Duration::from_secs(3600);
+    let busy = LanguageError::Call {
+        provider: "writing".to_owned(),
+        source: ProviderError::Status {
+            status: 429,
+            message: "busy".to_owned(),
+            transient: true,
+            retry_after: Some(hour),
+        },
+    };
+    fixture.deps.language_model = Arc::new(Writing(Mutex::new([busy].into())));
+    let app = fixture.builder().start().await.unwrap();
+    app.send(event()).await.unwrap();
+    app.run_for(Duration::from_secs(60)).await.unwrap();
+    app.send(event()).await.unwrap();
+    app.settle().await.unwrap();
+    let runs = app.runs_of(ID).unwrap();
+    assert_eq!(runs.len(), 2);
+    runs[0].assert_cancelled();
+    runs[1].assert_completed();
+    assert!(runs[1].took().unwrap() < hour);
+}
+
+#[tokio::test]
+async fn a_held_run_sums_up_what_is_known_when_it_goes_on() {
+    let fixture = Fixture::new().await;
+    studio(&fixture, &FACTS[..1]).await;
+    let budget = Budget {
+        scope: BudgetScope::Workspace(WorkspaceId::new("w")),
+        kind: UsageKind::Tokens,
+        period: Period::Day,
+        limit: 0,
+    };
+    let app = fixture.builder().start().await.unwrap();
+    let database = &fixture.deps.database;
+    budget::set(app.client(), database, &budget).await.unwrap();
+    app.send(event()).await.unwrap();
+    app.run_for(Duration::from_secs(60)).await.unwrap();
+    app.runs_of(ID).unwrap()[0].assert_unfinished();
+
+    learn(&fixture, &FACTS).await;
+    let raised = Budget {
+        limit: 1_000_000,
+        ..budget
+    };
+    budget::set(app.client(), database, &raised).await.unwrap();
+    app.settle().await.unwrap();
+    let run = &app.runs_of(ID).unwrap()[0];
+    run.assert_completed();
+    run.assert_step("fetch-knowledge", json!(FACTS));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use stepwell::testing::{Builder, TestApp, TestError, assert_survives_crashes};
 use studio233_ai::local::{LocalEmbedder, LocalVision};
 use studio233_ai::vision::{Analyzer, ImageHash, Vision, VisionError, VisionRequest};
 use studio233_ai::{Answer, Embedder, LanguageError, ProviderError, Usage};
-use studio233_db::BudgetScope;
+use studio233_db::{Budget, BudgetScope, Period};
 
 const STEPS: [&str; 5] = [
     "budget",
@@ -387,6 +387,42 @@ async fn what_the_archive_knows_is_not_looked_at_or_paid_for_again() {
         .database
         .usage_since(&workspace, UsageKind::Tokens, 0);
     assert_eq!(used.await.unwrap(), 100);
+}
+
+#[tokio::test]
+async fn a_raised_budget_is_overdrawn_by_few_of_those_that_it_held() {
+    let mut fixture = Fixture::new().await;
+    make_workspace(&fixture.deps).await;
+    let looking = have_looking(&mut fixture, Vec::new());
+    let app = fixture.builder().start().await.unwrap();
+    let (client, database) = (app.client(), &fixture.deps.database);
+    let budget = |limit| Budget {
+        scope: BudgetScope::Workspace(WorkspaceId::new("w")),
+        kind: UsageKind::Tokens,
+        period: Period::Day,
+        limit,
+    };
+    budget::set(client, database, &budget(0)).await.unwrap();
+    let images = 8_u32;
+    for number in 0..images {
+        let key = format!("uploads/{number}.png");
+        fixture.put(&key, picture(), "image/png").await;
+        let mut event = event(&number.to_string());
+        event.url = format!("blob:{key}");
+        app.send(event).await.unwrap();
+    }
+    app.run_for(THROTTLE_PERIOD * (images + 1)).await.unwrap();
+    assert_eq!(looking.calls.load(Ordering::SeqCst), 0, "all are held");
+
+    // Enough for one of them.
+    budget::set(client, database, &budget(50)).await.unwrap();
+    app.run_for(Duration::from_secs(60)).await.unwrap();
+    let looked = looking.calls.load(Ordering::SeqCst);
+    let few = 1..=WORKSPACE_CONCURRENCY as usize;
+    assert!(few.contains(&looked), "{looked} have spent");
+    let runs = app.runs_of(ID).unwrap();
+    let held = runs.iter().filter(|run| run.status() == RunStatus::Running);
+    assert_eq!(held.count(), images as usize - looked);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use stepwell::OutgoingEvent;
 use stepwell::testing::{TestError, TestRun, assert_survives_crashes};
+use studio233_ai::vision::VisionError;
 use studio233_ai::{ProviderError, Usage, Verifier};
 use studio233_db::{BatchJob, BudgetScope, Database};
 

@@ -1,21 +1,20 @@
+mod photos;
+mod plugins;
+
+use self::plugins::{Cancelling, Faltering, Releasing, Waiting};
 use crate::events::studio::WorkflowRequested;
 use crate::functions::studio::fixture::{Studio, media, on_both, request};
-use async_trait::async_trait;
-use schemars::JsonSchema;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use stepwell::testing::{TestError, TestStep, assert_survives_crashes};
 use stepwell::{Error, OutgoingEvent};
-use studio233_db::{Database, RunState, WorkflowRunId};
-use studio233_media::{Format, Limits, decode};
-use studio233_plugins::{
-    About, Context, Executor, MediaFile, MediaKind, Output, Plugin, PluginError, Registry,
-    ServiceError,
-};
+use studio233_db::{RunState, WorkflowRunId};
+use studio233_plugins::Registry;
 use tokio::sync::Notify;
+
+mod spending;
 
 on_both!(
     a_graph_runs_and_its_rows_say_what_came_of_it,
@@ -113,8 +112,7 @@ async fn a_bad_file_fails_its_node_at_once_and_the_run_says_which(studio: Studio
     let photo = media("photo.jpg");
     let good = studio.upload("good.png", &media("alpha.png")).await;
     let bad = studio.upload("half.jpg", &photo[..photo.len() / 2]).await;
-    let event = studio.requested(&diamond("r", &[good, bad])).await;
-    let run = studio.app().await.run(event).await.unwrap();
+    let run = studio.play(&diamond("r", &[good, bad])).await;
 
     let small = "node \"SMALL\" (small): image-resize cannot process half.jpg: \
                  the jpeg is cut off after 2518 bytes";
@@ -163,9 +161,6 @@ async fn a_run_that_is_not_there_or_has_ended_is_ignored(studio: Studio) {
     assert_eq!(error.as_deref(), Some("nobody could be told"));
 }
 
-/// Cancels the run while it is at work.
-struct Cancelling(Database);
-
 async fn a_run_that_is_cancelled_in_the_database_is_left(mut studio: Studio) {
     let plugin = Cancelling(studio.deps.database.clone());
     studio.deps.plugins = Registry::builder().with(plugin).build();
@@ -174,8 +169,7 @@ async fn a_run_that_is_cancelled_in_the_database_is_left(mut studio: Studio) {
         ("b", "cancelling", json!({})),
     ];
     let event = request("r", &nodes, &[("a", "b")], &[]);
-    let event = studio.requested(&event).await;
-    let run = studio.app().await.run(event).await.unwrap();
+    let run = studio.play(&event).await;
     run.assert_output(json!({"status": "ignored", "reason": "already finished"}));
     run.assert_not_reached("step-b-start")
         .assert_not_reached("mark-failed");
@@ -266,8 +260,7 @@ async fn mistakes_in_the_workflow_are_told_at_once() {
     ];
     for (event, told) in cases {
         let studio = Studio::on_sqlite().await;
-        let event = studio.requested(&event).await;
-        let run = studio.app().await.run(event).await.unwrap();
+        let run = studio.play(&event).await;
         run.assert_failed_with(told)
             .assert_step_completed("mark-failed");
         assert!(
@@ -309,10 +302,9 @@ async fn nodes_run_as_soon_as_their_inputs_are_there() {
         ("first", "media-output", json!({})),
         ("last", "releasing", json!({})),
     ];
-    let event = studio
-        .requested(&request("r", &nodes, &[("first", "last")], &[]))
+    let run = studio
+        .play(&request("r", &nodes, &[("first", "last")], &[]))
         .await;
-    let run = studio.app().await.run(event).await.unwrap();
     run.assert_completed();
     let ended: Vec<&str> = run.steps().iter().map(TestStep::id).collect();
     let place = |id: &str| ended.iter().position(|ended| *ended == id).unwrap();
@@ -334,10 +326,9 @@ async fn a_node_that_fails_for_a_moment_is_tried_again_alone() {
         ("in", "media-input", json!({})),
         ("a", "faltering", json!({})),
     ];
-    let event = studio
-        .requested(&request("r", &nodes, &[("in", "a")], &[]))
+    let run = studio
+        .play(&request("r", &nodes, &[("in", "a")], &[]))
         .await;
-    let run = studio.app().await.run(event).await.unwrap();
     run.assert_completed()
         .assert_attempts("step-in-execute", 1)
         .assert_attempts("step-a-execute", 3)
@@ -351,8 +342,7 @@ async fn a_node_that_stays_broken_fails_when_its_attempts_are_used_up() {
         .with(Faltering::new(u32::MAX, None))
         .build();
     let event = request("r", &[("a", "faltering", json!({}))], &[], &[]);
-    let event = studio.requested(&event).await;
-    let run = studio.app().await.run(event).await.unwrap();
+    let run = studio.play(&event).await;
     let told = "node \"A\" (a): faltering failed: the service is away";
     run.assert_failed_with(told)
         .assert_attempts("step-a-execute", 5);
@@ -381,8 +371,7 @@ async fn a_rows_config_shows_no_secret() {
     let studio = Studio::on_sqlite().await;
     let secret = json!({"provider": "fal", "apiKey": "fal-secret"});
     let event = request("r", &[("a", "background-removal", secret)], &[], &[]);
-    let event = studio.requested(&event).await;
-    let run = studio.app().await.run(event).await.unwrap();
+    let run = studio.play(&event).await;
     // fal.ai is not configured in tests.
     run.assert_failed_with("fal.ai is not configured");
     let rows = studio
@@ -395,113 +384,6 @@ async fn a_rows_config_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn photos_of_all_kinds_go_through() {
-    let studio = Studio::on_sqlite().await;
-    let names = [
-        "alpha.png",
-        "alpha.webp",
-        "animated.gif",
-        "cmyk.jpg",
-        "gray16.png",
-        "indexed.png",
-        "orientation-6.jpg",
-        "photo.jpg",
-        "progressive.jpg",
-        "rgb16.png",
-    ];
-    let mut files = Vec::new();
-    for name in names {
-        files.push(studio.upload(name, &media(name)).await);
-    }
-    let nodes = [
-        ("in", "media-input", json!({})),
-        ("small", "image-resize", json!({"width": 12, "height": 12})),
-        (
-            "jpeg",
-            "format-conversion",
-            json!({"targetFormat": "jpeg", "background": "#00ff00"}),
-        ),
-        ("colours", "palette-extraction", json!({})),
-    ];
-    let edges = [("in", "small"), ("small", "jpeg"), ("in", "colours")];
-    let event = studio
-        .requested(&request("r", &nodes, &edges, &files))
-        .await;
-    let run = studio.app().await.run(event).await.unwrap();
-    run.assert_completed();
-    let output = studio.run("r").await.output.unwrap();
-    assert_eq!(output["sinkNodeIds"], json!(["jpeg", "colours"]));
-    let made: Vec<MediaFile> = serde_json::from_value(output["finalOutputs"].clone()).unwrap();
-    let jpegs = &made[..names.len()];
-    for (name, file) in names.iter().zip(jpegs) {
-        let bytes = studio.bytes(&file.url).await;
-        assert_eq!(Format::sniff(&bytes), Some(Format::Jpeg), "{name}");
-        let image = decode(&bytes, &Limits::default()).unwrap();
-        assert!(image.width() <= 12 && image.height() <= 12, "{name}");
-        assert_eq!(Some(image.width()), file.width, "{name}");
-    }
-    // What the camera held sideways comes out upright: it is the plain photo turned.
-    let size = |name: &str| {
-        let at = names.iter().position(|other| *other == name).unwrap();
-        (jpegs[at].width.unwrap(), jpegs[at].height.unwrap())
-    };
-    let upright = decode(&media("orientation-6.jpg"), &Limits::default()).unwrap();
-    let (width, height) = size("orientation-6.jpg");
-    assert_eq!(upright.width() > upright.height(), width > height);
-    // What could be seen through is green now.
-    let disc = decode(&studio.bytes(&jpegs[0].url).await, &Limits::default()).unwrap();
-    let [red, green, blue, _] = disc.pixels().next().unwrap();
-    assert!(green > 200 && red < 60 && blue < 60, "{red} {green} {blue}");
-}
-
-#[tokio::test]
-async fn hostile_files_fail_their_node_with_their_names() {
-    let photo = media("photo.jpg");
-    let mut huge = b"GIF89a".to_vec();
-    huge.extend([0x50, 0xc3, 0x50, 0xc3, 0x80, 0, 0, 0, 0, 0, 255, 255, 255]);
-    huge.extend([
-        0x2c, 0, 0, 0, 0, 0x50, 0xc3, 0x50, 0xc3, 0, 2, 2, 0x44, 1, 0, 0x3b,
-    ]);
-    let cases: [(&str, &[u8], &str); 5] = [
-        (
-            "half.jpg",
-            &photo[..photo.len() / 2],
-            "half.jpg: the jpeg is cut off",
-        ),
-        (
-            "page.png",
-            b"<html>no such page</html>",
-            "page.png: the file is no png, jpeg, webp or gif",
-        ),
-        ("empty.webp", b"", "empty.webp: the file is empty"),
-        ("huge.gif", &huge, "huge.gif: "),
-        (
-            "../../etc/passwd",
-            b"root:x:0:0",
-            "passwd: the file is no png",
-        ),
-    ];
-    for (name, bytes, told) in cases {
-        let studio = Studio::on_sqlite().await;
-        let good = studio.upload("good.png", &media("alpha.png")).await;
-        let bad = studio.upload(name, bytes).await;
-        let nodes = [("shrink", "image-resize", json!({"width": 8}))];
-        let event = studio
-            .requested(&request("r", &nodes, &[], &[good, bad]))
-            .await;
-        let run = studio.app().await.run(event).await.unwrap();
-        let told = format!("node \"SHRINK\" (shrink): image-resize cannot process {told}");
-        run.assert_failed_with(&told)
-            .assert_attempts("step-shrink-execute", 1);
-        let nodes = studio.nodes("r").await;
-        assert!(
-            nodes[0].starts_with(&format!("shrink FAILED: {told}")),
-            "{nodes:?}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn places_that_must_not_be_reached_are_refused_at_once() {
     for url in [
         "file:///etc/passwd",
@@ -511,130 +393,8 @@ async fn places_that_must_not_be_reached_are_refused_at_once() {
         let studio = Studio::on_sqlite().await;
         let file = json!({"url": url, "name": "a.png"});
         let nodes = [("shrink", "image-resize", json!({"width": 8}))];
-        let event = studio.requested(&request("r", &nodes, &[], &[file])).await;
-        let run = studio.app().await.run(event).await.unwrap();
+        let run = studio.play(&request("r", &nodes, &[], &[file])).await;
         run.assert_failed_with("image-resize cannot process a.png: its bytes cannot be had")
             .assert_attempts("step-shrink-execute", 1);
-    }
-}
-
-/// Takes anything, and needs no config.
-#[derive(Deserialize, JsonSchema)]
-struct Nothing {}
-
-fn about(id: &'static str) -> About {
-    About {
-        id,
-        version: "1.0.0",
-        executor: Executor::Native,
-        accepts: MediaKind::ALL,
-    }
-}
-
-#[async_trait]
-impl Plugin for Cancelling {
-    type Config = Nothing;
-
-    fn about(&self) -> About {
-        about("cancelling")
-    }
-
-    async fn run(
-        &self,
-        context: &Context,
-        _: Nothing,
-        _: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let run = WorkflowRunId::new(&context.run_id);
-        let _ = self.0.cancel_run(&run, 7).await.unwrap();
-        Ok(Output::default())
-    }
-}
-
-/// Fails some times before it works.
-struct Faltering {
-    failures: AtomicU32,
-    wait: Option<Duration>,
-}
-
-impl Faltering {
-    fn new(failures: u32, wait: Option<Duration>) -> Self {
-        let failures = AtomicU32::new(failures);
-        Self { failures, wait }
-    }
-}
-
-#[async_trait]
-impl Plugin for Faltering {
-    type Config = Nothing;
-
-    fn about(&self) -> About {
-        about("faltering")
-    }
-
-    async fn run(
-        &self,
-        _: &Context,
-        _: Nothing,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let left = self.failures.load(Ordering::SeqCst);
-        if left == 0 {
-            let metadata = Default::default();
-            return Ok(Output { files, metadata });
-        }
-        self.failures.store(left - 1, Ordering::SeqCst);
-        let mut source = ServiceError::transient("the service is away");
-        source.retry_after = self.wait;
-        Err(PluginError::Service {
-            plugin: "faltering",
-            source,
-        })
-    }
-}
-
-/// Ends once it is released.
-struct Waiting(Arc<Notify>);
-
-#[async_trait]
-impl Plugin for Waiting {
-    type Config = Nothing;
-
-    fn about(&self) -> About {
-        about("waiting")
-    }
-
-    async fn run(
-        &self,
-        _: &Context,
-        _: Nothing,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        self.0.notified().await;
-        let metadata = Default::default();
-        Ok(Output { files, metadata })
-    }
-}
-
-/// Releases the other.
-struct Releasing(Arc<Notify>);
-
-#[async_trait]
-impl Plugin for Releasing {
-    type Config = Nothing;
-
-    fn about(&self) -> About {
-        about("releasing")
-    }
-
-    async fn run(
-        &self,
-        _: &Context,
-        _: Nothing,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        self.0.notify_one();
-        let metadata = Default::default();
-        Ok(Output { files, metadata })
     }
 }

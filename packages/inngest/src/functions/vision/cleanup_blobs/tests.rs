@@ -2,8 +2,8 @@ use super::*;
 use crate::functions::fixture::Fixture;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
-use stepwell::Moment;
-use stepwell::testing::{TestApp, TestError, TestRun, assert_survives_crashes};
+use stepwell::testing::{Builder, TestApp, TestError, TestRun, assert_survives_crashes};
+use stepwell::{App, Config, Moment};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -103,6 +103,50 @@ async fn an_archive_of_several_pages_is_gone_through_a_step_for_each() {
     assert_eq!(fixture.keys("vision").await.len(), 500);
 }
 
+/// The function alone, in small portions.
+fn in_portions(fixture: &Fixture, page: usize, pages: usize) -> Builder {
+    let function = function_in(&fixture.deps, Portion { page, pages });
+    let app = App::new(crate::client(Config::dev())).function(function);
+    TestApp::builder().app(app).starts_at(SystemTime::now())
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_a_run_is_left_to_another_and_counted() {
+    let fixture = Fixture::new().await;
+    for number in 0..23 {
+        let days_old = if number % 4 == 0 { 1 } else { 40 };
+        put(&fixture, &format!("vision/{number:02}.json"), days_old).await;
+    }
+    let app = in_portions(&fixture, 3, 2).start().await.unwrap();
+    let run = tick(&app).await.unwrap();
+    assert_eq!(run.output::<Output>().purged, 17);
+    let purge = "purge-old-vision-blobs";
+    run.assert_steps([purge, purge, purge, "carry-on"]);
+    assert_eq!(fixture.keys("vision").await.len(), 6);
+    let runs = app.runs().unwrap();
+    let counts = runs.iter().map(|run| run.output::<Output>().purged);
+    // 23 blobs are eight pages, two a run; the first of them is the last to end.
+    assert_eq!(counts.collect::<Vec<_>>(), [17, 13, 8, 4]);
+}
+
+#[tokio::test]
+async fn nobody_has_it_delete_what_is_young() {
+    let fixture = Fixture::new().await;
+    fill(&fixture).await;
+    let app = in_portions(&fixture, 10, 2).start().await.unwrap();
+    let rest = json!({"beforeMs": i64::MAX, "after": "vision/metadata/a/latest.json"});
+    let run = app.invoke(ID, rest).await.unwrap();
+    assert_eq!(run.output::<Output>().purged, 2);
+    assert_eq!(
+        fixture.keys("vision").await,
+        [
+            "vision/metadata/a/1.json",
+            "vision/metadata/a/latest.json",
+            "vision/source/b/source.bin"
+        ]
+    );
+}
+
 #[tokio::test]
 async fn it_survives_crashes_and_counts_right() {
     let fixture = Fixture::new().await;
@@ -110,7 +154,7 @@ async fn it_survives_crashes_and_counts_right() {
     let crashes = assert_survives_crashes(
         || {
             refill();
-            fixture.builder().starts_at(SystemTime::now())
+            in_portions(&fixture, 2, 1)
         },
         async |app| {
             let run = tick(app).await?;

@@ -1,0 +1,191 @@
+//! `/api/budgets` and `/api/usage`.
+
+use super::Shared;
+use super::error::ApiError;
+use super::json::{JsonBody, Query};
+use super::owner::User;
+use super::workspaces::now_ms;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use studio233_db::{Budget, BudgetScope, Period, Standing, UsageKind};
+use studio233_inngest::functions::SPENDING;
+use studio233_inngest::middleware::budget::{self, ChangeError};
+
+/// A budget as the API shows it: how it stands, and what it is named by.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    #[serde(flatten)]
+    standing: Standing,
+    /// Whether runs are held by it.
+    is_used_up: bool,
+}
+
+impl From<Standing> for Shown {
+    fn from(standing: Standing) -> Self {
+        Self {
+            is_used_up: standing.is_used_up(),
+            standing,
+        }
+    }
+}
+
+/// Which budget.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Named {
+    workspace_id: Option<String>,
+    function_id: Option<String>,
+    kind: UsageKind,
+    period: Period,
+}
+
+/// A budget and how much it is, in the unit of its kind.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct New {
+    workspace_id: Option<String>,
+    function_id: Option<String>,
+    kind: UsageKind,
+    period: Period,
+    limit: u64,
+}
+
+/// How the budgets of the caller's workspaces stand, and those of functions.
+pub(crate) async fn list(
+    State(shared): State<Shared>,
+    user: User,
+) -> Result<Json<Value>, ApiError> {
+    let standings = shared.database.budgets_of_user(&user.0, now_ms()).await?;
+    let budgets: Vec<Shown> = standings.into_iter().map(Shown::from).collect();
+    Ok(Json(
+        json!({"budgets": budgets, "currency": shared.money.currency}),
+    ))
+}
+
+/// Sets, raises or lowers one; runs that it holds look again at once.
+pub(crate) async fn set(
+    State(shared): State<Shared>,
+    user: User,
+    JsonBody(new): JsonBody<New>,
+) -> Result<Json<Value>, ApiError> {
+    let limit_max = i64::MAX.unsigned_abs();
+    if new.limit > limit_max {
+        let message = format!("limit: at most {limit_max} can be");
+        return Err(ApiError::bad("bad_body", message));
+    }
+    let budget = Budget {
+        scope: scope(&shared, &user, new.workspace_id, new.function_id).await?,
+        kind: new.kind,
+        period: new.period,
+        limit: new.limit,
+    };
+    budget::set(&shared.client, &shared.database, &budget).await?;
+    let (workspace, function) = match &budget.scope {
+        BudgetScope::Workspace(id) => (Some(id), None),
+        BudgetScope::Function(id) => (None, Some(id.as_str())),
+    };
+    let standings = shared
+        .database
+        .budget_standings(workspace, function, now_ms());
+    let mut standings = standings.await?.into_iter();
+    let is_it = |one: &Standing| (one.budget.kind, one.budget.period) == (new.kind, new.period);
+    let standing = standings.find(is_it).map(Shown::from);
+    Ok(Json(
+        json!({"budget": standing, "currency": shared.money.currency}),
+    ))
+}
+
+/// Removes one; runs that it held look again at once.
+pub(crate) async fn remove(
+    State(shared): State<Shared>,
+    user: User,
+    Query(named): Query<Named>,
+) -> Result<Json<Value>, ApiError> {
+    let scope = scope(&shared, &user, named.workspace_id, named.function_id).await?;
+    let (kind, period) = (named.kind, named.period);
+    let removed = budget::remove(&shared.client, &shared.database, &scope, kind, period).await?;
+    match removed {
+        Some(_) => Ok(Json(json!({"removed": true}))),
+        None => {
+            let (kind, period) = (kind.as_str(), period.as_str());
+            Err(ApiError::new(
+                StatusCode::NOT_FOUND,
+                "no_such_budget",
+                format!("there is no budget of {kind} per {period} there"),
+            )
+            .hint("GET /api/budgets lists them"))
+        }
+    }
+}
+
+/// What is limited, if the caller may: own workspaces; functions, which all share, only the studio's operator.
+async fn scope(
+    shared: &Shared,
+    user: &User,
+    workspace_id: Option<String>,
+    function_id: Option<String>,
+) -> Result<BudgetScope, ApiError> {
+    match (workspace_id, function_id) {
+        (Some(id), None) => {
+            let workspace = shared.own_workspace(&id, user).await?;
+            Ok(BudgetScope::Workspace(workspace.id))
+        }
+        (None, Some(id)) if !SPENDING.contains(&id.as_str()) => {
+            let hint = format!("those that spend something are {}", SPENDING.join(", "));
+            Err(ApiError::absent("function", &id).hint(hint))
+        }
+        (None, Some(id)) if user.is_operator() => Ok(BudgetScope::Function(id)),
+        (None, Some(_)) => Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "not_operator",
+            "a function's budget holds the runs of all users",
+        )
+        .hint("its operator sets it, on the machine of the studio, without X-User-Id")),
+        (Some(_), Some(_)) | (None, None) => Err(ApiError::bad(
+            "bad_budget",
+            "a budget is a workspace's or a function's: give workspaceId or functionId",
+        )),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Since {
+    workspace_id: String,
+    /// In the period of now; this month's without one.
+    period: Option<Period>,
+}
+
+/// What a workspace of the caller's used in the current period, by function and model.
+pub(crate) async fn usage(
+    State(shared): State<Shared>,
+    user: User,
+    Query(since): Query<Since>,
+) -> Result<Json<Value>, ApiError> {
+    let workspace = shared.own_workspace(&since.workspace_id, &user).await?;
+    let period = since.period.unwrap_or(Period::Month);
+    let (from_ms, until_ms) = period.around(now_ms());
+    let totals = shared.database.usage_totals(&workspace.id, from_ms).await?;
+    let from_ms = (period != Period::Ever).then_some(from_ms);
+    Ok(Json(json!({
+        "usage": totals,
+        "period": period,
+        "fromMs": from_ms,
+        "untilMs": until_ms,
+        "currency": shared.money.currency,
+    })))
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Store(error) => error.into(),
+            ChangeError::Tell(error) => (*error).into(),
+            error => Self::from_other(&error),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What a file unpacks to, weighed before the interpreter unpacks it: it would do so whole, into memory.
+//!
+//! A JPEG is no larger than its dictionary says, as the interpreter reads it, and JBIG2 has sides of 16 bits. Not weighed are
+//! pictures within a page's content, which have no object of their own.
+
+use super::Stop;
+use flate2::read::DeflateDecoder;
+use hayro::hayro_syntax::object::{Array, Dict, Object, Stream};
+use hayro::hayro_syntax::{Filter, Pdf};
+use std::borrow::Cow;
+use std::io::Read;
+use std::time::Instant;
+use weezl::decode::Decoder;
+use weezl::{BitOrder, LzwStatus};
+
+/// Unpacking is bounded by these.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scales {
+    pub(super) bytes_max: u64,
+    pub(super) pixels_max: u64,
+    pub(super) deadline: Instant,
+}
+
+/// Dictionaries may say any number.
+type Side = u32;
+
+impl Scales {
+    /// Weighs what is unpacked when a file is opened: its tables, and objects in streams. Nothing is known of their
+    /// places then, so that everything that looks packed after the keyword is weighed.
+    pub(super) fn weigh_file(&self, file: &[u8]) -> Result<(), Stop> {
+        let mut rest = file;
+        while let Some(at) = find(rest, b"stream") {
+            rest = &rest[at + b"stream".len()..];
+            self.check_time()?;
+            let data = rest.trim_ascii_start();
+            if is_zlib(data) {
+                self.unpack(&Filter::FlateDecode, data)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Weighs every stream of an opened file, through all its filters.
+    pub(super) fn weigh_objects(&self, pdf: &Pdf) -> Result<(), Stop> {
+        for object in pdf.objects() {
+            self.check_time()?;
+            if let Object::Stream(stream) = object {
+                self.weigh(&stream)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn weigh(&self, stream: &Stream<'_>) -> Result<(), Stop> {
+        let dict = stream.dict();
+        let side = |key: &str| dict.get::<Side>(key).unwrap_or_default();
+        self.weigh_image(side("Width"), side("Height"))?;
+        let mut data = stream.raw_data();
+        for filter in &stream.filters() {
+            let unpacked = match filter {
+                Filter::FlateDecode
+                | Filter::LzwDecode
+                | Filter::RunLengthDecode
+                | Filter::AsciiHexDecode
+                | Filter::Ascii85Decode => self.unpack(filter, &data)?,
+                Filter::CcittFaxDecode => {
+                    let rows = side("Height");
+                    for columns in columns(dict) {
+                        self.weigh_image(columns, rows)?;
+                    }
+                    return Ok(());
+                }
+                Filter::Crypt => continue,
+                Filter::JpxDecode => {
+                    let (width, height) = jpeg_2000_size(&data).unwrap_or_default();
+                    return self.weigh_image(width, height);
+                }
+                Filter::DctDecode | Filter::Jbig2Decode => return Ok(()),
+            };
+            data = Cow::Owned(unpacked);
+        }
+        Ok(())
+    }
+
+    fn weigh_image(&self, width: Side, height: Side) -> Result<(), Stop> {
+        match u64::from(width) * u64::from(height) > self.pixels_max {
+            true => Err(Stop::LargeImage { width, height }),
+            false => Ok(()),
+        }
+    }
+
+    /// What a filter makes of data, as far as it goes: what is damaged ends where it is.
+    fn unpack(&self, filter: &Filter, data: &[u8]) -> Result<Vec<u8>, Stop> {
+        let mut unpacked = Vec::new();
+        let room = self.bytes_max.saturating_add(1);
+        match filter {
+            Filter::FlateDecode => {
+                // As the interpreter does: the checksum is of no interest, and the header may be missing.
+                let packed = if is_zlib(data) { &data[2..] } else { data };
+                let _ = DeflateDecoder::new(packed)
+                    .take(room)
+                    .read_to_end(&mut unpacked);
+            }
+            Filter::LzwDecode => unlzw(data, room, &mut unpacked),
+            Filter::RunLengthDecode => unrun(data, room, &mut unpacked),
+            Filter::AsciiHexDecode => unhex(data, &mut unpacked),
+            Filter::Ascii85Decode => un85(data, &mut unpacked),
+            _ => {}
+        }
+        match unpacked.len() as u64 > self.bytes_max {
+            true => Err(Stop::TooHeavy),
+            false => Ok(unpacked),
+        }
+    }
+
+    fn check_time(&self) -> Result<(), Stop> {
+        match Instant::now() > self.deadline {
+            true => Err(Stop::TooSlow),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What fax decoding is told of the width of a picture, which need not be what the picture says.
+fn columns(dict: &Dict<'_>) -> Vec<Side> {
+    let mut all = Vec::new();
+    for key in ["DecodeParms", "DP"] {
+        all.extend(dict.get::<Dict<'_>>(key));
+        let several = dict.get::<Array<'_>>(key);
+        all.extend(
+            several
+                .iter()
+                .flat_map(|array| array.iter::<Dict<'_>>().collect::<Vec<_>>()),
+        );
+    }
+    all.iter()
+        .filter_map(|params| params.get::<Side>("Columns"))
+        .collect()
+}
+
+/// What a JPEG 2000 codestream says of its size, which may be unlike what the dictionary says (ISO 15444-1, A.5.1).
+fn jpeg_2000_size(data: &[u8]) -> Option<(Side, Side)> {
+    let start = find(data, &[0xFF, 0x4F, 0xFF, 0x51])? + 8;
+    let side = |at: usize| Some(Side::from_be_bytes(*data.get(at..)?.first_chunk()?));
+    Some((side(start)?, side(start + 4)?))
+}
+
+fn find(bytes: &[u8], keyword: &[u8]) -> Option<usize> {
+    bytes
+        .windows(keyword.len())
+        .position(|window| window == keyword)
+}
+
+/// RFC 1950, 2.2
+fn is_zlib(data: &[u8]) -> bool {
+    let [cmf, flags, ..] = *data else {
+        return false;
+    };
+    cmf & 0x0F == 8 && u16::from_be_bytes([cmf, flags]).is_multiple_of(31) && flags & 0x20 == 0
+}
+
+fn unlzw(mut data: &[u8], room: u64, unpacked: &mut Vec<u8>) {
+    let mut decoder = Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
+    let mut buffer = vec![0; 64 * 1024];
+    while (unpacked.len() as u64) < room {
+        let step = decoder.decode_bytes(data, &mut buffer);
+        data = &data[step.consumed_in..];
+        unpacked.extend_from_slice(&buffer[..step.consumed_out]);
+        if !matches!(step.status, Ok(LzwStatus::Ok)) || step.consumed_in + step.consumed_out == 0 {
+            return;
+        }
+    }
+}
+
+/// ISO 32000-2, 7.4.5
+fn unrun(mut data: &[u8], room: u64, unpacked: &mut Vec<u8>) {
+    while let [length, rest @ ..] = data {
+        let length = usize::from(*length);
+        if length == 128 || unpacked.len() as u64 >= room {
+            return;
+        }
+        let (taken, run) = match length {
+            ..128 => (length + 1, 1),
+            _ => (1, 257 - length),
+        };
+        let Some((bytes, rest)) = rest.split_at_checked(taken) else {
+            return;
+        };
+        for _ in 0..run {
+            unpacked.extend_from_slice(bytes);
+        }
+        data = rest;
+    }
+}
+
+/// ISO 32000-2, 7.4.2
+fn unhex(data: &[u8], unpacked: &mut Vec<u8>) {
+    let digits = data
+        .iter()
+        .take_while(|byte| **byte != b'>')
+        .filter_map(|byte| char::from(*byte).to_digit(16));
+    let digits: Vec<u8> = digits
+        .filter_map(|digit| u8::try_from(digit).ok())
+        .collect();
+    unpacked.extend(
+        digits
+            .chunks(2)
+            .map(|pair| pair[0] << 4 | pair.get(1).copied().unwrap_or_default()),
+    );
+}
+
+/// ISO 32000-2, 7.4.3
+fn un85(data: &[u8], unpacked: &mut Vec<u8>) {
+    let (mut group, mut filled) = (0_u32, 0_usize);
+    for byte in data {
+        match byte {
+            b'~' => break,
+            b'z' if filled == 0 => unpacked.extend([0; 4]),
+            b'!'..=b'u' => {
+                group = group.wrapping_mul(85).wrapping_add(u32::from(byte - b'!'));
+                filled += 1;
+                if filled == 5 {
+                    unpacked.extend(group.to_be_bytes());
+                    (group, filled) = (0, 0);
+                }
+            }
+            _ => {}
+        }
+    }
+    if filled > 1 {
+        for _ in filled..5 {
+            group = group.wrapping_mul(85).wrapping_add(84);
+        }
+        unpacked.extend(&group.to_be_bytes()[..filled - 1]);
+    }
+}

@@ -1,0 +1,196 @@
+//! Files that want more than to be read.
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use std::io::Write;
+use std::net::TcpListener;
+use studio233_ai::Document;
+use studio233_rag::pdf::{self, PdfError, PdfLimits};
+
+const TEXT: &[u8] = b"BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
+const DRAW: &[u8] = b"q 200 0 0 100 20 20 cm /I Do Q BT /F1 12 Tf 20 150 Td (Hello brand) Tj ET";
+
+/// A stream's dictionary, without its length, and its data.
+type StreamParts<'a> = (&'a str, &'a [u8]);
+
+/// A page with this content and one more stream, which it may draw as `/I`. `more` goes into the catalog.
+fn pdf(more: &str, content: StreamParts<'_>, other: StreamParts<'_>) -> Bytes {
+    let mut file = b"%PDF-1.5\n".to_vec();
+    let mut offsets = Vec::new();
+    let mut object = |body: &[u8]| {
+        offsets.push(file.len());
+        file.extend(format!("{} 0 obj\n", offsets.len()).bytes());
+        file.extend(body);
+        file.extend(b"\nendobj\n");
+    };
+    let stream = |(dict, data): StreamParts<'_>| {
+        let start = format!("<< {dict} /Length {} >>\nstream\n", data.len());
+        [start.as_bytes(), data, b"\nendstream"].concat()
+    };
+    object(format!("<< /Type /Catalog /Pages 2 0 R {more} >>").as_bytes());
+    object(b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>");
+    object(
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Annots [6 0 R] /Resources << \
+          /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> /XObject << /I 5 0 R >> >> \
+          /AA << /O << /S /JavaScript /JS (app.launchURL\\('http://127.0.0.1:1/'\\)) >> >> >>",
+    );
+    object(&stream(content));
+    object(&stream(other));
+    object(
+        b"<< /Type /Annot /Subtype /Link /Rect [0 0 300 200] /A << /S /Launch /F (/bin/sh) >> >>",
+    );
+    let start = file.len();
+    file.extend(format!("xref\n0 {}\n0000000000 65535 f \n", offsets.len() + 1).bytes());
+    for offset in &offsets {
+        file.extend(format!("{offset:010} 00000 n \n").bytes());
+    }
+    let size = offsets.len() + 1;
+    let trailer = format!("trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n");
+    file.extend(trailer.bytes());
+    file.into()
+}
+
+fn packed(data: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(data).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Small limits, so that what is tested is small too.
+fn limits() -> PdfLimits {
+    PdfLimits {
+        unpacked_bytes_max: 1024 * 1024,
+        ..PdfLimits::default()
+    }
+}
+
+async fn read(file: Bytes) -> Result<Document, PdfError> {
+    pdf::read("brand.pdf", file, &limits()).await
+}
+
+#[tokio::test]
+async fn scripts_and_actions_are_no_text_and_do_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = folder.path().join("trace");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let actions = format!(
+        "/OpenAction << /S /JavaScript /JS (this.getURL\\('http://{address}/'\\); app.alert\\('boo'\\)) \
+           /Next << /S /Launch /F (/bin/sh) /Unix << /F (touch) /P ({trace}) >> \
+           /Next << /S /URI /URI (http://{address}/) /Next << /S /SubmitForm /F (http://{address}/) >> >> >> >> \
+         /Names << /JavaScript << /Names [(a) << /S /JavaScript /JS (app.alert\\(1\\)) >>] >> >> \
+         /AcroForm << /Fields [] /XFA (<script>app.alert\\(1\\)</script>) >>",
+        trace = trace.display(),
+    );
+    let external = format!("/F << /FS /URL /F (http://{address}/image) >>");
+    let file = pdf(&actions, ("", DRAW), (&external, b""));
+    let document = read(file).await.unwrap();
+    assert_eq!(document.pages[0].text(), "Hello brand");
+    assert_eq!(document.images.len(), 1);
+    assert!(!trace.exists(), "nothing was started");
+    let nobody = listener.accept().unwrap_err();
+    assert_eq!(nobody.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
+    let bomb = vec![b' '; 1200 * 1024];
+    let (once, twice) = (packed(&bomb), packed(&packed(&bomb)));
+    assert!(twice.len() < 1_000, "{}", twice.len());
+    let hex = format!("{}>", hex(&once));
+    let runs = [[129_u8, b' '].repeat(9600), vec![128]].concat();
+    let packed_runs = packed(&runs);
+    let lzw = weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8)
+        .encode(&bomb)
+        .unwrap();
+    let bombs: [StreamParts<'_>; 6] = [
+        ("/Filter /FlateDecode", &once),
+        ("/Filter [/FlateDecode /FlateDecode]", &twice),
+        ("/Filter [/ASCIIHexDecode /FlateDecode]", hex.as_bytes()),
+        ("/Filter /RunLengthDecode", &runs),
+        ("/Filter [/FlateDecode /RunLengthDecode]", &packed_runs),
+        ("/Filter /LZWDecode", &lzw),
+    ];
+    for bomb in bombs {
+        // As the page's content, as a picture it draws, and as objects that are unpacked at once.
+        let picture = format!(
+            "/Subtype /Image /Width 10 /Height 10 /BitsPerComponent 8 /ColorSpace /DeviceGray {}",
+            bomb.0
+        );
+        let objects = format!("/Type /ObjStm /N 1 /First 4 {}", bomb.0);
+        for file in [
+            pdf("", bomb, ("", b"")),
+            pdf("", ("", DRAW), (&picture, bomb.1)),
+            pdf("", ("", TEXT), (&objects, bomb.1)),
+        ] {
+            assert!(file.len() < 200_000, "{}", file.len());
+            let error = read(file).await.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "brand.pdf unpacks to more than 1 MB in one place; export it again with another program",
+                "{}",
+                bomb.0
+            );
+            assert!(!error.is_transient());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_picture_of_enormous_size_is_refused_by_what_it_says_of_itself() {
+    let data = packed(b"\0");
+    for more in [
+        "/Width 50000 /Height 50000 /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /FlateDecode",
+        "/Width 50000 /Height 50000 /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /DCTDecode",
+        "/Width 50000 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter /CCITTFaxDecode",
+        "/Width 1 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter /CCITTFaxDecode \
+         /DecodeParms << /K -1 /Columns 50000 >>",
+        "/Width 1 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter [/CCITTFaxDecode] \
+         /DecodeParms [<< /K -1 /Columns 50000 >>]",
+    ] {
+        let picture = format!("/Type /XObject /Subtype /Image {more}");
+        let error = read(pdf("", ("", DRAW), (&picture, &data))).await;
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "brand.pdf has a picture of 50000 × 50000 pixels; at most 100000000 pixels are read: export it with smaller \
+             images",
+            "{more}"
+        );
+    }
+    let side = 50_000_u32.to_be_bytes();
+    let size = [&[0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0][..], &side, &side].concat();
+    let picture = "/Subtype /Image /Width 1 /Height 1 /Filter /JPXDecode";
+    let error = read(pdf("", ("", DRAW), (picture, &size))).await;
+    let told = error.unwrap_err().to_string();
+    assert!(told.contains("50000 × 50000"), "{told}");
+}
+
+/// What is packed within the limits is read, however it is packed.
+#[tokio::test]
+async fn honest_packing_is_read() {
+    let once = packed(TEXT);
+    let hex = format!("{}>", hex(&once));
+    let twice = packed(&once);
+    let lzw = weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8)
+        .encode(TEXT)
+        .unwrap();
+    let length = u8::try_from(TEXT.len() - 1).unwrap();
+    let runs = [&[length][..], TEXT, &[128]].concat();
+    let contents: [StreamParts<'_>; 5] = [
+        ("/Filter /FlateDecode", &once),
+        ("/Filter [/FlateDecode /FlateDecode]", &twice),
+        ("/Filter [/ASCIIHexDecode /FlateDecode]", hex.as_bytes()),
+        ("/Filter /RunLengthDecode", &runs),
+        ("/Filter /LZWDecode", &lzw),
+    ];
+    for content in contents {
+        let document = read(pdf("", content, ("", b""))).await.unwrap();
+        assert_eq!(document.pages[0].text(), "Hello brand", "{}", content.0);
+    }
+}
+
+fn hex(data: &[u8]) -> String {
+    data.iter().map(|byte| format!("{byte:02X}")).collect()
+}

@@ -1,0 +1,241 @@
+//! Documents and images of a brand.
+
+use crate::services::{Refusal, document, media, profile};
+use crate::studio::{Studio, assert_output, on_both};
+use serde_json::{Value, json};
+use stepwell::embedded::RunStatus;
+use studio233_db::IndexingStatus;
+use studio233_inngest::events::brand::{AssetVisionSync, Classification, KnowledgeIngested};
+
+on_both!(
+    a_document_is_read_by_the_parser_and_summed_up,
+    what_the_parser_reads_too_little_of_is_looked_at,
+    what_was_scanned_is_looked_at_and_found,
+    pictures_that_show_too_little_fail_the_run_at_once,
+    a_document_without_colours_leaves_those_of_an_image,
+    an_image_becomes_knowledge_is_archived_and_summed_up,
+    the_history_tells_what_a_service_refused_and_when_it_was_asked_again,
+);
+
+const SUMMED_UP: &str = "brand.intelligence.sync_requested";
+
+async fn ingested(studio: &Studio, name: &str) -> KnowledgeIngested {
+    let url = studio
+        .put("uploads/brand.pdf", document(name), "application/pdf")
+        .await;
+    KnowledgeIngested {
+        workspace_id: "w".to_owned(),
+        asset_id: "document".to_owned(),
+        url,
+        filename: name.to_owned(),
+        classification: Classification::CoreBrandMark,
+    }
+}
+
+async fn pictured(studio: &Studio) -> AssetVisionSync {
+    let url = studio
+        .put("uploads/photo.jpg", media("photo.jpg"), "image/jpeg")
+        .await;
+    AssetVisionSync {
+        workspace_id: "w".to_owned(),
+        asset_id: "image".to_owned(),
+        url,
+        filename: "photo.jpg".to_owned(),
+        classification: Classification::CoreBrandMark,
+    }
+}
+
+fn completed() -> Value {
+    json!({"status": "completed", "workspaceId": "w"})
+}
+
+async fn a_document_is_read_by_the_parser_and_summed_up(studio: Studio) {
+    let event = ingested(&studio, "printed.pdf").await;
+    let run = studio.run(event).await;
+    assert_output(&run, &completed());
+    let read = studio.step(&run, "extract-brand-dna").await;
+    assert_eq!(read["path"], "high-fidelity");
+    assert_eq!(read["score"], 0.6);
+    assert_eq!(read["provider"], "llama-parse + gemini (smart)");
+    assert_eq!(studio.services.asked("/api/v2/parse/upload").len(), 1);
+    let chunks = studio.step(&run, "index-and-store").await["chunkCount"].clone();
+    assert_eq!(chunks, studio.fragments().await.len());
+
+    let summed_up = studio.runs_of(SUMMED_UP).await;
+    assert_eq!(summed_up.len(), 1);
+    assert_output(
+        &summed_up[0],
+        &json!({"status": "synthesized", "workspaceId": "w"}),
+    );
+    let workspace = studio.workspace().await;
+    assert_eq!(workspace.indexing_status, IndexingStatus::Idle);
+    assert_eq!(
+        workspace.brand_summary.unwrap()["voice"],
+        json!(["calm", "brief", "dry"])
+    );
+}
+
+async fn what_the_parser_reads_too_little_of_is_looked_at(studio: Studio) {
+    // 0.5 is not above 0.5.
+    studio
+        .services
+        .read_in_text(profile(&["colors", "slogans"], true));
+    let run = studio.run(ingested(&studio, "printed.pdf").await).await;
+    assert_output(&run, &completed());
+    let read = studio.step(&run, "extract-brand-dna").await;
+    assert_eq!(read["path"], "vision");
+    assert_eq!(read["score"], 0.3);
+    assert_eq!(read["provider"], "gemini (smart)");
+    assert_eq!(studio.services.asked("/api/v2/parse/upload").len(), 1);
+}
+
+async fn what_was_scanned_is_looked_at_and_found(studio: Studio) {
+    let failed = json!({"job": {"id": "pjb-1", "status": "FAILED", "error_message": "no text"}});
+    studio.services.refuse(
+        "/api/v2/parse/pjb-1",
+        Refusal {
+            status: 200,
+            headers: Vec::new(),
+            body: failed,
+        },
+    );
+    let run = studio.run(ingested(&studio, "scanned.pdf").await).await;
+    assert_output(&run, &completed());
+    assert_eq!(
+        studio.step(&run, "index-and-store").await,
+        json!({"chunkCount": 0})
+    );
+    let read = studio.step(&run, "extract-brand-dna").await;
+    assert_eq!(
+        (&read["path"], &read["score"]),
+        (&json!("vision"), &json!(0.3))
+    );
+    let known = studio.fragments().await;
+    assert_eq!(known.len(), 1);
+    assert!(known[0].contains("Colours: #0B6E4F"), "{known:?}");
+    assert!(known[0].contains("Mind the wind."), "{known:?}");
+    assert!(studio.workspace().await.brand_summary.is_some());
+}
+
+async fn pictures_that_show_too_little_fail_the_run_at_once(studio: Studio) {
+    studio.services.read_in_text(profile(&[], false));
+    studio
+        .services
+        .read_in_pictures(profile(&["colors", "slogans"], false));
+    let run = studio.run(ingested(&studio, "scanned.pdf").await).await;
+    assert_eq!(run.status, RunStatus::Failed);
+    let told = run.error().unwrap().message;
+    assert!(told.contains("gemini (smart) scored 0.200"), "{told}");
+    assert!(told.contains("it has no text, only pictures"), "{told}");
+    assert_eq!(
+        studio.failures(&run).await.len(),
+        1,
+        "it is not tried again"
+    );
+    let workspace = studio.workspace().await;
+    assert_eq!(workspace.indexing_status, IndexingStatus::Failed);
+    assert_eq!(workspace.brand_profile, None);
+}
+
+async fn a_document_without_colours_leaves_those_of_an_image(studio: Studio) {
+    studio.run(pictured(&studio).await).await;
+    let colors = |profile: Option<Value>| profile.unwrap()["coreIdentity"]["colors"].clone();
+    let seen = colors(studio.workspace().await.brand_profile);
+    assert_eq!(seen, json!(["#0B6E4F", "#C8553D"]));
+
+    studio
+        .services
+        .read_in_text(profile(&["slogans", "logos", "fonts"], true));
+    let mut thin = profile(&["slogans", "logos"], true);
+    thin["palette"] = json!([]);
+    studio.services.read_in_text(thin.clone());
+    studio.services.read_in_pictures(thin);
+    let run = studio.run(ingested(&studio, "printed.pdf").await).await;
+    assert_output(&run, &completed());
+    let profile = studio.workspace().await.brand_profile;
+    assert_eq!(
+        profile.as_ref().unwrap()["coreIdentity"]["slogans"],
+        json!(["Mind the wind."])
+    );
+    assert_eq!(colors(profile), seen);
+}
+
+async fn an_image_becomes_knowledge_is_archived_and_summed_up(studio: Studio) {
+    let run = studio.run(pictured(&studio).await).await;
+    assert_output(&run, &json!({"status": "synchronized", "assetId": "image"}));
+    let seen = studio.step(&run, "extract-visual-dna").await;
+    assert_eq!(seen["provider"], "gemini (smart)");
+    assert!(studio.fragments().await[0].contains("boardwalk"));
+
+    let archived = studio.runs_of("vision.archive.requested").await;
+    assert_eq!(archived.len(), 1);
+    let hash = seen["imageHash"].as_str().unwrap();
+    assert_output(
+        &archived[0],
+        &json!({"status": "completed", "imageHash": hash}),
+    );
+    let kept = studio.keys("vision").await;
+    for key in [
+        format!("vision/metadata/{hash}/latest.json"),
+        format!("vision/source/{hash}/source.bin"),
+    ] {
+        assert!(kept.contains(&key), "{key} in {kept:?}");
+    }
+    assert_eq!(studio.runs_of(SUMMED_UP).await.len(), 1);
+}
+
+async fn the_history_tells_what_a_service_refused_and_when_it_was_asked_again(studio: Studio) {
+    let details =
+        json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "77s"}]);
+    let quota = Refusal {
+        status: 429,
+        headers: Vec::new(),
+        body: json!({"error": {
+            "code": 429, "message": "quota of the minute", "status": "RESOURCE_EXHAUSTED", "details": details,
+        }}),
+    };
+    studio
+        .services
+        .refuse("/v1beta/models/smart:", quota.clone());
+    studio.services.refuse("/v1beta/models/quick:", quota);
+    let broken = Refusal {
+        status: 200,
+        headers: Vec::new(),
+        body: json!({"embeddings": "soon"}),
+    };
+    studio.services.refuse("/v1beta/models/vectors:", broken);
+    let run = studio.run(pictured(&studio).await).await;
+    assert_output(&run, &json!({"status": "synchronized", "assetId": "image"}));
+    let failures = studio.failures(&run).await;
+    assert_eq!(failures.len(), 2, "{failures:?}");
+    let (first, wait) = &failures[0];
+    assert!(first.starts_with("extract-visual-dna: "), "{first}");
+    assert!(
+        first.contains("the service answered 429: RESOURCE_EXHAUSTED: quota of the minute"),
+        "{first}"
+    );
+    assert_eq!(*wait, Some(77));
+    let (second, wait) = &failures[1];
+    assert!(second.starts_with("index-visual-knowledge: "), "{second}");
+    assert!(second.contains("at embeddings"), "{second}");
+    assert!(wait.is_some());
+
+    // A block for safety is no quota: it is final.
+    let blocked = Refusal {
+        status: 200,
+        headers: Vec::new(),
+        body: json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 9}}),
+    };
+    studio.services.refuse("/v1beta/models/smart:", blocked);
+    let url = studio
+        .put("uploads/other.jpg", media("cmyk.jpg"), "image/jpeg")
+        .await;
+    let mut event = pictured(&studio).await;
+    event.url = url;
+    let run = studio.run(event).await;
+    assert_eq!(run.status, RunStatus::Failed);
+    let failures = studio.failures(&run).await;
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(failures[0].0.contains("SAFETY"), "{failures:?}");
+    assert_eq!(failures[0].1, None);
+}
