@@ -6,6 +6,7 @@ use crate::handle::{Unavailable, Vitals};
 use crate::pruner::Pruner;
 use crate::teller::{Telling, ToTeller};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 use stepwell_engine::{Answer, Change, Effect};
@@ -67,6 +68,8 @@ pub(crate) struct Committer {
     pub(crate) decider: Sender<Message>,
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) teller: ToTeller,
+    /// How many batches are written.
+    pub(crate) written: Arc<AtomicU64>,
     pub(crate) clock: Clock,
     pub(crate) pruner: Pruner,
     /// Bytes of the batch that was refused last.
@@ -126,9 +129,10 @@ impl Committer {
             batch.refuse(&Unavailable::Store(reason));
             return Message::CommitFailed(error);
         }
-        // Before the decider hears of it: what that has told comes after this.
+        // Before the decider can know: what that has told comes after this.
         let at = self.clock.now();
         self.teller.send(Telling::Committed { batch, at, took });
+        self.written.fetch_add(1, Ordering::Release);
         Message::Committed
     }
 

@@ -13,6 +13,7 @@ use crate::handle::{Handle, Vitals};
 use crate::invoke::Invokers;
 use crate::pruner::{Pruner, Retention};
 use crate::teller::{Teller, ToTeller};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -95,6 +96,7 @@ impl Runtime {
         let (to_committer, orders) = channel();
         let (to_teller, tellings) = mpsc::unbounded_channel();
         let to_teller = ToTeller(to_teller);
+        let written = Arc::<AtomicU64>::default();
         let vitals = Arc::new(Vitals::default());
         let cache_bytes = if options.cache_bytes == 0 {
             32 * 1024 * 1024
@@ -114,6 +116,7 @@ impl Runtime {
             messages,
             to_committer,
             to_teller.clone(),
+            Arc::clone(&written),
             Arc::clone(&vitals),
         )?;
         let ends = Arc::<Ends>::default();
@@ -146,6 +149,7 @@ impl Runtime {
             decider: to_decider.clone(),
             vitals: Arc::clone(&vitals),
             teller: to_teller,
+            written,
             clock: options.clock.clone(),
             pruner: Pruner::new(options.retention, options.clock.clone()),
             refused_bytes: 0,
