@@ -22,8 +22,6 @@ const MESSAGES_PER_TURN_MAX: usize = 1_024;
 /// Messages after which a turn ends early if the committer has nothing to do: those who wait for this batch then go on
 /// while the next one is written, instead of all at once.
 const MESSAGES_PER_LOOK: usize = 32;
-/// How often others go first while a batch is being written.
-const YIELDS: usize = 4;
 /// Longest sleep without a timer; only there because the wait needs some limit.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -142,16 +140,14 @@ impl Decider {
         }
     }
 
-    /// Waits for a message. While a batch is being written others go first who would send more: being woken for each
+    /// Waits for a message. While a batch is being written others go first, who would send more: to be woken for each
     /// message costs more than what there is to decide.
     fn next_message(&self) -> Result<Message, RecvTimeoutError> {
         if self.is_committing() {
-            for _ in 0..YIELDS {
-                if let Ok(message) = self.messages.try_recv() {
-                    return Ok(message);
-                }
-                std::thread::yield_now();
+            if let Ok(message) = self.messages.try_recv() {
+                return Ok(message);
             }
+            std::thread::yield_now();
         }
         self.messages.recv_timeout(self.patience())
     }
