@@ -164,7 +164,7 @@ impl Runtime {
             spawn("stepwell-decider", &vitals, move || decider.run())?,
             spawn("stepwell-committer", &vitals, move || committer.run())?,
         ];
-        let farewell = Farewell(ends.clone(), Epitaph(Arc::clone(&vitals)));
+        let farewell = Farewell(Arc::clone(&ends), Epitaph(Arc::clone(&vitals)));
         let teller = tokio::spawn(async move {
             let _farewell = farewell;
             teller.run(tellings).await;
