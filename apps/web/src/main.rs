@@ -4,6 +4,10 @@ use clap::Parser;
 use std::process::ExitCode;
 use studio233_web::commands::{self, Arguments};
 
+/// Steps come and go on every thread, which is slow with the C library's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     commands::run(Arguments::parse())
 }

@@ -1,20 +1,19 @@
-//! The committer: writes batches, then lets their effects happen.
+//! The committer: writes batches, then has their effects happen.
 
-use crate::audience::Audiences;
-use crate::cache::Cache;
+use crate::clock::Clock;
 use crate::decider::Message;
-use crate::dispatcher::Dispatcher;
 use crate::handle::{Unavailable, Vitals};
-use crate::news::News;
 use crate::pruner::Pruner;
+use crate::teller::{Telling, ToTeller};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::{Duration, Instant};
 use stepwell_engine::{Answer, Change, Effect};
 use stepwell_protocol::metadata::bytes_of;
 use stepwell_protocol::otlp::UserSpan;
 use stepwell_store::{StoreError, Writer};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::oneshot;
 
 /// How often a store that refuses writes is tried again.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -68,10 +67,10 @@ pub(crate) struct Committer {
     pub(crate) orders: Receiver<Order>,
     pub(crate) decider: Sender<Message>,
     pub(crate) vitals: Arc<Vitals>,
-    pub(crate) cache: Arc<Cache>,
-    pub(crate) news: broadcast::Sender<Arc<News>>,
-    pub(crate) audiences: Arc<Audiences>,
-    pub(crate) dispatcher: Dispatcher,
+    pub(crate) teller: ToTeller,
+    /// How many batches are written.
+    pub(crate) written: Arc<AtomicU64>,
+    pub(crate) clock: Clock,
     pub(crate) pruner: Pruner,
     /// Bytes of the batch that was refused last.
     pub(crate) refused_bytes: usize,
@@ -120,9 +119,9 @@ impl Committer {
     fn commit(&mut self, batch: Batch) -> Message {
         let begun = Instant::now();
         let written = self.writer.commit(&batch.changes);
-        let (took, metrics) = (begun.elapsed(), &self.vitals.metrics);
+        let took = begun.elapsed();
         if let Err(error) = written {
-            metrics.commit_failed();
+            self.vitals.metrics.commit_failed();
             let reason = describe(&error);
             // Whoever is refused finds the whole server refusing.
             self.vitals.fail(reason.clone());
@@ -130,30 +129,16 @@ impl Committer {
             batch.refuse(&Unavailable::Store(reason));
             return Message::CommitFailed(error);
         }
-        self.cache.apply(&batch.changes);
-        if self.news.receiver_count() > 0 {
-            let started = batch.effects.iter().filter_map(News::of_effect);
-            for news in batch.changes.iter().filter_map(News::of).chain(started) {
-                // No receiver left is no loss.
-                drop(self.news.send(Arc::new(news)));
-            }
-        }
-        let now = self.dispatcher.now();
-        metrics.committed(&batch.changes, &batch.effects, took, now);
-        self.audiences.tell(&batch.changes, &batch.effects, now);
-        for (asker, answer) in batch.answers {
-            drop(asker.send(Ok(answer)));
-        }
-        for effect in batch.effects {
-            self.dispatcher.carry_out(effect);
-        }
+        // Before the decider can know: what that has told comes after this.
+        let at = self.clock.now();
+        self.teller.send(Telling::Committed { batch, at, took });
+        self.written.fetch_add(1, Ordering::Release);
         Message::Committed
     }
 
     /// Waits for the store; `None` when the decider has gone meanwhile, so that a full disk keeps nobody from stopping.
     fn recover(&mut self) -> Option<Message> {
-        self.cache.clear();
-        self.dispatcher.give_up_calls();
+        self.teller.send(Telling::Forget);
         // A store that fails again and again is tried less and less often: each recovery makes calls again.
         let relapsed = self.recovered_at.is_some_and(|at| at.elapsed() < RELAPSE);
         self.wait = if relapsed {
@@ -170,7 +155,7 @@ impl Committer {
             }
             // What was refused must fit, or it is refused again at once.
             let probed = self.writer.probe(self.refused_bytes + PROBE_SLACK_BYTES);
-            match probed.and_then(|()| self.writer.load(self.dispatcher.now())) {
+            match probed.and_then(|()| self.writer.load(self.clock.now())) {
                 Ok(snapshot) => {
                     self.recovered_at = Some(Instant::now());
                     return Some(Message::Recovered(Box::new(snapshot)));

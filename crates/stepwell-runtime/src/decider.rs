@@ -4,7 +4,9 @@ use crate::clock::Clock;
 use crate::committer::{Asker, Batch, Order, describe};
 use crate::handle::Vitals;
 use crate::rest::{Rest, Unanswered};
+use crate::teller::ToTeller;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use stepwell_engine::{
@@ -17,6 +19,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Messages that are handled before a batch is handed over: bounds how long the first of them waits.
 const MESSAGES_PER_TURN_MAX: usize = 1_024;
+/// Messages after which a turn ends early if the committer has nothing to do: those who wait for this batch then go on
+/// while the next one is written, instead of all at once.
+const MESSAGES_PER_LOOK: usize = 32;
 /// Longest sleep without a timer; only there because the wait needs some limit.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -58,11 +63,15 @@ pub(crate) struct Decider {
     ids: IdSource,
     messages: Receiver<Message>,
     committer: Sender<Order>,
+    teller: ToTeller,
     vitals: Arc<Vitals>,
     batch: Batch,
     /// Permits of the inputs in the batch.
     permits: Vec<OwnedSemaphorePermit>,
-    committing: bool,
+    /// Batches that were handed over.
+    handed_over: u64,
+    /// Those of them that are written.
+    written: Arc<AtomicU64>,
     recovering: bool,
     drained: Option<oneshot::Sender<()>>,
     unanswered: Unanswered,
@@ -76,6 +85,8 @@ impl Decider {
         ids: IdSource,
         messages: Receiver<Message>,
         committer: Sender<Order>,
+        teller: ToTeller,
+        written: Arc<AtomicU64>,
         vitals: Arc<Vitals>,
     ) -> Result<Self, LoadError> {
         let engine = Engine::load(snapshot, config.clone(), clock.now())?;
@@ -86,10 +97,12 @@ impl Decider {
             ids,
             messages,
             committer,
+            teller,
             vitals,
             batch: Batch::default(),
             permits: Vec::new(),
-            committing: false,
+            handed_over: 0,
+            written,
             recovering: false,
             drained: None,
             unanswered: Unanswered::default(),
@@ -100,7 +113,7 @@ impl Decider {
     pub(crate) fn run(mut self) {
         self.resume();
         loop {
-            match self.messages.recv_timeout(self.patience()) {
+            match self.next_message() {
                 Ok(message) => {
                     if !self.take(message) {
                         return;
@@ -109,12 +122,15 @@ impl Decider {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            for _ in 0..MESSAGES_PER_TURN_MAX {
+            for taken in 1..=MESSAGES_PER_TURN_MAX {
                 let Ok(message) = self.messages.try_recv() else {
                     break;
                 };
                 if !self.take(message) {
                     return;
+                }
+                if taken.is_multiple_of(MESSAGES_PER_LOOK) && !self.is_committing() {
+                    break;
                 }
             }
             self.let_time_pass();
@@ -122,6 +138,18 @@ impl Decider {
                 return;
             }
         }
+    }
+
+    /// Waits for a message. While a batch is being written others go first, who would send more: to be woken for each
+    /// message costs more than what there is to decide.
+    fn next_message(&self) -> Result<Message, RecvTimeoutError> {
+        if self.is_committing() {
+            if let Ok(message) = self.messages.try_recv() {
+                return Ok(message);
+            }
+            std::thread::yield_now();
+        }
+        self.messages.recv_timeout(self.patience())
     }
 
     /// How long nothing needs to happen.
@@ -168,7 +196,8 @@ impl Decider {
                     self.decide(input, asker);
                 }
             }
-            Message::Committed => self.committing = false,
+            // It has woken the loop: the committer counts what is written.
+            Message::Committed => {}
             Message::CommitFailed(error) => self.fail(&error),
             Message::Recovered(snapshot) => self.reload(*snapshot),
             // Whoever asked may have stopped waiting.
@@ -212,27 +241,35 @@ impl Decider {
         self.hand_over();
     }
 
+    fn is_committing(&self) -> bool {
+        self.handed_over > self.written.load(Ordering::Acquire)
+    }
+
     /// Gives the batch to the committer, if that is free; `false` when it is gone.
     fn hand_over(&mut self) -> bool {
         self.vitals.observe(&self.engine);
-        if !self.committing && !self.recovering && !self.batch.is_empty() {
+        let committing = self.is_committing();
+        if !committing && !self.recovering && !self.batch.is_empty() {
             self.permits.clear();
-            self.committing = true;
+            self.handed_over += 1;
             return self
                 .committer
                 .send(Order::Commit(std::mem::take(&mut self.batch)))
                 .is_ok();
         }
-        let idle = !self.committing && self.batch.is_empty() && self.engine.calls_in_flight() == 0;
+        let idle = !committing && self.batch.is_empty() && self.engine.calls_in_flight() == 0;
         if self.recovering {
             // What returns now cannot be recorded. Whoever waits for it learns that from the closed channel.
             self.drained = None;
         } else if idle && let Some(drained) = self.drained.take() {
             // Whoever asked may have lost patience.
-            drained.send(()).unwrap_or_default();
+            self.teller.then(|| drained.send(()).unwrap_or_default());
         }
         if idle {
-            self.unanswered.at(&self.engine, self.clock.now());
+            let rested = self.unanswered.at(&self.engine, self.clock.now());
+            if let Some(tell) = rested {
+                self.teller.then(tell);
+            }
         }
         true
     }
@@ -245,7 +282,7 @@ impl Decider {
             "cannot write; new events are refused until the store accepts writes again"
         );
         self.vitals.fail(reason);
-        self.committing = false;
+        self.handed_over = self.written.load(Ordering::Acquire);
         self.recovering = true;
         self.permits.clear();
         self.unanswered.forget();

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use stepwell_engine::{
     Announcement, Answer, Call, DeliveryRow, Effect, Fetch, FetchFailure, IdSource, Input,
-    LookBack, ReportedReply, Sweep, Timestamp,
+    LookBack, ReportedReply, Sweep,
 };
 use stepwell_protocol::UserError;
 use stepwell_protocol::reply::RawReply;
@@ -70,10 +70,6 @@ async fn answer_of(
 }
 
 impl Dispatcher {
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
     /// Gives up the calls in flight: the engine that asked for them is no more.
     pub(crate) fn give_up_calls(&mut self) {
         self.calls.cancel();

@@ -3,6 +3,7 @@
 use crate::audience::{Audience, Audiences};
 use crate::clock::Clock;
 use crate::decider::Message;
+use crate::ends::{End, Ends};
 use crate::metrics::Metrics;
 use crate::news::News;
 use crate::report::weight;
@@ -100,6 +101,7 @@ pub struct Handle {
     pub(crate) reader: Arc<dyn Reader>,
     pub(crate) news: broadcast::Sender<Arc<News>>,
     pub(crate) audiences: Arc<Audiences>,
+    pub(crate) ends: Arc<Ends>,
     pub(crate) room: Arc<Semaphore>,
     pub(crate) vitals: Arc<Vitals>,
     pub(crate) clock: Clock,
@@ -443,6 +445,12 @@ impl Handle {
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<Arc<News>> {
         self.news.subscribe()
+    }
+
+    /// Begins to wait for the end of a run: one that is recorded from now on is not missed.
+    #[must_use]
+    pub fn end_of(&self, run: RunId) -> End {
+        self.ends.wait_for(run)
     }
 
     /// Tells this audience from now on, for as long as someone else holds it.

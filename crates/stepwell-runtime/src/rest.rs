@@ -61,18 +61,21 @@ impl Unanswered {
         self.askers.push(asker);
     }
 
-    /// Tells who waits, if this is rest: the caller knows that all that was decided is written.
-    pub(crate) fn at(&mut self, engine: &Engine, now: Timestamp) {
+    /// What tells those who wait, if this is rest: the caller knows that all that was decided is written.
+    pub(crate) fn at(&mut self, engine: &Engine, now: Timestamp) -> Option<impl FnOnce() + use<>> {
         if self.askers.is_empty() || self.effects > 0 {
-            return;
+            return None;
         }
         let rest = Rest::of(engine);
         if rest.due.is_some_and(|due| due <= now) {
-            return;
+            return None;
         }
-        for asker in self.askers.drain(..) {
-            // Whoever asked may have stopped waiting.
-            asker.send(rest).unwrap_or_default();
-        }
+        let askers = std::mem::take(&mut self.askers);
+        Some(move || {
+            for asker in askers {
+                // Whoever asked may have stopped waiting.
+                asker.send(rest).unwrap_or_default();
+            }
+        })
     }
 }

@@ -7,17 +7,21 @@ use crate::clock::Clock;
 use crate::committer::{Committer, describe};
 use crate::decider::{Decider, Message};
 use crate::dispatcher::Dispatcher;
+use crate::ends::Ends;
 use crate::gateway::{OnDemand, Preparation, PrivateAddresses};
 use crate::handle::{Handle, Vitals};
 use crate::invoke::Invokers;
 use crate::pruner::{Pruner, Retention};
+use crate::teller::{Teller, ToTeller};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use stepwell_engine::{Config, IdSource, LoadError};
 use stepwell_store::{Store, StoreError};
-use tokio::sync::{Semaphore, broadcast, oneshot};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
+use tokio::task::JoinHandle as TaskHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Announcements that are built and taken in at once.
@@ -74,6 +78,7 @@ pub struct Runtime {
     handle: Handle,
     calls: CancellationToken,
     threads: Vec<JoinHandle<()>>,
+    teller: Option<TaskHandle<()>>,
 }
 
 impl Runtime {
@@ -89,6 +94,9 @@ impl Runtime {
             .map_err(StartError::Store)?;
         let (to_decider, messages) = channel();
         let (to_committer, orders) = channel();
+        let (to_teller, tellings) = mpsc::unbounded_channel();
+        let to_teller = ToTeller(to_teller);
+        let written = Arc::<AtomicU64>::default();
         let vitals = Arc::new(Vitals::default());
         let cache_bytes = if options.cache_bytes == 0 {
             32 * 1024 * 1024
@@ -107,16 +115,16 @@ impl Runtime {
             IdSource::from_seed(rand::random()),
             messages,
             to_committer,
+            to_teller.clone(),
+            Arc::clone(&written),
             Arc::clone(&vitals),
         )?;
-        let committer = Committer {
-            writer,
-            orders,
-            decider: to_decider.clone(),
-            vitals: Arc::clone(&vitals),
+        let ends = Arc::<Ends>::default();
+        let teller = Teller {
             cache: Arc::clone(&cache),
             news: news.clone(),
             audiences: Arc::clone(&audiences),
+            ends: Arc::clone(&ends),
             dispatcher: Dispatcher {
                 tokio: tokio::runtime::Handle::current(),
                 decider: to_decider.clone(),
@@ -134,6 +142,15 @@ impl Runtime {
                 audiences: Arc::clone(&audiences),
                 vitals: Arc::clone(&vitals),
             },
+        };
+        let committer = Committer {
+            writer,
+            orders,
+            decider: to_decider.clone(),
+            vitals: Arc::clone(&vitals),
+            teller: to_teller,
+            written,
+            clock: options.clock.clone(),
             pruner: Pruner::new(options.retention, options.clock.clone()),
             refused_bytes: 0,
             recovered_at: None,
@@ -147,11 +164,17 @@ impl Runtime {
             spawn("stepwell-decider", &vitals, move || decider.run())?,
             spawn("stepwell-committer", &vitals, move || committer.run())?,
         ];
+        let farewell = Farewell(Arc::clone(&ends), Epitaph(Arc::clone(&vitals)));
+        let teller = tokio::spawn(async move {
+            let _farewell = farewell;
+            teller.run(tellings).await;
+        });
         let handle = Handle {
             decider: to_decider,
             reader,
             news,
             audiences,
+            ends: Arc::clone(&ends),
             room: Handle::room(),
             vitals,
             clock: options.clock,
@@ -162,6 +185,7 @@ impl Runtime {
             handle,
             calls: all_calls,
             threads,
+            teller: Some(teller),
         })
     }
 
@@ -194,8 +218,13 @@ impl Runtime {
             threads.into_iter().all(|thread| thread.join().is_ok())
         })
         .await;
-        if !joined.unwrap_or(false) {
-            tracing::error!("a thread of the engine panicked");
+        // What was written last is still to be told.
+        let told = match self.teller.take() {
+            Some(teller) => teller.await.is_ok(),
+            None => true,
+        };
+        if !joined.unwrap_or(false) || !told {
+            tracing::error!("a part of the engine panicked");
         }
         self.handle.audiences.leave().await;
         stopped
@@ -224,7 +253,19 @@ fn spawn(
         .map_err(StartError::Thread)
 }
 
-/// Tells everyone when a thread of the engine has ended.
+/// Lets everyone go when nothing will be told any more.
+struct Farewell(
+    Arc<Ends>,
+    #[expect(dead_code, reason = "it speaks when it is dropped")] Epitaph,
+);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Tells everyone when a part of the engine has ended.
 struct Epitaph(Arc<Vitals>);
 
 impl Drop for Epitaph {

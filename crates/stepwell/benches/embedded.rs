@@ -21,11 +21,15 @@ use stepwell_engine::{Change, Snapshot, Timestamp};
 use stepwell_store::sqlite::{self, Options};
 use stepwell_store::{Pruned, Slice, Store, StoreError, Writer};
 
+/// The allocator that programs of ours use.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 5;
 /// Runs at once.
 const RUNS: usize = 256;
 /// Steps of each of them.
-const STEPS: u64 = 20;
+const STEPS: u64 = 100;
 /// Steps of the one run that is alone.
 const STEPS_ALONE: u64 = 500;
 

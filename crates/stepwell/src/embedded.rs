@@ -403,21 +403,15 @@ impl Embedded {
     /// # Errors
     /// [`StoreError`] when it cannot be read.
     pub async fn finished(&self, id: RunId) -> Result<Option<Run>, StoreError> {
-        // Watching comes first: an end between the two is then seen by one of them.
-        let mut watch = self.watch_run(id);
-        loop {
-            match self.run(id).await? {
-                Some(run) if !run.status.has_ended() => {}
-                ended_or_none => return Ok(ended_or_none),
-            }
-            loop {
-                match watch.next().await {
-                    Some(Progress::Ended { .. } | Progress::Missed { .. }) => break,
-                    Some(_) => {}
-                    None => return self.run(id).await,
-                }
-            }
+        // Waiting begins first: an end between the two is then seen by one of them.
+        let end = self.handle.end_of(id);
+        match self.run(id).await? {
+            Some(run) if !run.status.has_ended() => {}
+            ended_or_none => return Ok(ended_or_none),
         }
+        // The engine may also stop before.
+        end.wait().await;
+        self.run(id).await
     }
 
     /// Waits for the end of all runs that an event has started so far.
