@@ -147,6 +147,10 @@ async fn a_picture_of_enormous_size_is_refused_by_what_it_says_of_itself() {
         "/Width 50000 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter /CCITTFaxDecode",
         "/Width 1 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter /CCITTFaxDecode \
          /DecodeParms << /K -1 /Columns 50000 >>",
+        "/W 50000 /H 50000 /Width 1 /Height 1 /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /DCTDecode",
+        "/W 1 /H 50000 /BitsPerComponent 1 /ImageMask true /Filter /CCITTFaxDecode /DecodeParms << /Columns 50000 >>",
+        "/Width 1 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter [/FlateDecode /CCITTFaxDecode] \
+         /DecodeParms [null << /K -1 /Columns 50000 >>]",
         "/Width 1 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter [/CCITTFaxDecode] \
          /DecodeParms [<< /K -1 /Columns 50000 >>]",
     ] {
@@ -159,6 +163,10 @@ async fn a_picture_of_enormous_size_is_refused_by_what_it_says_of_itself() {
             "{more}"
         );
     }
+    let picture = "/Subtype /Image /Width 1 /Height 100000 /ImageMask true /Filter /CCITTFaxDecode";
+    let error = read(pdf("", ("", DRAW), (picture, &data))).await;
+    let told = error.unwrap_err().to_string();
+    assert!(told.contains("1728 × 100000"), "{told}");
     let side = 50_000_u32.to_be_bytes();
     let size = [&[0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0][..], &side, &side].concat();
     let picture = "/Subtype /Image /Width 1 /Height 1 /Filter /JPXDecode";

@@ -53,8 +53,8 @@ impl Scales {
 
     fn weigh(&self, stream: &Stream<'_>) -> Result<(), Stop> {
         let dict = stream.dict();
-        let side = |key: &str| dict.get::<Side>(key).unwrap_or_default();
-        self.weigh_image(side("Width"), side("Height"))?;
+        let (width, height) = (side(dict, ["W", "Width"]), side(dict, ["H", "Height"]));
+        self.weigh_image(width, height)?;
         let mut data = stream.raw_data();
         for filter in &stream.filters() {
             let unpacked = match filter {
@@ -64,9 +64,8 @@ impl Scales {
                 | Filter::AsciiHexDecode
                 | Filter::Ascii85Decode => self.unpack(filter, &data)?,
                 Filter::CcittFaxDecode => {
-                    let rows = side("Height");
-                    for columns in columns(dict) {
-                        self.weigh_image(columns, rows)?;
+                    for (columns, rows) in fax_sizes(dict) {
+                        self.weigh_image(columns, rows.max(height))?;
                     }
                     return Ok(());
                 }
@@ -121,21 +120,37 @@ impl Scales {
     }
 }
 
-/// What fax decoding is told of the width of a picture, which need not be what the picture says.
-fn columns(dict: &Dict<'_>) -> Vec<Side> {
+/// A side of a picture by either of its names: which one counts is the interpreter's choice.
+fn side(dict: &Dict<'_>, keys: [&str; 2]) -> Side {
+    keys.iter().filter_map(|key| dict.get(key)).max().unwrap_or_default()
+}
+
+/// Columns of a fax that does not tell (ISO 32000-2, table 11).
+const FAX_COLUMNS: usize = 1728;
+
+/// What fax decoding is told of the columns and rows of a picture, which need not be what the picture says.
+fn fax_sizes(dict: &Dict<'_>) -> Vec<(Side, Side)> {
+    let told = parameters(dict);
+    let sizes = told.iter().map(|params| {
+        // The interpreter reads a wider number, and cuts it off.
+        let columns = params.get::<usize>("Columns").unwrap_or(FAX_COLUMNS);
+        let columns = Side::try_from(columns).unwrap_or(Side::MAX);
+        (columns, params.get::<Side>("Rows").unwrap_or_default())
+    });
+    // Among several filters, the fax may be one that has no parameters.
+    sizes.chain([(FAX_COLUMNS as Side, 0)]).collect()
+}
+
+/// The parameters of all filters of a stream.
+fn parameters<'a>(dict: &Dict<'a>) -> Vec<Dict<'a>> {
     let mut all = Vec::new();
     for key in ["DecodeParms", "DP"] {
         all.extend(dict.get::<Dict<'_>>(key));
-        let several = dict.get::<Array<'_>>(key);
-        all.extend(
-            several
-                .iter()
-                .flat_map(|array| array.iter::<Dict<'_>>().collect::<Vec<_>>()),
-        );
+        if let Some(several) = dict.get::<Array<'_>>(key) {
+            all.extend(several.iter::<Object<'_>>().filter_map(Object::into_dict));
+        }
     }
-    all.iter()
-        .filter_map(|params| params.get::<Side>("Columns"))
-        .collect()
+    all
 }
 
 /// What a JPEG 2000 codestream says of its size, which may be unlike what the dictionary says (ISO 15444-1, A.5.1).
