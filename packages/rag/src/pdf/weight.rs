@@ -5,9 +5,11 @@
 
 use super::Stop;
 use flate2::read::DeflateDecoder;
-use hayro::hayro_syntax::object::{Array, Dict, Object, Stream};
+use hayro::hayro_syntax::object::{Array, Dict, MaybeRef, Object, Stream};
 use hayro::hayro_syntax::{Filter, Pdf};
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Read;
 use std::time::Instant;
 use weezl::decode::Decoder;
@@ -51,7 +53,36 @@ impl Scales {
         Ok(())
     }
 
-    fn weigh(&self, stream: &Stream<'_>) -> Result<(), Stop> {
+    /// Weighs what the pages draw: the interpreter joins the streams of each page's content and keeps them, and a page
+    /// may name one stream many times.
+    pub(super) fn weigh_pages(&self, pdf: &Pdf) -> Result<(), Stop> {
+        let mut known = HashMap::new();
+        let mut total = 0_u64;
+        for page in pdf.pages().iter() {
+            let dict = page.raw();
+            let several = dict.get::<Array<'_>>("Contents");
+            let several = several.iter().flat_map(Array::raw_iter).filter_map(|item| match item {
+                MaybeRef::Ref(to) => pdf.xref().get::<Stream<'_>>(to.into()),
+                MaybeRef::NotRef(_) => None,
+            });
+            for stream in dict.get::<Stream<'_>>("Contents").into_iter().chain(several) {
+                self.check_time()?;
+                let length = match known.entry(stream.obj_id()) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(place) => *place.insert(self.weigh(&stream)?),
+                };
+                // One more for the space between two.
+                total = total.saturating_add(length).saturating_add(1);
+                if total > self.bytes_max {
+                    return Err(Stop::TooHeavy);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a stream unpacks to; nothing for a picture that has a format of its own.
+    fn weigh(&self, stream: &Stream<'_>) -> Result<u64, Stop> {
         let dict = stream.dict();
         let (width, height) = (side(dict, ["W", "Width"]), side(dict, ["H", "Height"]));
         self.weigh_image(width, height)?;
@@ -67,18 +98,19 @@ impl Scales {
                     for (columns, rows) in fax_sizes(dict) {
                         self.weigh_image(columns, rows.max(height))?;
                     }
-                    return Ok(());
+                    return Ok(0);
                 }
                 Filter::Crypt => continue,
                 Filter::JpxDecode => {
                     let (width, height) = jpeg_2000_size(&data).unwrap_or_default();
-                    return self.weigh_image(width, height);
+                    self.weigh_image(width, height)?;
+                    return Ok(0);
                 }
-                Filter::DctDecode | Filter::Jbig2Decode => return Ok(()),
+                Filter::DctDecode | Filter::Jbig2Decode => return Ok(0),
             };
             data = Cow::Owned(unpacked);
         }
-        Ok(())
+        Ok(data.len() as u64)
     }
 
     fn weigh_image(&self, width: Side, height: Side) -> Result<(), Stop> {
