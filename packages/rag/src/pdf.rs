@@ -29,7 +29,7 @@ pub struct PdfLimits {
     pub pages_max: u32,
     /// Letters and drawn shapes of the whole document.
     pub items_max: usize,
-    /// What one stream of the file may unpack to.
+    /// What one stream of the file may unpack to, and what the contents of all pages may together.
     pub unpacked_bytes_max: u64,
     /// Of one picture in the file.
     pub pixels_max: u64,
@@ -259,7 +259,10 @@ impl<'r> Reader<'r> {
                 limit: self.limits.pages_max,
             });
         }
-        let weighed = self.guarded("opening it", || scales.weigh_objects(&pdf))?;
+        let weighed = self.guarded("opening it", || {
+            scales.weigh_objects(&pdf)?;
+            scales.weigh_pages(&pdf)
+        })?;
         weighed.map_err(|stop| self.stopped(stop))?;
         let pages = self.pages(&pdf)?;
         let images = self.images(&pdf)?;

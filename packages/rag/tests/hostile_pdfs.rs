@@ -139,6 +139,22 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
 }
 
 #[tokio::test]
+async fn contents_of_pages_are_weighed_together() {
+    let content = packed(&[TEXT, &[b' '; 100 * 1024]].concat());
+    let often = |times: usize| {
+        // The page's `/Contents` names an array that names one stream.
+        let file = pdf("", ("/Filter /FlateDecode", &content), ("", b""));
+        let array = format!("/Contents [{}]", "4 0 R ".repeat(times));
+        let at = file.windows(15).position(|part| part == b"/Contents 4 0 R").unwrap();
+        Bytes::from([&file[..at], array.as_bytes(), &file[at + 15..]].concat())
+    };
+    let document = read(often(5)).await.unwrap();
+    assert!(document.pages[0].text().starts_with("Hello brand"));
+    let error = read(often(12)).await.unwrap_err();
+    assert!(matches!(error, PdfError::TooHeavy { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_picture_of_enormous_size_is_refused_by_what_it_says_of_itself() {
     let data = packed(b"\0");
     for more in [
@@ -147,6 +163,10 @@ async fn a_picture_of_enormous_size_is_refused_by_what_it_says_of_itself() {
         "/Width 50000 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter /CCITTFaxDecode",
         "/Width 1 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter /CCITTFaxDecode \
          /DecodeParms << /K -1 /Columns 50000 >>",
+        "/W 50000 /H 50000 /Width 1 /Height 1 /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /DCTDecode",
+        "/W 1 /H 50000 /BitsPerComponent 1 /ImageMask true /Filter /CCITTFaxDecode /DecodeParms << /Columns 50000 >>",
+        "/Width 1 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter [/FlateDecode /CCITTFaxDecode] \
+         /DecodeParms [null << /K -1 /Columns 50000 >>]",
         "/Width 1 /Height 50000 /BitsPerComponent 1 /ImageMask true /Filter [/CCITTFaxDecode] \
          /DecodeParms [<< /K -1 /Columns 50000 >>]",
     ] {
@@ -159,6 +179,10 @@ async fn a_picture_of_enormous_size_is_refused_by_what_it_says_of_itself() {
             "{more}"
         );
     }
+    let picture = "/Subtype /Image /Width 1 /Height 100000 /ImageMask true /Filter /CCITTFaxDecode";
+    let error = read(pdf("", ("", DRAW), (picture, &data))).await;
+    let told = error.unwrap_err().to_string();
+    assert!(told.contains("1728 × 100000"), "{told}");
     let side = 50_000_u32.to_be_bytes();
     let size = [&[0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0][..], &side, &side].concat();
     let picture = "/Subtype /Image /Width 1 /Height 1 /Filter /JPXDecode";

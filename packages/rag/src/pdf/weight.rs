@@ -5,9 +5,11 @@
 
 use super::Stop;
 use flate2::read::DeflateDecoder;
-use hayro::hayro_syntax::object::{Array, Dict, Object, Stream};
+use hayro::hayro_syntax::object::{Array, Dict, MaybeRef, Object, Stream};
 use hayro::hayro_syntax::{Filter, Pdf};
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Read;
 use std::time::Instant;
 use weezl::decode::Decoder;
@@ -51,10 +53,39 @@ impl Scales {
         Ok(())
     }
 
-    fn weigh(&self, stream: &Stream<'_>) -> Result<(), Stop> {
+    /// Weighs what the pages draw: the interpreter joins the streams of each page's content and keeps them, and a page
+    /// may name one stream many times.
+    pub(super) fn weigh_pages(&self, pdf: &Pdf) -> Result<(), Stop> {
+        let mut known = HashMap::new();
+        let mut total = 0_u64;
+        for page in pdf.pages().iter() {
+            let dict = page.raw();
+            let several = dict.get::<Array<'_>>("Contents");
+            let several = several.iter().flat_map(Array::raw_iter).filter_map(|item| match item {
+                MaybeRef::Ref(to) => pdf.xref().get::<Stream<'_>>(to.into()),
+                MaybeRef::NotRef(_) => None,
+            });
+            for stream in dict.get::<Stream<'_>>("Contents").into_iter().chain(several) {
+                self.check_time()?;
+                let length = match known.entry(stream.obj_id()) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(place) => *place.insert(self.weigh(&stream)?),
+                };
+                // One more for the space between two.
+                total = total.saturating_add(length).saturating_add(1);
+                if total > self.bytes_max {
+                    return Err(Stop::TooHeavy);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a stream unpacks to; nothing for a picture that has a format of its own.
+    fn weigh(&self, stream: &Stream<'_>) -> Result<u64, Stop> {
         let dict = stream.dict();
-        let side = |key: &str| dict.get::<Side>(key).unwrap_or_default();
-        self.weigh_image(side("Width"), side("Height"))?;
+        let (width, height) = (side(dict, ["W", "Width"]), side(dict, ["H", "Height"]));
+        self.weigh_image(width, height)?;
         let mut data = stream.raw_data();
         for filter in &stream.filters() {
             let unpacked = match filter {
@@ -64,22 +95,22 @@ impl Scales {
                 | Filter::AsciiHexDecode
                 | Filter::Ascii85Decode => self.unpack(filter, &data)?,
                 Filter::CcittFaxDecode => {
-                    let rows = side("Height");
-                    for columns in columns(dict) {
-                        self.weigh_image(columns, rows)?;
+                    for (columns, rows) in fax_sizes(dict) {
+                        self.weigh_image(columns, rows.max(height))?;
                     }
-                    return Ok(());
+                    return Ok(0);
                 }
                 Filter::Crypt => continue,
                 Filter::JpxDecode => {
                     let (width, height) = jpeg_2000_size(&data).unwrap_or_default();
-                    return self.weigh_image(width, height);
+                    self.weigh_image(width, height)?;
+                    return Ok(0);
                 }
-                Filter::DctDecode | Filter::Jbig2Decode => return Ok(()),
+                Filter::DctDecode | Filter::Jbig2Decode => return Ok(0),
             };
             data = Cow::Owned(unpacked);
         }
-        Ok(())
+        Ok(data.len() as u64)
     }
 
     fn weigh_image(&self, width: Side, height: Side) -> Result<(), Stop> {
@@ -121,21 +152,37 @@ impl Scales {
     }
 }
 
-/// What fax decoding is told of the width of a picture, which need not be what the picture says.
-fn columns(dict: &Dict<'_>) -> Vec<Side> {
+/// A side of a picture by either of its names: which one counts is the interpreter's choice.
+fn side(dict: &Dict<'_>, keys: [&str; 2]) -> Side {
+    keys.iter().filter_map(|key| dict.get(key)).max().unwrap_or_default()
+}
+
+/// Columns of a fax that does not tell (ISO 32000-2, table 11).
+const FAX_COLUMNS: usize = 1728;
+
+/// What fax decoding is told of the columns and rows of a picture, which need not be what the picture says.
+fn fax_sizes(dict: &Dict<'_>) -> Vec<(Side, Side)> {
+    let told = parameters(dict);
+    let sizes = told.iter().map(|params| {
+        // The interpreter reads a wider number, and cuts it off.
+        let columns = params.get::<usize>("Columns").unwrap_or(FAX_COLUMNS);
+        let columns = Side::try_from(columns).unwrap_or(Side::MAX);
+        (columns, params.get::<Side>("Rows").unwrap_or_default())
+    });
+    // Among several filters, the fax may be one that has no parameters.
+    sizes.chain([(FAX_COLUMNS as Side, 0)]).collect()
+}
+
+/// The parameters of all filters of a stream.
+fn parameters<'a>(dict: &Dict<'a>) -> Vec<Dict<'a>> {
     let mut all = Vec::new();
     for key in ["DecodeParms", "DP"] {
         all.extend(dict.get::<Dict<'_>>(key));
-        let several = dict.get::<Array<'_>>(key);
-        all.extend(
-            several
-                .iter()
-                .flat_map(|array| array.iter::<Dict<'_>>().collect::<Vec<_>>()),
-        );
+        if let Some(several) = dict.get::<Array<'_>>(key) {
+            all.extend(several.iter::<Object<'_>>().filter_map(Object::into_dict));
+        }
     }
-    all.iter()
-        .filter_map(|params| params.get::<Side>("Columns"))
-        .collect()
+    all
 }
 
 /// What a JPEG 2000 codestream says of its size, which may be unlike what the dictionary says (ISO 15444-1, A.5.1).
