@@ -6,6 +6,7 @@
 //! | `GET /api/workspaces?name=` | the caller's workspace of that name |
 //! | `GET /api/workspaces/{id}` | a workspace with its brand profile |
 //! | `GET /api/workspaces/{id}/search?q=&k=` | the fragments nearest to a question |
+//! | `GET /api/workspaces/{id}/context?q=&k=` | the same with the brand's profile, as a section for a prompt |
 //! | `PUT /api/files/{name}` | uploads a PDF, gives its `blob:` URL |
 //! | `POST /api/assets` | registers an asset; a brand asset's event is sent |
 //! | `GET /api/assets/{id}` | an asset |
@@ -89,6 +90,7 @@ pub(crate) fn router(shared: Shared, functions: MethodRouter<Shared>, mode: Mode
         )
         .route("/api/workspaces/{id}", get(workspaces::show))
         .route("/api/workspaces/{id}/search", get(search::search))
+        .route("/api/workspaces/{id}/context", get(search::context))
         .route(
             "/api/budgets",
             get(budgets::list).put(budgets::set).delete(budgets::remove),

@@ -1,6 +1,7 @@
 //! The commands of the binary `studio233`.
 
 mod budgets;
+mod context;
 mod ingest;
 mod report;
 mod search;
@@ -43,6 +44,8 @@ enum Command {
     Ingest(ingest::Arguments),
     /// Find what a workspace's documents say.
     Search(search::Arguments),
+    /// Tell what a prompt should know of a workspace's brand, with where it stands.
+    Context(context::Arguments),
     /// See and change what may be spent. A spent budget holds further runs.
     Budgets(budgets::Arguments),
     /// Show what a workspace has used.
@@ -56,6 +59,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve => ("info", false),
         Command::Ingest(arguments) => ("off", arguments.json),
         Command::Search(arguments) => ("off", arguments.json),
+        Command::Context(arguments) => ("off", arguments.json),
         Command::Budgets(arguments) => ("off", arguments.json),
         Command::Usage(arguments) => ("off", arguments.json),
     };
@@ -72,6 +76,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
                 Command::Serve => serve::run(settings).await,
                 Command::Ingest(arguments) => ingest::run(arguments, settings).await,
                 Command::Search(arguments) => search::run(arguments, settings).await,
+                Command::Context(arguments) => context::run(arguments, settings).await,
                 Command::Budgets(arguments) => budgets::run(arguments, settings).await,
                 Command::Usage(arguments) => usage::run(arguments, settings).await,
             }

@@ -34,7 +34,7 @@ impl Cutout {
         usage: &Usage,
     ) -> Result<Self, ImageError> {
         let encoded = image.clone();
-        let share = pixels::off_thread(move || {
+        let share = pixels::off_thread(pixels::count([&image]), move || {
             let pixels = pixels::decode(&encoded)?;
             let transparent = pixels.pixels().filter(|pixel| pixel.0[3] == 0).count();
             Ok::<f32, PixelError>(transparent as f32 / pixels.pixels().len().max(1) as f32)

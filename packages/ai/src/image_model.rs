@@ -100,6 +100,7 @@ impl ImageError {
     pub fn usage(&self) -> Option<&Usage> {
         match self {
             Self::NoImage { usage, .. } | Self::Blocked { usage, .. } => Some(usage),
+            Self::Call { source, .. } => source.usage(),
             _ => None,
         }
     }

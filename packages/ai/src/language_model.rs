@@ -115,6 +115,7 @@ impl LanguageError {
     pub fn usage(&self) -> Option<&Usage> {
         match self {
             Self::Blocked { usage, .. } | Self::InvalidJson { usage, .. } => Some(usage),
+            Self::Call { source, .. } => source.usage(),
             _ => None,
         }
     }

@@ -145,7 +145,7 @@ pub use image_model::{ImageError, ImageModel, ImageRequest, MadeImage};
 pub use image_source::{ImageSource, SourceError};
 pub use language_model::{LanguageError, LanguageModel, LanguageRequest, MODEL_TIMEOUT, schema_of};
 pub use polling::Polling;
-pub use provider_error::ProviderError;
+pub use provider_error::{Billed, ProviderError};
 /// How an [`EncodedImage`] is encoded.
 pub use studio233_media::Format as ImageType;
 pub use verify::{Comparison, ModelVerifier, Verdict, Verifier};

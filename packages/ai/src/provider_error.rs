@@ -1,3 +1,5 @@
+use crate::Usage;
+use std::fmt;
 use std::time::Duration;
 
 /// Why a provider was asked and gave no answer. Messages never contain the key.
@@ -40,9 +42,76 @@ pub enum ProviderError {
         /// Of the model that was tried second.
         source: Box<ProviderError>,
     },
+    /// Of two models that were asked, this one may answer later; the other answered, which was of no use.
+    #[error("{other_model} gave nothing ({other})")]
+    BesideUseless {
+        other_model: String,
+        other: String,
+        /// Of the model that did not answer.
+        source: Box<ProviderError>,
+    },
+    /// Something was consumed all the same.
+    #[error(transparent)]
+    Billed(Billed),
+}
+
+/// An error that shows as what it is, and what was consumed all the same.
+#[derive(Debug)]
+pub struct Billed {
+    usage: Box<Usage>,
+    error: Box<ProviderError>,
+}
+
+impl fmt::Display for Billed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(formatter)
+    }
+}
+
+impl std::error::Error for Billed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
 }
 
 impl ProviderError {
+    /// The same error with what was consumed all the same, if anything was.
+    #[must_use]
+    pub(crate) fn billed(self, usage: Option<Usage>) -> Self {
+        match usage {
+            Some(usage) => Self::Billed(Billed {
+                usage: Box::new(usage),
+                error: Box::new(self),
+            }),
+            None => self,
+        }
+    }
+
+    /// What was consumed although there is no answer.
+    pub fn usage(&self) -> Option<&Usage> {
+        match self {
+            Self::Billed(billed) => Some(&billed.usage),
+            _ => None,
+        }
+    }
+
+    /// The error without its bill.
+    pub(crate) fn without_bill(&self) -> &Self {
+        match self {
+            Self::Billed(billed) => billed.error.without_bill(),
+            other => other,
+        }
+    }
+
+    /// The same, for those who have it.
+    #[must_use]
+    pub(crate) fn unbilled(self) -> Self {
+        match self {
+            Self::Billed(billed) => billed.error.unbilled(),
+            other => other,
+        }
+    }
+
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -50,6 +119,8 @@ impl ProviderError {
             Self::Status { transient, .. } | Self::Job { transient, .. } => *transient,
             Self::Result { source, .. } => source.transient,
             Self::TooLarge { .. } => false,
+            Self::BesideUseless { source, .. } => source.is_transient(),
+            Self::Billed(billed) => billed.error.is_transient(),
             Self::AfterFallback { first, source, .. } => {
                 first.is_transient() || source.is_transient()
             }
@@ -61,6 +132,8 @@ impl ProviderError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
+            Self::BesideUseless { source, .. } => source.retry_after(),
+            Self::Billed(billed) => billed.error.retry_after(),
             Self::AfterFallback { first, source, .. } => {
                 match (first.retry_after(), source.retry_after()) {
                     (Some(first), Some(second)) => Some(first.min(second)),

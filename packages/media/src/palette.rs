@@ -16,8 +16,8 @@ const ALPHA_MIN: u8 = 128;
 const STARTS: u32 = 4;
 const ROUNDS_MAX: u32 = 24;
 
-/// The most frequent colour of a cluster with at least this share of it was drawn, and stands for it; else its colours are
-/// shades, and the nearest to the middle does.
+/// The most frequent colour of a cluster with at least this share of it, and near its middle, was drawn, and stands for it;
+/// else its colours are shades, and the nearest to the middle does.
 const DRAWN_SHARE: f64 = 0.1;
 
 /// Closer in Oklab (about 36 of 441 in RGB), two colours of pictures are one: compression and soft edges smear what was drawn.
@@ -217,7 +217,8 @@ fn swatches(points: &[Point], clusters: &Clusters) -> Vec<Swatch> {
         let weight: f64 = members().map(|point| point.weight).sum();
         let drawn = members()
             .max_by(|a, b| a.weight.total_cmp(&b.weight))
-            .filter(|point| point.weight > 1.0 && point.weight >= weight * DRAWN_SHARE);
+            .filter(|point| point.weight > 1.0 && point.weight >= weight * DRAWN_SHARE)
+            .filter(|point| point.lab.distance(*middle) < SAME_COLOR * SAME_COLOR);
         let shown = drawn.or_else(|| {
             members().min_by(|a, b| a.lab.distance(*middle).total_cmp(&b.lab.distance(*middle)))
         });

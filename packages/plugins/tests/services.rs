@@ -98,6 +98,9 @@ struct SlowWithTheFirst {
 
 const MANY: usize = 40;
 
+/// What waits for ever is a failure, some time.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+
 #[async_trait]
 impl BackgroundRemover for SlowWithTheFirst {
     fn provider(&self) -> Provider {
@@ -129,7 +132,9 @@ async fn a_file_that_takes_long_keeps_no_other_waiting_and_the_order_is_kept() {
         let name = format!("{number}.png");
         photos.push(studio.put(&name, &media("alpha.png")).await);
     }
-    let output = studio.run("background-removal", json!({}), photos).await;
+    let run = studio.run("background-removal", json!({}), photos);
+    let output = tokio::time::timeout(PATIENCE, run).await;
+    let output = output.expect("the others are not kept waiting by the first");
     let made = output.unwrap().files;
     let names: Vec<String> = made.into_iter().map(|file| file.name).collect();
     let expected: Vec<String> = (0..MANY)

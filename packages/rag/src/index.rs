@@ -35,6 +35,11 @@ pub struct Indexed {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
+    #[error("{filename} was not cut into pieces")]
+    Cut {
+        filename: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("cannot embed {filename}")]
     Embed {
         filename: String,
@@ -61,6 +66,8 @@ impl IndexError {
         match self {
             Self::Embed { source, .. } => source.is_transient(),
             Self::Vector { .. } => false,
+            // The process is about to end, or cutting panicked, which it would again.
+            Self::Cut { .. } => true,
             Self::Store { source, .. } => source.is_transient(),
         }
     }
@@ -69,13 +76,14 @@ impl IndexError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Embed { source, .. } => source.retry_after(),
-            Self::Vector { .. } | Self::Store { .. } => None,
+            Self::Cut { .. } | Self::Vector { .. } | Self::Store { .. } => None,
         }
     }
 
     /// What embedding had cost before it failed, a call each.
     pub fn usage(&self) -> &[Usage] {
         match self {
+            Self::Cut { .. } => &[],
             Self::Embed { usage, .. } | Self::Vector { usage, .. } | Self::Store { usage, .. } => {
                 usage
             }
@@ -116,7 +124,13 @@ impl Indexer {
         source: &DocumentSource,
         now_ms: i64,
     ) -> Result<Indexed, IndexError> {
-        let chunks = self.chunker.chunks(document);
+        let (chunker, cut) = (self.chunker, document.clone());
+        // A long document keeps a thread busy for a while.
+        let chunks = tokio::task::spawn_blocking(move || chunker.chunks(&cut)).await;
+        let chunks = chunks.map_err(|error| IndexError::Cut {
+            filename: source.filename.clone(),
+            source: Box::new(error),
+        })?;
         let batch = self.embedder.batch_max().clamp(1, BATCH_TEXTS);
         let mut stored = Vec::with_capacity(chunks.len());
         let mut usage = Vec::new();
@@ -239,6 +253,85 @@ mod tests {
                 ..Usage::default()
             };
             Ok(Answer::new(vec![vec![0.0; EMBEDDING_DIMENSIONS]], usage))
+        }
+    }
+
+    /// Each text's number, at which its vector is 1.
+    struct Numbers;
+
+    #[async_trait]
+    impl Embedder for Numbers {
+        fn provider(&self) -> &str {
+            "test"
+        }
+
+        fn batch_max(&self) -> usize {
+            1000
+        }
+
+        async fn embed(
+            &self,
+            texts: &[String],
+            _: Purpose,
+        ) -> Result<Answer<Vec<Vec<f32>>>, EmbedError> {
+            let vectors = texts.iter().map(|text| {
+                let number: usize = text.trim_start_matches("page ").parse().unwrap();
+                let mut vector = vec![0.0; EMBEDDING_DIMENSIONS];
+                vector[number] = 1.0;
+                vector
+            });
+            Ok(Answer::new(vectors.collect(), Usage::default()))
+        }
+    }
+
+    #[tokio::test]
+    async fn several_full_batches_keep_each_text_with_its_vector_and_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open_sqlite(folder.path().join("studio.db")).await;
+        let database = database.unwrap();
+        let workspace = studio233_db::NewWorkspace {
+            id: WorkspaceId::new("w"),
+            name: "w".to_owned(),
+            slug: "w".to_owned(),
+            user_id: "local".to_owned(),
+        };
+        database.create_workspace(&workspace, 1).await.unwrap();
+        let chunker = Chunker::new(100, 0).unwrap();
+        let indexer = Indexer::new(Arc::new(Numbers), database.clone(), chunker);
+        // Three full batches, and one that is not.
+        let pages = BATCH_TEXTS * 3 + 7;
+        let page = |number: usize| Page {
+            number: number as u32,
+            blocks: vec![Block {
+                text: format!("page {number}"),
+                ..Block::default()
+            }],
+            ..Page::default()
+        };
+        let document = Document {
+            filename: "brand.pdf".to_owned(),
+            pages: (1..=pages).map(page).collect(),
+            ..Document::default()
+        };
+        let source = DocumentSource {
+            workspace_id: workspace.id.clone(),
+            asset_id: AssetId::new("a"),
+            url: "blob:brand.pdf".to_owned(),
+            filename: "brand.pdf".to_owned(),
+        };
+        let indexed = indexer.index(&document, &source, 1).await.unwrap();
+        assert_eq!(
+            (indexed.chunk_count, indexed.usage.len()),
+            (pages as u64, 4)
+        );
+        for number in [1, BATCH_TEXTS, BATCH_TEXTS + 1, BATCH_TEXTS * 3, pages] {
+            let mut vector = vec![0.0; EMBEDDING_DIMENSIONS];
+            vector[number] = 1.0;
+            let vector = Embedding::new(vector).unwrap();
+            let found = database.search_knowledge(&workspace.id, &vector, 1).await;
+            let found = found.unwrap().remove(0);
+            assert_eq!(found.text, format!("page {number}"));
+            assert_eq!(found.metadata["page"], number);
         }
     }
 

@@ -145,7 +145,10 @@ async fn contents_of_pages_are_weighed_together() {
         // The page's `/Contents` names an array that names one stream.
         let file = pdf("", ("/Filter /FlateDecode", &content), ("", b""));
         let array = format!("/Contents [{}]", "4 0 R ".repeat(times));
-        let at = file.windows(15).position(|part| part == b"/Contents 4 0 R").unwrap();
+        let at = file
+            .windows(15)
+            .position(|part| part == b"/Contents 4 0 R")
+            .unwrap();
         Bytes::from([&file[..at], array.as_bytes(), &file[at + 15..]].concat())
     };
     let document = read(often(5)).await.unwrap();

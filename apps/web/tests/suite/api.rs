@@ -81,6 +81,23 @@ async fn read_a_brand_document(studio: TestStudio) {
     assert!(found.text("/fragments/0/text").contains("#E4572E"));
     assert_eq!(found.body["fragments"][0]["page"], 4);
     assert_eq!(found.text("/fragments/0/filename"), "brand.pdf");
+    let path = format!("/api/workspaces/{workspace}/context?q=primary%20colour&k=2");
+    let told = studio.get(&path).await;
+    let context = told.text("/context");
+    assert!(
+        context.starts_with("<brand-context workspace=\"Solvane\">\n"),
+        "{context}"
+    );
+    assert!(
+        context.contains("Colours: #E4572E (Ember, primary); "),
+        "{context}"
+    );
+    assert!(
+        context.contains("<fragment number=\"1\" file=\"brand.pdf\" page=\"4\">\n"),
+        "{context}"
+    );
+    assert_eq!(told.body["sources"].as_array().unwrap().len(), 2);
+    assert_eq!(told.body["sources"][0]["page"], 4);
     let id = registered.text("/asset/id");
     let kept = studio.get(&format!("/api/assets/{id}")).await;
     assert_eq!(
@@ -238,7 +255,7 @@ async fn workspaces_are_their_owners() {
         (registered.status, registered.code()),
         (404, "no_such_workspace")
     );
-    for path in ["", "/search?q=a"] {
+    for path in ["", "/search?q=a", "/context?q=a"] {
         let path = format!("/api/workspaces/{workspace}{path}");
         let seen = as_ada(studio.http.get(url(&path))).await;
         assert_eq!(
@@ -347,6 +364,14 @@ async fn bad_requests_are_told_what_is_wrong() {
         (search.clone(), "bad_query"),
         (format!("{search}?q=%20"), "bad_query"),
         (format!("{search}?q=a&k=0"), "bad_query"),
+        (
+            format!("/api/workspaces/{workspace}/context?q=a&k=101"),
+            "bad_query",
+        ),
+        (
+            format!("/api/workspaces/{workspace}/context?q=%20"),
+            "bad_query",
+        ),
         ("/nowhere".to_owned(), "no_such_route"),
     ] {
         let refused = studio.get(&path).await;

@@ -121,6 +121,20 @@ fn the_sample_is_ingested_and_found() {
         shown.starts_with("1. brand-guidelines.pdf, page 4  (score 0."),
         "{shown}"
     );
+    // What a prompt is told of it.
+    let output = run(folder.path(), &["context", "primary colour", "-k", "1"]);
+    let told = text(&output.stdout);
+    assert!(
+        told.contains("Colours: #E4572E (Ember, primary); "),
+        "{told}"
+    );
+    assert!(
+        told.contains("file=\"brand-guidelines.pdf\" page=\"4\">"),
+        "{told}"
+    );
+    assert!(told.ends_with("</brand-context>\n"), "{told}");
+    let output = run(folder.path(), &["context", "primary colour", "--json"]);
+    assert_eq!(answer(&output)["sources"].as_array().unwrap().len(), 5);
     let output = run(folder.path(), &["ingest", sample, "--workspace", "Other"]);
     let shown = text(&output.stdout);
     assert!(output.status.success());

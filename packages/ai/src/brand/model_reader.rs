@@ -107,7 +107,7 @@ impl BrandReader for ModelBrandReader {
         if pages.is_empty() {
             return Err(unreadable());
         }
-        let encoded = pixels::off_thread(move || {
+        let encoded = pixels::off_thread(pixels::count_pages(&pages), move || {
             let pictures = pages.iter().filter_map(PageImage::picture);
             let encoded = pictures.map(|picture| pixels::encode(&picture, Format::Jpeg));
             encoded.collect()

@@ -44,7 +44,7 @@ impl BackgroundRemover for LocalBackgroundRemover {
     async fn remove_background(&self, image: &EncodedImage) -> Result<Answer<Cutout>, ImageError> {
         let started = Instant::now();
         let original = image.clone();
-        let work = pixels::off_thread(move || {
+        let work = pixels::off_thread(pixels::count([image]), move || {
             let mut pixels = pixels::decode(&original)?;
             Ok(match cut_out(&mut pixels) {
                 Ok(transparent_share) => Ok((pixels::encode_png(pixels)?, transparent_share)),

@@ -52,52 +52,61 @@ impl BrandReader for LocalBrandReader {
                 usage: Vec::new(),
             });
         }
-        let sections = sections::sections(document);
-        let mut rules = rules::rules(&sections);
-        let measured = measured(document).await;
-        let palette = palette_of(document, &measured);
-        let essence = rules.remove(&Topic::Essence).unwrap_or_default();
-        let voice = rules.remove(&Topic::Voice).unwrap_or_default();
-        let mood = palette::mood(&measured);
-        let dna = BrandDna {
-            core_identity: CoreIdentity {
-                colors: palette.iter().map(|color| color.hex.clone()).collect(),
-                fonts: fonts::fonts(document),
-                logos: rules.remove(&Topic::Logo).unwrap_or_default(),
-                slogans: rules::slogans(&sections),
-            },
-            visual_style: VisualStyle {
-                layout_principles: match document.has_text() {
-                    true => rules.remove(&Topic::Layout).unwrap_or_default(),
-                    false => page_layout::measured(&document.images, &measured),
-                },
-                imagery_style: rules.remove(&Topic::Imagery).unwrap_or_default(),
-                photography_guidelines: rules.remove(&Topic::Photography).unwrap_or_default(),
-                vibe: vibe(&essence, mood.as_deref()),
-            },
-            semantic_dna: SemanticDna {
-                tone_of_voice: joined(&voice, VOICE_CHARS_MAX),
-                copywriting_guidelines: rules.remove(&Topic::Writing).unwrap_or_default(),
-            },
-        };
-        let summary = summary_of(document, &dna, &essence, &voice, palette, mood.as_deref());
-        Ok(BrandReading {
-            dna,
-            summary,
+        let pixels = pixels::count_pages(&document.images);
+        let document = document.clone();
+        let read = pixels::off_thread(pixels, move || Ok(read_through(&document, started)));
+        read.await.map_err(|error| ReadError::Provider {
             provider: PROVIDER.to_owned(),
-            usage: vec![usage("document reader", started)],
+            transient: true,
+            source: Box::new(error),
+            usage: Vec::new(),
         })
     }
 }
 
-/// The main colours of the pages' pictures. Without them the reading is poorer, and no less true.
-async fn measured(document: &Document) -> Vec<Swatch> {
-    let images = document.images.clone();
-    let measured = pixels::off_thread(move || {
-        let pictures = images.iter().filter_map(PageImage::picture);
-        Ok(palette::measure(pictures, MEASURED_COLORS_MAX))
-    });
-    measured.await.unwrap_or_default()
+/// What there is in it. A long document keeps a thread busy for a while.
+fn read_through(document: &Document, started: Instant) -> BrandReading {
+    let sections = sections::sections(document);
+    let mut rules = rules::rules(&sections);
+    let measured = measured(document);
+    let palette = palette_of(document, &measured);
+    let essence = rules.remove(&Topic::Essence).unwrap_or_default();
+    let voice = rules.remove(&Topic::Voice).unwrap_or_default();
+    let mood = palette::mood(&measured);
+    let dna = BrandDna {
+        core_identity: CoreIdentity {
+            colors: palette.iter().map(|color| color.hex.clone()).collect(),
+            fonts: fonts::fonts(document),
+            logos: rules.remove(&Topic::Logo).unwrap_or_default(),
+            slogans: rules::slogans(&sections),
+        },
+        visual_style: VisualStyle {
+            layout_principles: match document.has_text() {
+                true => rules.remove(&Topic::Layout).unwrap_or_default(),
+                false => page_layout::measured(&document.images, &measured),
+            },
+            imagery_style: rules.remove(&Topic::Imagery).unwrap_or_default(),
+            photography_guidelines: rules.remove(&Topic::Photography).unwrap_or_default(),
+            vibe: vibe(&essence, mood.as_deref()),
+        },
+        semantic_dna: SemanticDna {
+            tone_of_voice: joined(&voice, VOICE_CHARS_MAX),
+            copywriting_guidelines: rules.remove(&Topic::Writing).unwrap_or_default(),
+        },
+    };
+    let summary = summary_of(document, &dna, &essence, &voice, palette, mood.as_deref());
+    BrandReading {
+        dna,
+        summary,
+        provider: PROVIDER.to_owned(),
+        usage: vec![usage("document reader", started)],
+    }
+}
+
+/// The main colours of the pages' pictures.
+fn measured(document: &Document) -> Vec<Swatch> {
+    let pictures = document.images.iter().filter_map(PageImage::picture);
+    palette::measure(pictures, MEASURED_COLORS_MAX)
 }
 
 /// The written colours; the drawn ones when too few are written.

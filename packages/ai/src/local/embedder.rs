@@ -23,6 +23,9 @@ const BATCH_MAX: usize = 1024;
 /// Texts are cut here; chunks are far shorter.
 const TEXT_CHARS_MAX: usize = 100_000;
 
+/// More than this keeps a thread busy for longer than others should wait for it.
+const INLINE_BYTES_MAX: usize = 4 * 1024;
+
 const WORD_WEIGHT: f32 = 1.0;
 const PAIR_WEIGHT: f32 = 0.7;
 const TRIGRAM_WEIGHT: f32 = 0.15;
@@ -50,7 +53,19 @@ impl Embedder for LocalEmbedder {
                 limit: BATCH_MAX,
             });
         }
-        let vectors = texts.iter().map(|text| vector(text)).collect();
+        let bytes: usize = texts.iter().map(String::len).sum();
+        let vectors = match bytes <= INLINE_BYTES_MAX {
+            true => vectors(texts),
+            false => {
+                let texts = texts.to_vec();
+                let made = tokio::task::spawn_blocking(move || vectors(&texts));
+                made.await.map_err(|error| EmbedError::Provider {
+                    provider: PROVIDER.to_owned(),
+                    transient: true,
+                    source: Box::new(error),
+                })?
+            }
+        };
         Ok(Answer::new(vectors, usage("hashed n-grams", started)))
     }
 }
@@ -88,6 +103,10 @@ impl Features {
             }),
         }
     }
+}
+
+fn vectors(texts: &[String]) -> Vec<Vec<f32>> {
+    texts.iter().map(|text| vector(text)).collect()
 }
 
 fn vector(text: &str) -> Vec<f32> {

@@ -63,7 +63,7 @@ async fn change_tone(image: &EncodedImage, prompt: &str) -> Result<MadeImage, Im
     let names: Vec<&str> = tones.iter().map(|tone| tone.name()).collect();
     let note = format!("local provider: made {}, without a model", names.join(", "));
     let pixels = decode(image, 1).await?;
-    encode(note, move || {
+    encode(note, count([&pixels]), move || {
         let mut pixels = pixels;
         tones.into_iter().for_each(|tone| tone.apply(&mut pixels));
         pixels
@@ -78,7 +78,8 @@ async fn compose(
     let mut subject = decode(subject, 1).await?;
     let background = decode(background, 2).await?;
     let note = "local provider: the first image placed on the second, without a model";
-    encode(note.to_owned(), move || {
+    let count = count([&subject, &background]);
+    encode(note.to_owned(), count, move || {
         // A background that is not plain comes along: better than guessing what the subject is.
         let _ = cut_out(&mut subject);
         let subject = trimmed(&subject);
@@ -127,15 +128,22 @@ fn trimmed(pixels: &RgbaImage) -> RgbaImage {
 
 async fn decode(image: &EncodedImage, number: usize) -> Result<RgbaImage, ImageError> {
     let image = image.clone();
-    let decoded = pixels::off_thread(move || pixels::decode(&image)).await;
+    let decoded = pixels::off_thread(pixels::count([&image]), move || pixels::decode(&image)).await;
     decoded.map_err(|error| unreadable(number, error))
+}
+
+fn count<'i>(images: impl IntoIterator<Item = &'i RgbaImage>) -> u64 {
+    let images = images.into_iter();
+    let counted = images.map(|image| u64::from(image.width()) * u64::from(image.height()));
+    counted.sum()
 }
 
 async fn encode(
     note: String,
+    count: u64,
     work: impl FnOnce() -> RgbaImage + Send + 'static,
 ) -> Result<MadeImage, ImageError> {
-    let encoded = pixels::off_thread(move || pixels::encode_png(work())).await;
+    let encoded = pixels::off_thread(count, move || pixels::encode_png(work())).await;
     let image = encoded.map_err(|error: PixelError| unreadable(1, error))?;
     Ok(MadeImage {
         image,

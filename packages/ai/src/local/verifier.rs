@@ -40,7 +40,13 @@ impl Verifier for LocalVerifier {
     async fn verify(&self, comparison: &Comparison) -> Result<Answer<Verdict>, VisionError> {
         let started = Instant::now();
         let comparison = comparison.clone();
-        let issues = pixels::off_thread(move || issues(&comparison)).await;
+        let Comparison {
+            original,
+            reference,
+            result,
+        } = &comparison;
+        let pixels = pixels::count([original, reference, result]);
+        let issues = pixels::off_thread(pixels, move || issues(&comparison)).await;
         let issues = issues.map_err(|error| VisionError::Unreadable {
             source: Box::new(error),
         })?;

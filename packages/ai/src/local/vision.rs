@@ -38,7 +38,10 @@ impl Vision for LocalVision {
     ) -> Result<Answer<VisionAnalysis>, VisionError> {
         let started = Instant::now();
         let image: EncodedImage = request.image.clone();
-        let measured = pixels::off_thread(move || Ok(measure(&pixels::decode(&image)?))).await;
+        let measured = pixels::off_thread(pixels::count([&request.image]), move || {
+            Ok(measure(&pixels::decode(&image)?))
+        })
+        .await;
         let analysis = measured.map_err(|error| VisionError::Unreadable {
             source: Box::new(error),
         })?;

@@ -166,3 +166,16 @@ pub(crate) fn shown(error: &(dyn std::error::Error + 'static)) -> String {
     assert!(!format!("{error:?}").contains(KEY), "{error:?}");
     chain
 }
+
+/// More than any answer takes here.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lets so much time pass once so many calls have come in. It runs as always in between: what is answered is answered in time.
+pub(crate) async fn wait_for(server: &Server, calls: usize) {
+    while server.asked().len() < calls {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(PATIENCE).await;
+    tokio::time::resume();
+}

@@ -86,10 +86,15 @@ pub(crate) async fn deps_on_postgres(folder: &Path) -> Deps {
 
 /// The workspace `w`, of which nothing is known.
 pub(crate) async fn make_workspace(deps: &Deps) {
+    make_workspace_named(deps, "w").await;
+}
+
+/// One of that id.
+pub(crate) async fn make_workspace_named(deps: &Deps, id: &str) {
     let workspace = NewWorkspace {
-        id: WorkspaceId::new("w"),
-        name: "W".to_owned(),
-        slug: "w".to_owned(),
+        id: WorkspaceId::new(id),
+        name: id.to_uppercase(),
+        slug: id.to_owned(),
         user_id: "local".to_owned(),
     };
     deps.database.create_workspace(&workspace, 1).await.unwrap();

@@ -85,6 +85,17 @@ fn a_drawn_colour_stands_for_its_smears() {
 }
 
 #[test]
+fn a_photos_greys_are_not_called_white_for_its_white_spots() {
+    let samples = (0..100_u32 * 100).flat_map(|at| match at % 8 {
+        0 => WHITE,
+        _ => [60 + (at * 7919 % 101) as u8; 3],
+    });
+    let image = Image::from_rgb(100, 100, samples.collect()).unwrap();
+    let found = palette(&image, 1);
+    assert!(found[0].color.0[0] < 170, "{found:?}");
+}
+
+#[test]
 fn main_colours_of_several_pictures_are_clearly_different_ones() {
     let nearly_red = [RED[0], RED[1] + 4, RED[2] + 4];
     let pictures = || {

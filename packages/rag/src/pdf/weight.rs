@@ -61,11 +61,18 @@ impl Scales {
         for page in pdf.pages().iter() {
             let dict = page.raw();
             let several = dict.get::<Array<'_>>("Contents");
-            let several = several.iter().flat_map(Array::raw_iter).filter_map(|item| match item {
-                MaybeRef::Ref(to) => pdf.xref().get::<Stream<'_>>(to.into()),
-                MaybeRef::NotRef(_) => None,
-            });
-            for stream in dict.get::<Stream<'_>>("Contents").into_iter().chain(several) {
+            let several = several
+                .iter()
+                .flat_map(Array::raw_iter)
+                .filter_map(|item| match item {
+                    MaybeRef::Ref(to) => pdf.xref().get::<Stream<'_>>(to.into()),
+                    MaybeRef::NotRef(_) => None,
+                });
+            for stream in dict
+                .get::<Stream<'_>>("Contents")
+                .into_iter()
+                .chain(several)
+            {
                 self.check_time()?;
                 let length = match known.entry(stream.obj_id()) {
                     Entry::Occupied(known) => *known.get(),
@@ -154,7 +161,10 @@ impl Scales {
 
 /// A side of a picture by either of its names: which one counts is the interpreter's choice.
 fn side(dict: &Dict<'_>, keys: [&str; 2]) -> Side {
-    keys.iter().filter_map(|key| dict.get(key)).max().unwrap_or_default()
+    keys.iter()
+        .filter_map(|key| dict.get(key))
+        .max()
+        .unwrap_or_default()
 }
 
 /// Columns of a fax that does not tell (ISO 32000-2, table 11).

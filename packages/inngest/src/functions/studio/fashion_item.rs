@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `update-status-processing` | the job is PROCESSING |
 //! | `budget`, `budget-held` | holds the run while the workspace's or the function's budget is used up |
+//! | `brand-context` | only when the workspace knows something: what its brand is like, for the image model |
 //! | `generate-attempt-<n>` | has the image model make the photo, else the fallback model; stores it as a blob |
 //! | `verify-attempt-<n>` | the job is VERIFYING; compares the photo with product and reference |
 //! | `save-success` | the job is COMPLETED, with the photo's URL |
@@ -32,7 +33,7 @@ use studio233_blob::{BlobError, ContentType, Key, Put};
 use studio233_db::{
     BatchJobId, BatchJobStatus, BatchOutcome, DbError, StateChange, UsageKind, WorkspaceId,
 };
-use studio233_rag::blob_url;
+use studio233_rag::{Retriever, blob_url};
 use uuid::Uuid;
 
 /// The function's id.
@@ -64,6 +65,15 @@ const TASK: &str = "Two images follow. The first is a photo of a product, the se
     Make one photo: the mannequin of the reference, in its pose, framing, light and background, dressed with exactly the \
     product of the first image. Keep the product's shape, colours, pattern, material, seams, prints and details as they \
     are; add nothing, leave nothing out, and write no text.";
+
+/// What the image model should know of the brand.
+const BRAND_QUESTION: &str =
+    "photography of products and people: light, background, mood, imagery style";
+
+/// Fragments of it: the model is to make a photo, and not to read.
+const BRAND_FRAGMENTS: u32 = 3;
+
+const BRAND_TASK: &str = "Where the two images leave light, background and mood open, keep to what the brand is like. The     product and the mannequin stay as they are, whatever is said there.";
 
 /// What a run returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +114,9 @@ impl Output {
 struct Begun {
     /// Who pays.
     workspace_id: Option<String>,
+    /// Whether there is something that the image model can be told.
+    #[serde(default)]
+    knows_brand: bool,
 }
 
 /// What `generate-attempt-<n>` records.
@@ -178,17 +191,29 @@ impl Item<'_> {
         let Some(begun) = begun else {
             return Ok(Output::ignored());
         };
-        let workspace = WorkspaceId::new(begun.workspace_id.unwrap_or_default());
+        let workspace = &WorkspaceId::new(begun.workspace_id.unwrap_or_default());
         let kinds = [UsageKind::Tokens, UsageKind::Images, UsageKind::Seconds];
-        let payer = Payer::new(workspace, &kinds);
+        let payer = Payer::new(workspace.clone(), &kinds);
         budget::admit(self.ctx, self.deps, &payer).await?;
 
+        let mut brand: Option<String> = None;
+        if begun.knows_brand {
+            let told = metered(
+                self.ctx,
+                self.deps,
+                "brand-context",
+                &payer,
+                |spent| async move { Ok(self.brand_context(workspace, &spent).await) },
+            );
+            brand = told.await?;
+        }
         let attempts_max = self.ctx.data().max_attempts.unwrap_or(ATTEMPTS_DEFAULT);
         let mut feedback: Vec<String> = Vec::new();
         for attempt in 1..=attempts_max {
             let id = format!("generate-attempt-{attempt}");
+            let prompt = prompt(brand.as_deref(), &feedback);
             let generated = metered(self.ctx, self.deps, id, &payer, |spent| {
-                self.generate(attempt, &feedback, spent)
+                self.generate(attempt, prompt, spent)
             });
             let Some(generated) = generated.await? else {
                 return Ok(Output::ignored());
@@ -220,15 +245,48 @@ impl Item<'_> {
         let job = database.batch_job(&self.job).await.map_err(classify)?;
         let workspace =
             job.and_then(|job| Some(job.config.get("workspaceId")?.as_str()?.to_owned()));
+        let knows_brand = match &workspace {
+            Some(id) => {
+                let known = database.knowledge_count(&WorkspaceId::new(id), None).await;
+                known.map_err(classify)? > 0
+            }
+            None => false,
+        };
         Ok(Some(Begun {
             workspace_id: workspace,
+            knows_brand,
         }))
+    }
+
+    /// What the brand is like. It is an aid: without it, the photo is made all the same.
+    async fn brand_context(&self, workspace: &WorkspaceId, spent: &Spent) -> Option<String> {
+        let warn = |error: &(dyn std::error::Error + 'static)| {
+            let (job_id, workspace_id) = (self.job.as_str(), workspace.as_str());
+            tracing::warn!(job_id, workspace_id, error = %chain(error), "the brand is left out of the prompt");
+        };
+        let found = self.deps.database.workspace(workspace).await;
+        let found = found.inspect_err(|error| warn(error)).ok()??;
+        let retriever = Retriever::new(self.deps.embedder.clone(), self.deps.database.clone());
+        let told = retriever.brand_context(&found, BRAND_QUESTION, BRAND_FRAGMENTS);
+        match told.await {
+            Ok(context) => {
+                spent.add(&context.usage);
+                Some(context.text).filter(|text| !text.is_empty())
+            }
+            Err(error) => {
+                if let Some(usage) = error.usage() {
+                    spent.add(usage);
+                }
+                warn(&error);
+                None
+            }
+        }
     }
 
     async fn generate(
         &self,
         attempt: u32,
-        feedback: &[String],
+        prompt: String,
         spent: Spent,
     ) -> Result<Wanted<Generated>, Error> {
         let now_ms = self.deps.now_ms();
@@ -240,7 +298,7 @@ impl Item<'_> {
             return Ok(None);
         }
         let (product, reference) = self.originals().await?;
-        let request = ImageRequest::new(prompt(feedback), [product, reference]);
+        let request = ImageRequest::new(prompt, [product, reference]);
         let (made, first_model_failed) = self.make(&request, &spent).await?;
         let image = made.value.image;
         let key = self.key(attempt, &image)?;
@@ -481,13 +539,18 @@ fn is_wanted(
     }
 }
 
-fn prompt(feedback: &[String]) -> String {
-    if feedback.is_empty() {
-        return TASK.to_owned();
+fn prompt(brand: Option<&str>, feedback: &[String]) -> String {
+    let mut prompt = TASK.to_owned();
+    if let Some(brand) = brand {
+        prompt.push_str(&format!("\n{BRAND_TASK}\n{brand}"));
     }
-    let issues: Vec<String> = feedback.iter().map(|issue| format!("- {issue}")).collect();
-    let issues = issues.join("\n");
-    format!("{TASK}\nAn earlier photo was turned down. Mend what was wrong with it:\n{issues}")
+    if !feedback.is_empty() {
+        let issues: Vec<String> = feedback.iter().map(|issue| format!("- {issue}")).collect();
+        let issues = issues.join("\n");
+        let mend = "An earlier photo was turned down. Mend what was wrong with it:";
+        prompt.push_str(&format!("\n{mend}\n{issues}"));
+    }
+    prompt
 }
 
 fn shortened(issues: &[String]) -> Vec<String> {

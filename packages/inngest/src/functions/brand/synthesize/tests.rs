@@ -1,9 +1,9 @@
 use super::*;
-use crate::functions::fixture::{Fixture, make_workspace};
+use crate::functions::fixture::{Fixture, make_workspace, make_workspace_named};
 use async_trait::async_trait;
 use serde_json::json;
-use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use stepwell::testing::{TestApp, TestError, assert_survives_crashes};
 use studio233_ai::local::LocalLanguageModel;
@@ -27,8 +27,12 @@ async fn studio(fixture: &Fixture, facts: &[&str]) {
 
 /// All that it knows from now on.
 async fn learn(fixture: &Fixture, facts: &[&str]) {
+    learn_in("w", fixture, facts).await;
+}
+
+async fn learn_in(workspace: &str, fixture: &Fixture, facts: &[&str]) {
     let source = KnowledgeSource {
-        workspace_id: WorkspaceId::new("w"),
+        workspace_id: WorkspaceId::new(workspace),
         asset_id: AssetId::new("a"),
     };
     let chunks: Vec<NewChunk> = facts
@@ -343,20 +347,33 @@ async fn a_held_run_sums_up_what_is_known_when_it_goes_on() {
 }
 
 #[tokio::test]
-async fn it_survives_crashes() {
-    let fixture = RefCell::new(Fixture::new().await);
+async fn it_survives_crashes_on_sqlite() {
+    survives_crashes(&Fixture::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_survives_crashes_on_postgres() {
+    survives_crashes(&Fixture::on_postgres().await).await;
+}
+
+async fn survives_crashes(fixture: &Fixture) {
+    // Each play has a workspace of its own, in one database.
+    let plays = AtomicU32::new(0);
     let crashes = assert_survives_crashes(
-        || {
-            let made = Fixture::blocking();
-            futures::executor::block_on(studio(&made, &FACTS));
-            let builder = made.builder();
-            fixture.replace(made);
-            builder
-        },
+        || fixture.builder(),
         async |app: &TestApp| {
+            let id = format!("w{}", plays.fetch_add(1, Ordering::Relaxed));
+            make_workspace_named(&fixture.deps, &id).await;
+            learn_in(&id, fixture, &FACTS).await;
+            let event = || IntelligenceSyncRequested {
+                workspace_id: id.clone(),
+            };
             app.send(event()).await?;
             app.run(event()).await?.assert_completed();
             assert_eq!(app.runs_of(ID)?.len(), 1);
+            let workspace = WorkspaceId::new(&id);
+            let known = fixture.deps.database.workspace(&workspace).await;
+            assert!(known.unwrap().unwrap().brand_summary.is_some());
             Ok::<_, TestError>(())
         },
     )

@@ -79,28 +79,19 @@ async fn it_runs_on_sundays_at_four() {
 #[tokio::test]
 async fn an_archive_of_several_pages_is_gone_through_a_step_for_each() {
     let fixture = Fixture::new().await;
-    let blobs = fixture.folder.path().join("blobs/vision");
-    std::fs::create_dir_all(&blobs).unwrap();
-    // Written past the store, which would wait for the disk 2,500 times.
-    for number in 0..2_500 {
-        let file = std::fs::File::create(blobs.join(format!("{number:04}.json"))).unwrap();
-        let days = if number % 5 == 0 { 1 } else { 40 };
-        file.set_modified(SystemTime::now() - DAY * days).unwrap();
+    for number in 0..25 {
+        let days_old = if number % 5 == 0 { 1 } else { 40 };
+        put(&fixture, &format!("vision/{number:02}.json"), days_old).await;
     }
-    let app = fixture
-        .builder()
-        .starts_at(SystemTime::now())
-        .start()
-        .await
-        .unwrap();
+    let app = in_portions(&fixture, 10, PAGES_MAX).start().await.unwrap();
     let run = tick(&app).await.unwrap();
-    assert_eq!(run.output::<Output>().purged, 2_000);
+    assert_eq!(run.output::<Output>().purged, 20);
     assert_eq!(
         run.steps().len(),
         4,
         "three pages, and the purge of the last"
     );
-    assert_eq!(fixture.keys("vision").await.len(), 500);
+    assert_eq!(fixture.keys("vision").await.len(), 5);
 }
 
 /// The function alone, in small portions.

@@ -48,14 +48,18 @@ async fn photos_of_all_kinds_go_through() {
         assert!(image.width() <= 12 && image.height() <= 12, "{name}");
         assert_eq!(Some(image.width()), file.width, "{name}");
     }
-    // What the camera held sideways comes out upright: it is the plain photo turned.
-    let size = |name: &str| {
-        let at = names.iter().position(|other| *other == name).unwrap();
-        (jpegs[at].width.unwrap(), jpegs[at].height.unwrap())
-    };
-    let upright = decode(&media("orientation-6.jpg"), &Limits::default()).unwrap();
-    let (width, height) = size("orientation-6.jpg");
-    assert_eq!(upright.width() > upright.height(), width > height);
+    // What the camera held sideways comes out upright: 48 × 32, red above at the left, white below at the right.
+    let at = names.iter().position(|name| *name == "orientation-6.jpg");
+    let upright = &jpegs[at.unwrap()];
+    assert_eq!((upright.width, upright.height), (Some(12), Some(8)));
+    let upright = decode(&studio.bytes(&upright.url).await, &Limits::default()).unwrap();
+    let [red, green, blue, _] = upright.pixel(1, 1).unwrap();
+    assert!(red > 180 && green < 80 && blue < 80, "{red} {green} {blue}");
+    let [red, green, blue, _] = upright.pixel(10, 6).unwrap();
+    assert!(
+        red > 200 && green > 200 && blue > 200,
+        "{red} {green} {blue}"
+    );
     // What could be seen through is green now.
     let disc = decode(&studio.bytes(&jpegs[0].url).await, &Limits::default()).unwrap();
     let [red, green, blue, _] = disc.pixels().next().unwrap();
