@@ -99,7 +99,7 @@ struct SlowWithTheFirst {
 const MANY: usize = 40;
 
 /// What waits for ever is a failure, some time.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[async_trait]
 impl BackgroundRemover for SlowWithTheFirst {
