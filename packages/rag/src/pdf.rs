@@ -88,6 +88,10 @@ pub enum PdfError {
     )]
     TooHeavy { filename: String, limit_bytes: u64 },
     #[error(
+        "{filename} is packed in a way that cannot be checked; export it again with another program"
+    )]
+    Opaque { filename: String },
+    #[error(
         "{filename} has a picture of {width} × {height} pixels; at most {limit} pixels are read: export it with smaller images"
     )]
     LargeImage {
@@ -201,6 +205,7 @@ enum Stop {
     TooComplex,
     TooSlow,
     TooHeavy,
+    Opaque,
     LargeImage { width: u32, height: u32 },
 }
 
@@ -339,6 +344,7 @@ impl<'r> Reader<'r> {
                 filename,
                 limit_bytes: self.limits.unpacked_bytes_max,
             },
+            Stop::Opaque => PdfError::Opaque { filename },
             Stop::LargeImage { width, height } => PdfError::LargeImage {
                 filename,
                 width,

@@ -51,6 +51,52 @@ fn pdf(more: &str, content: StreamParts<'_>, other: StreamParts<'_>) -> Bytes {
     file.into()
 }
 
+/// A file whose catalog is in a stream of objects, as its table says.
+fn with_objects_in_a_stream(dict: &str, data: &[u8]) -> Bytes {
+    let mut file = b"%PDF-1.5\n".to_vec();
+    let objects = file.len();
+    file.extend(format!("2 0 obj\n<< {dict} /Length {} >>\nstream\n", data.len()).bytes());
+    file.extend(data);
+    file.extend(b"\nendstream\nendobj\n");
+    let table = file.len();
+    // Free, or at a place in the file, or at an index of the stream 2.
+    let entry = |kind: u8, place: usize, index: u8| {
+        let place = u32::try_from(place).unwrap().to_be_bytes();
+        [&[kind][..], &place, &[index]].concat()
+    };
+    let entries = [
+        entry(0, 0, 0),
+        entry(2, 2, 0),
+        entry(1, objects, 0),
+        entry(1, table, 0),
+        entry(2, 2, 1),
+        entry(2, 2, 2),
+    ]
+    .concat();
+    let length = entries.len();
+    let start = format!(
+        "3 0 obj\n<< /Type /XRef /Size 6 /W [1 4 1] /Root 1 0 R /Length {length} >>\nstream\n"
+    );
+    file.extend(start.bytes());
+    file.extend(entries);
+    file.extend(format!("\nendstream\nendobj\nstartxref\n{table}\n%%EOF\n").bytes());
+    file.into()
+}
+
+/// A file whose table is packed.
+fn with_table_in_a_stream((filter, data): StreamParts<'_>) -> Bytes {
+    let mut file = b"%PDF-1.5\n".to_vec();
+    let table = file.len();
+    let length = data.len();
+    let start = format!(
+        "1 0 obj\n<< /Type /XRef /Size 4 /W [1 4 1] /Root 1 0 R {filter} /Length {length} >>\nstream\n"
+    );
+    file.extend(start.bytes());
+    file.extend(data);
+    file.extend(format!("\nendstream\nendobj\nstartxref\n{table}\n%%EOF\n").bytes());
+    file.into()
+}
+
 fn packed(data: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(data).unwrap();
@@ -105,7 +151,9 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
     let lzw = weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8)
         .encode(&bomb)
         .unwrap();
-    let bombs: [StreamParts<'_>; 6] = [
+    let headerless = &once[2..];
+    let bombs: [StreamParts<'_>; 7] = [
+        ("/Filter /FlateDecode", headerless),
         ("/Filter /FlateDecode", &once),
         ("/Filter [/FlateDecode /FlateDecode]", &twice),
         ("/Filter [/ASCIIHexDecode /FlateDecode]", hex.as_bytes()),
@@ -124,6 +172,8 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
             pdf("", bomb, ("", b"")),
             pdf("", ("", DRAW), (&picture, bomb.1)),
             pdf("", ("", TEXT), (&objects, bomb.1)),
+            with_objects_in_a_stream(&objects, bomb.1),
+            with_table_in_a_stream(bomb),
         ] {
             assert!(file.len() < 200_000, "{}", file.len());
             let error = read(file).await.unwrap_err();
@@ -135,6 +185,31 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
             );
             assert!(!error.is_transient());
         }
+    }
+}
+
+#[tokio::test]
+async fn objects_in_a_stream_are_read() {
+    let catalog = "<< /Type /Catalog /Pages 4 0 R >> ";
+    let pages = "<< /Type /Pages /Kids [5 0 R] /Count 1 /MediaBox [0 0 321 200] >> ";
+    let index = format!("1 0 4 {} 5 {} ", catalog.len(), catalog.len() + pages.len());
+    let dict = format!("/Type /ObjStm /N 3 /First {} /Filter /FlateDecode", index.len());
+    let objects = [&index, catalog, pages, "<< /Type /Page /Parent 4 0 R >>"].concat();
+    let file = with_objects_in_a_stream(&dict, &packed(objects.as_bytes()));
+    let document = read(file).await.unwrap();
+    assert_eq!(document.pages[0].width, 321.0);
+}
+
+#[tokio::test]
+async fn packing_that_cannot_be_checked_is_refused() {
+    let many = format!("/Filter [{}]", "/ASCIIHexDecode ".repeat(9));
+    for filter in [&many, "/Filter 9 0 R", "/Filter [9 0 R]", "/Filter /FlateDecode /DecodeParms 9 0 R"] {
+        let error = read(pdf("", ("", TEXT), (filter, b"00>"))).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "brand.pdf is packed in a way that cannot be checked; export it again with another program",
+            "{filter}"
+        );
     }
 }
 

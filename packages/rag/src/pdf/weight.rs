@@ -5,7 +5,7 @@
 
 use super::Stop;
 use flate2::read::DeflateDecoder;
-use hayro::hayro_syntax::object::{Array, Dict, MaybeRef, Object, Stream};
+use hayro::hayro_syntax::object::{Array, Dict, FromBytes, MaybeRef, Object, Stream};
 use hayro::hayro_syntax::{Filter, Pdf};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -27,17 +27,30 @@ pub(super) struct Scales {
 type Side = u32;
 
 impl Scales {
-    /// Weighs what is unpacked when a file is opened: its tables, and objects in streams. Nothing is known of their
-    /// places then, so that everything that looks packed after the keyword is weighed.
+    /// Weighs what is unpacked when a file is opened: its tables, and objects in streams. Which streams those are is known
+    /// only then, so that all are weighed. What refers to another object cannot be followed yet, and is refused.
+    ///
+    /// In an encrypted file, streams of objects are not weighed: they are decrypted as they are unpacked.
     pub(super) fn weigh_file(&self, file: &[u8]) -> Result<(), Stop> {
-        let mut rest = file;
-        while let Some(at) = find(rest, b"stream") {
-            rest = &rest[at + b"stream".len()..];
+        let mut at = 0;
+        while let Some(found) = find(&file[at..], b"<<") {
             self.check_time()?;
-            let data = rest.trim_ascii_start();
-            if is_zlib(data) {
-                self.unpack(&Filter::FlateDecode, data)?;
-            }
+            let start = at + found;
+            at = start + 1;
+            let Some(stream) = Stream::from_bytes(&file[start..]) else {
+                continue;
+            };
+            let dict = stream.dict();
+            check_direct(&stream)?;
+            let data = match stream.raw_data() {
+                // Where it ends is told elsewhere: it may be beyond the first `endstream`.
+                Cow::Borrowed(data) if dict.get_ref("Length").is_some() => {
+                    let before = data.as_ptr().addr() - file.as_ptr().addr();
+                    Cow::Borrowed(&file[before..])
+                }
+                data => data,
+            };
+            self.weigh_data(&stream, data)?;
         }
         Ok(())
     }
@@ -90,11 +103,19 @@ impl Scales {
 
     /// What a stream unpacks to; nothing for a picture that has a format of its own.
     fn weigh(&self, stream: &Stream<'_>) -> Result<u64, Stop> {
+        self.weigh_data(stream, stream.raw_data())
+    }
+
+    fn weigh_data(&self, stream: &Stream<'_>, mut data: Cow<'_, [u8]>) -> Result<u64, Stop> {
         let dict = stream.dict();
         let (width, height) = (side(dict, ["W", "Width"]), side(dict, ["H", "Height"]));
         self.weigh_image(width, height)?;
-        let mut data = stream.raw_data();
-        for filter in &stream.filters() {
+        let filters = stream.filters();
+        if filters.len() > FILTERS_MAX {
+            return Err(Stop::Opaque);
+        }
+        for filter in &filters {
+            self.check_time()?;
             let unpacked = match filter {
                 Filter::FlateDecode
                 | Filter::LzwDecode
@@ -156,6 +177,35 @@ impl Scales {
             true => Err(Stop::TooSlow),
             false => Ok(()),
         }
+    }
+}
+
+/// Programs use one or two.
+const FILTERS_MAX: usize = 8;
+
+/// Refuses what unpacks a stream in a way that is told by another object.
+fn check_direct(stream: &Stream<'_>) -> Result<(), Stop> {
+    let dict = stream.dict();
+    let indirect = |keys: [&str; 2]| {
+        keys.iter().any(|key| {
+            let listed = dict.get_raw::<Array<'_>>(key);
+            let listed = match listed {
+                Some(MaybeRef::NotRef(array)) => array.raw_iter().any(|item| matches!(item, MaybeRef::Ref(_))),
+                _ => false,
+            };
+            listed || dict.get_ref(key).is_some()
+        })
+    };
+    let picture = stream.filters().iter().any(|filter| {
+        matches!(
+            filter,
+            Filter::CcittFaxDecode | Filter::DctDecode | Filter::JpxDecode | Filter::Jbig2Decode
+        )
+    });
+    // No table and no objects are unpacked by a picture's filter.
+    match indirect(["F", "Filter"]) || !picture && indirect(["DP", "DecodeParms"]) {
+        true => Err(Stop::Opaque),
+        false => Ok(()),
     }
 }
 
