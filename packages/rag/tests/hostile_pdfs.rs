@@ -193,7 +193,10 @@ async fn objects_in_a_stream_are_read() {
     let catalog = "<< /Type /Catalog /Pages 4 0 R >> ";
     let pages = "<< /Type /Pages /Kids [5 0 R] /Count 1 /MediaBox [0 0 321 200] >> ";
     let index = format!("1 0 4 {} 5 {} ", catalog.len(), catalog.len() + pages.len());
-    let dict = format!("/Type /ObjStm /N 3 /First {} /Filter /FlateDecode", index.len());
+    let dict = format!(
+        "/Type /ObjStm /N 3 /First {} /Filter /FlateDecode",
+        index.len()
+    );
     let objects = [&index, catalog, pages, "<< /Type /Page /Parent 4 0 R >>"].concat();
     let file = with_objects_in_a_stream(&dict, &packed(objects.as_bytes()));
     let document = read(file).await.unwrap();
@@ -203,8 +206,15 @@ async fn objects_in_a_stream_are_read() {
 #[tokio::test]
 async fn packing_that_cannot_be_checked_is_refused() {
     let many = format!("/Filter [{}]", "/ASCIIHexDecode ".repeat(9));
-    for filter in [&many, "/Filter 9 0 R", "/Filter [9 0 R]", "/Filter /FlateDecode /DecodeParms 9 0 R"] {
-        let error = read(pdf("", ("", TEXT), (filter, b"00>"))).await.unwrap_err();
+    for filter in [
+        &many,
+        "/Filter 9 0 R",
+        "/Filter [9 0 R]",
+        "/Filter /FlateDecode /DecodeParms 9 0 R",
+    ] {
+        let error = read(pdf("", ("", TEXT), (filter, b"00>")))
+            .await
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "brand.pdf is packed in a way that cannot be checked; export it again with another program",
@@ -214,13 +224,25 @@ async fn packing_that_cannot_be_checked_is_refused() {
 }
 
 #[tokio::test]
+async fn rows_of_a_predictor_are_weighed() {
+    let filter = "/Filter /FlateDecode /DecodeParms << /Predictor 12 /Columns 2000000 >>";
+    let error = read(pdf("", (filter, &packed(TEXT)), ("", b"")))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PdfError::TooHeavy { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn contents_of_pages_are_weighed_together() {
     let content = packed(&[TEXT, &[b' '; 100 * 1024]].concat());
     let often = |times: usize| {
         // The page's `/Contents` names an array that names one stream.
         let file = pdf("", ("/Filter /FlateDecode", &content), ("", b""));
         let array = format!("/Contents [{}]", "4 0 R ".repeat(times));
-        let at = file.windows(15).position(|part| part == b"/Contents 4 0 R").unwrap();
+        let at = file
+            .windows(15)
+            .position(|part| part == b"/Contents 4 0 R")
+            .unwrap();
         Bytes::from([&file[..at], array.as_bytes(), &file[at + 15..]].concat())
     };
     let document = read(often(5)).await.unwrap();

@@ -1,7 +1,7 @@
 //! What a file unpacks to, weighed before the interpreter unpacks it: it would do so whole, into memory.
 //!
-//! A JPEG is no larger than its dictionary says, as the interpreter reads it, and JBIG2 has sides of 16 bits. Not weighed are
-//! pictures within a page's content, which have no object of their own.
+//! A JPEG is no larger than its dictionary says, as the interpreter reads it. Not weighed are pictures within a page's content,
+//! which have no object of their own, the sides that JBIG2 data have (of 16 bits), and LZW with `/EarlyChange 0`.
 
 use super::Stop;
 use flate2::read::DeflateDecoder;
@@ -74,11 +74,18 @@ impl Scales {
         for page in pdf.pages().iter() {
             let dict = page.raw();
             let several = dict.get::<Array<'_>>("Contents");
-            let several = several.iter().flat_map(Array::raw_iter).filter_map(|item| match item {
-                MaybeRef::Ref(to) => pdf.xref().get::<Stream<'_>>(to.into()),
-                MaybeRef::NotRef(_) => None,
-            });
-            for stream in dict.get::<Stream<'_>>("Contents").into_iter().chain(several) {
+            let several = several
+                .iter()
+                .flat_map(Array::raw_iter)
+                .filter_map(|item| match item {
+                    MaybeRef::Ref(to) => pdf.xref().get::<Stream<'_>>(to.into()),
+                    MaybeRef::NotRef(_) => None,
+                });
+            for stream in dict
+                .get::<Stream<'_>>("Contents")
+                .into_iter()
+                .chain(several)
+            {
                 self.check_time()?;
                 let length = match known.entry(stream.obj_id()) {
                     Entry::Occupied(known) => *known.get(),
@@ -107,6 +114,7 @@ impl Scales {
         if filters.len() > FILTERS_MAX {
             return Err(Stop::Opaque);
         }
+        self.weigh_rows(dict)?;
         for filter in &filters {
             self.check_time()?;
             let unpacked = match filter {
@@ -132,6 +140,22 @@ impl Scales {
             data = Cow::Owned(unpacked);
         }
         Ok(data.len() as u64)
+    }
+
+    /// A predictor starts from a row of zeros, however few data follow.
+    fn weigh_rows(&self, dict: &Dict<'_>) -> Result<(), Stop> {
+        let rows_fit = parameters(dict).iter().all(|params| {
+            let of =
+                |key: &str, unless_told: usize| params.get::<usize>(key).unwrap_or(unless_told);
+            let bits = of("Columns", 1)
+                .saturating_mul(of("Colors", 1).max(1))
+                .saturating_mul(of("BitsPerComponent", 8).max(1));
+            of("Predictor", 1) == 1 || (bits / 8) as u64 <= self.bytes_max
+        });
+        match rows_fit {
+            true => Ok(()),
+            false => Err(Stop::TooHeavy),
+        }
     }
 
     fn weigh_image(&self, width: Side, height: Side) -> Result<(), Stop> {
@@ -183,7 +207,9 @@ fn check_direct(stream: &Stream<'_>) -> Result<(), Stop> {
         keys.iter().any(|key| {
             let listed = dict.get_raw::<Array<'_>>(key);
             let listed = match listed {
-                Some(MaybeRef::NotRef(array)) => array.raw_iter().any(|item| matches!(item, MaybeRef::Ref(_))),
+                Some(MaybeRef::NotRef(array)) => array
+                    .raw_iter()
+                    .any(|item| matches!(item, MaybeRef::Ref(_))),
                 _ => false,
             };
             listed || dict.get_ref(key).is_some()
@@ -204,7 +230,10 @@ fn check_direct(stream: &Stream<'_>) -> Result<(), Stop> {
 
 /// A side of a picture by either of its names: which one counts is the interpreter's choice.
 fn side(dict: &Dict<'_>, keys: [&str; 2]) -> Side {
-    keys.iter().filter_map(|key| dict.get(key)).max().unwrap_or_default()
+    keys.iter()
+        .filter_map(|key| dict.get(key))
+        .max()
+        .unwrap_or_default()
 }
 
 /// Columns of a fax that does not tell (ISO 32000-2, table 11).
