@@ -266,9 +266,18 @@ fn parameters<'a>(dict: &Dict<'a>) -> Vec<Dict<'a>> {
 
 /// What a JPEG 2000 codestream says of its size, which may be unlike what the dictionary says (ISO 15444-1, A.5.1).
 fn jpeg_2000_size(data: &[u8]) -> Option<(Side, Side)> {
-    let start = find(data, &[0xFF, 0x4F, 0xFF, 0x51])? + 8;
-    let side = |at: usize| Some(Side::from_be_bytes(*data.get(at..)?.first_chunk()?));
-    Some((side(start)?, side(start + 4)?))
+    // Data may be around a codestream, and look like one.
+    let mut largest = None;
+    let mut rest = data;
+    while let Some(at) = find(rest, &[0xFF, 0x4F, 0xFF, 0x51]) {
+        rest = &rest[at + 4..];
+        let side = |at: usize| Some(Side::from_be_bytes(*rest.get(at..)?.first_chunk()?));
+        if let (Some(width), Some(height)) = (side(4), side(8)) {
+            let area = u64::from(width) * u64::from(height);
+            largest = largest.max(Some((area, width, height)));
+        }
+    }
+    largest.map(|(_, width, height)| (width, height))
 }
 
 fn find(bytes: &[u8], keyword: &[u8]) -> Option<usize> {
