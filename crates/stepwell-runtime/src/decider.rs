@@ -56,6 +56,16 @@ pub(crate) enum Message {
     Stop,
 }
 
+/// Whom the decider hears, and tells.
+pub(crate) struct Wiring {
+    pub(crate) messages: Receiver<Message>,
+    pub(crate) committer: Sender<Order>,
+    pub(crate) teller: ToTeller,
+    /// How many batches are written.
+    pub(crate) written: Arc<AtomicU64>,
+    pub(crate) vitals: Arc<Vitals>,
+}
+
 pub(crate) struct Decider {
     engine: Engine,
     config: Config,
@@ -83,12 +93,15 @@ impl Decider {
         config: Config,
         clock: Clock,
         ids: IdSource,
-        messages: Receiver<Message>,
-        committer: Sender<Order>,
-        teller: ToTeller,
-        written: Arc<AtomicU64>,
-        vitals: Arc<Vitals>,
+        wiring: Wiring,
     ) -> Result<Self, LoadError> {
+        let Wiring {
+            messages,
+            committer,
+            teller,
+            written,
+            vitals,
+        } = wiring;
         let engine = Engine::load(snapshot, config.clone(), clock.now())?;
         Ok(Self {
             engine,

@@ -5,7 +5,7 @@ use crate::auditor;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::committer::{Committer, describe};
-use crate::decider::{Decider, Message};
+use crate::decider::{Decider, Message, Wiring};
 use crate::dispatcher::Dispatcher;
 use crate::ends::Ends;
 use crate::gateway::{OnDemand, Preparation, PrivateAddresses};
@@ -113,11 +113,13 @@ impl Runtime {
             options.engine,
             options.clock.clone(),
             IdSource::from_seed(rand::random()),
-            messages,
-            to_committer,
-            to_teller.clone(),
-            Arc::clone(&written),
-            Arc::clone(&vitals),
+            Wiring {
+                messages,
+                committer: to_committer,
+                teller: to_teller.clone(),
+                written: Arc::clone(&written),
+                vitals: Arc::clone(&vitals),
+            },
         )?;
         let ends = Arc::<Ends>::default();
         let teller = Teller {

@@ -193,7 +193,10 @@ async fn objects_in_a_stream_are_read() {
     let catalog = "<< /Type /Catalog /Pages 4 0 R >> ";
     let pages = "<< /Type /Pages /Kids [5 0 R] /Count 1 /MediaBox [0 0 321 200] >> ";
     let index = format!("1 0 4 {} 5 {} ", catalog.len(), catalog.len() + pages.len());
-    let dict = format!("/Type /ObjStm /N 3 /First {} /Filter /FlateDecode", index.len());
+    let dict = format!(
+        "/Type /ObjStm /N 3 /First {} /Filter /FlateDecode",
+        index.len()
+    );
     let objects = [&index, catalog, pages, "<< /Type /Page /Parent 4 0 R >>"].concat();
     let file = with_objects_in_a_stream(&dict, &packed(objects.as_bytes()));
     let document = read(file).await.unwrap();
@@ -203,14 +206,30 @@ async fn objects_in_a_stream_are_read() {
 #[tokio::test]
 async fn packing_that_cannot_be_checked_is_refused() {
     let many = format!("/Filter [{}]", "/ASCIIHexDecode ".repeat(9));
-    for filter in [&many, "/Filter 9 0 R", "/Filter [9 0 R]", "/Filter /FlateDecode /DecodeParms 9 0 R"] {
-        let error = read(pdf("", ("", TEXT), (filter, b"00>"))).await.unwrap_err();
+    for filter in [
+        &many,
+        "/Filter 9 0 R",
+        "/Filter [9 0 R]",
+        "/Filter /FlateDecode /DecodeParms 9 0 R",
+    ] {
+        let error = read(pdf("", ("", TEXT), (filter, b"00>")))
+            .await
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "brand.pdf is packed in a way that cannot be checked; export it again with another program",
             "{filter}"
         );
     }
+}
+
+#[tokio::test]
+async fn rows_of_a_predictor_are_weighed() {
+    let filter = "/Filter /FlateDecode /DecodeParms << /Predictor 12 /Columns 2000000 >>";
+    let error = read(pdf("", (filter, &packed(TEXT)), ("", b"")))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PdfError::TooHeavy { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -262,7 +281,9 @@ async fn a_picture_of_enormous_size_is_refused_by_what_it_says_of_itself() {
     let told = error.unwrap_err().to_string();
     assert!(told.contains("1728 × 100000"), "{told}");
     let side = 50_000_u32.to_be_bytes();
-    let size = [&[0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0][..], &side, &side].concat();
+    // The first codestream is a decoy.
+    let start = &[0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0][..];
+    let size = [start, &[0; 8], start, &side, &side].concat();
     let picture = "/Subtype /Image /Width 1 /Height 1 /Filter /JPXDecode";
     let error = read(pdf("", ("", DRAW), (picture, &size))).await;
     let told = error.unwrap_err().to_string();

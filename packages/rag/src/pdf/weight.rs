@@ -1,7 +1,7 @@
 //! What a file unpacks to, weighed before the interpreter unpacks it: it would do so whole, into memory.
 //!
-//! A JPEG is no larger than its dictionary says, as the interpreter reads it, and JBIG2 has sides of 16 bits. Not weighed are
-//! pictures within a page's content, which have no object of their own.
+//! A JPEG is no larger than its dictionary says, as the interpreter reads it. Not weighed are pictures within a page's content,
+//! which have no object of their own, the sides that JBIG2 data have (of 16 bits), and LZW with `/EarlyChange 0`.
 
 use super::Stop;
 use flate2::read::DeflateDecoder;
@@ -114,6 +114,7 @@ impl Scales {
         if filters.len() > FILTERS_MAX {
             return Err(Stop::Opaque);
         }
+        self.weigh_rows(dict)?;
         for filter in &filters {
             self.check_time()?;
             let unpacked = match filter {
@@ -139,6 +140,22 @@ impl Scales {
             data = Cow::Owned(unpacked);
         }
         Ok(data.len() as u64)
+    }
+
+    /// A predictor starts from a row of zeros, however few data follow.
+    fn weigh_rows(&self, dict: &Dict<'_>) -> Result<(), Stop> {
+        let rows_fit = parameters(dict).iter().all(|params| {
+            let of =
+                |key: &str, unless_told: usize| params.get::<usize>(key).unwrap_or(unless_told);
+            let bits = of("Columns", 1)
+                .saturating_mul(of("Colors", 1).max(1))
+                .saturating_mul(of("BitsPerComponent", 8).max(1));
+            of("Predictor", 1) == 1 || (bits / 8) as u64 <= self.bytes_max
+        });
+        match rows_fit {
+            true => Ok(()),
+            false => Err(Stop::TooHeavy),
+        }
     }
 
     fn weigh_image(&self, width: Side, height: Side) -> Result<(), Stop> {
@@ -190,7 +207,9 @@ fn check_direct(stream: &Stream<'_>) -> Result<(), Stop> {
         keys.iter().any(|key| {
             let listed = dict.get_raw::<Array<'_>>(key);
             let listed = match listed {
-                Some(MaybeRef::NotRef(array)) => array.raw_iter().any(|item| matches!(item, MaybeRef::Ref(_))),
+                Some(MaybeRef::NotRef(array)) => array
+                    .raw_iter()
+                    .any(|item| matches!(item, MaybeRef::Ref(_))),
                 _ => false,
             };
             listed || dict.get_ref(key).is_some()
@@ -247,9 +266,18 @@ fn parameters<'a>(dict: &Dict<'a>) -> Vec<Dict<'a>> {
 
 /// What a JPEG 2000 codestream says of its size, which may be unlike what the dictionary says (ISO 15444-1, A.5.1).
 fn jpeg_2000_size(data: &[u8]) -> Option<(Side, Side)> {
-    let start = find(data, &[0xFF, 0x4F, 0xFF, 0x51])? + 8;
-    let side = |at: usize| Some(Side::from_be_bytes(*data.get(at..)?.first_chunk()?));
-    Some((side(start)?, side(start + 4)?))
+    // Data may be around a codestream, and look like one.
+    let mut largest = None;
+    let mut rest = data;
+    while let Some(at) = find(rest, &[0xFF, 0x4F, 0xFF, 0x51]) {
+        rest = &rest[at + 4..];
+        let side = |at: usize| Some(Side::from_be_bytes(*rest.get(at..)?.first_chunk()?));
+        if let (Some(width), Some(height)) = (side(4), side(8)) {
+            let area = u64::from(width) * u64::from(height);
+            largest = largest.max(Some((area, width, height)));
+        }
+    }
+    largest.map(|(_, width, height)| (width, height))
 }
 
 fn find(bytes: &[u8], keyword: &[u8]) -> Option<usize> {
