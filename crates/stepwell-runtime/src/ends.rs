@@ -93,8 +93,8 @@ impl Drop for End {
 mod tests {
     use super::*;
 
-    fn run(n: u128) -> RunId {
-        RunId::from_parts(0, n)
+    fn run(n: u8) -> RunId {
+        RunId::from_bytes([n; 16])
     }
 
     #[test]
