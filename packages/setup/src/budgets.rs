@@ -22,7 +22,10 @@ pub async fn set_budgets(
             BudgetOwner::Workspace(name) => match database.workspace_named(name).await {
                 Ok(Some(workspace)) => BudgetScope::Workspace(workspace.id),
                 Ok(None) => {
-                    tracing::info!(workspace = name, "a budget waits for its workspace");
+                    tracing::warn!(
+                        workspace = name,
+                        "a budget waits for its workspace, which is not there"
+                    );
                     continue;
                 }
                 Err(error) => return Err(Failure::of("start", &error)),
@@ -46,10 +49,7 @@ pub async fn set_budgets_of(
     database: &Database,
 ) -> Result<(), DbError> {
     for file_budget in budgets {
-        let BudgetOwner::Workspace(name) = &file_budget.owner else {
-            continue;
-        };
-        if [workspace.id.as_str(), &workspace.slug, &workspace.name].contains(&name.as_str()) {
+        if file_budget.is_of(workspace) {
             let scope = BudgetScope::Workspace(workspace.id.clone());
             set(file_budget, scope, client, database).await?;
         }

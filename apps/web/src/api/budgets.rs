@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use studio233_db::{Budget, BudgetScope, Period, Standing, UsageKind};
 use studio233_inngest::functions::SPENDING;
 use studio233_inngest::middleware::budget::{self, ChangeError};
+use studio233_setup::FileBudget;
 
 /// A budget as the API shows it: how it stands, and what it is named by.
 #[derive(Serialize)]
@@ -78,7 +79,14 @@ pub(crate) async fn set(
         return Err(ApiError::bad("bad_body", message));
     }
     let budget = Budget {
-        scope: scope(&shared, &user, new.workspace_id, new.function_id).await?,
+        scope: scope(
+            &shared,
+            &user,
+            new.workspace_id,
+            new.function_id,
+            (new.kind, new.period),
+        )
+        .await?,
         kind: new.kind,
         period: new.period,
         limit: new.limit,
@@ -105,12 +113,13 @@ pub(crate) async fn remove(
     user: User,
     Query(named): Query<Named>,
 ) -> Result<Json<Value>, ApiError> {
-    let scope = scope(&shared, &user, named.workspace_id, named.function_id).await?;
     let (kind, period) = (named.kind, named.period);
+    let (workspace, function) = (named.workspace_id, named.function_id);
+    let scope = scope(&shared, &user, workspace, function, (kind, period)).await?;
     let removed = budget::remove(&shared.client, &shared.database, &scope, kind, period).await?;
     match removed {
-        Some(_) => Ok(Json(json!({"removed": true}))),
-        None => {
+        true => Ok(Json(json!({"removed": true}))),
+        false => {
             let (kind, period) = (kind.as_str(), period.as_str());
             Err(ApiError::new(
                 StatusCode::NOT_FOUND,
@@ -122,16 +131,27 @@ pub(crate) async fn remove(
     }
 }
 
-/// What is limited, if the caller may: own workspaces; functions, which all share, only the studio's operator.
+/// What is limited, if the caller may: own workspaces; functions, which all share, and what stands in the file, only the studio's
+/// operator.
 async fn scope(
     shared: &Shared,
     user: &User,
     workspace_id: Option<String>,
     function_id: Option<String>,
+    (kind, period): (UsageKind, Period),
 ) -> Result<BudgetScope, ApiError> {
     match (workspace_id, function_id) {
         (Some(id), None) => {
             let workspace = shared.own_workspace(&id, user).await?;
+            let is_files = |one: &FileBudget| one.is_of(&workspace) && one.limits(kind, period);
+            if !user.is_operator() && shared.money.budgets.iter().any(is_files) {
+                return Err(ApiError::new(
+                    StatusCode::FORBIDDEN,
+                    "not_operator",
+                    "this budget stands in the studio's file",
+                )
+                .hint("a workspace's owner sets others beside it; this one is the operator's"));
+            }
             Ok(BudgetScope::Workspace(workspace.id))
         }
         (None, Some(id)) if !SPENDING.contains(&id.as_str()) => {
@@ -184,8 +204,11 @@ impl From<ChangeError> for ApiError {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Store(error) => error.into(),
-            ChangeError::Tell(error) => (*error).into(),
-            error => Self::from_other(&error),
+            error => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "runs_not_told",
+                error.to_string(),
+            ),
         }
     }
 }

@@ -50,11 +50,6 @@ impl ApiError {
         .hint("look into the studio's log; trying again is safe")
     }
 
-    /// What has no answer of its own: told to the log.
-    pub(crate) fn from_other(error: &(dyn std::error::Error + 'static)) -> Self {
-        internal(error)
-    }
-
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.failure = self.failure.hint(hint);

@@ -30,6 +30,11 @@ impl<S: Send + Sync> FromRequestParts<S> for User {
             return Ok(Self(LOCAL.to_owned()));
         };
         let text = value.to_str().unwrap_or("").trim();
+        if text == LOCAL {
+            let message =
+                format!("X-User-Id: {LOCAL:?} is the studio's operator, who calls without it");
+            return Err(ApiError::bad("bad_user", message));
+        }
         let usable = !text.is_empty() && text.len() <= CHARS_MAX;
         usable.then(|| Self(text.to_owned())).ok_or_else(|| {
             ApiError::bad(

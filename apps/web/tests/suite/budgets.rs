@@ -6,6 +6,8 @@ use crate::studio::TestStudio;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use studio233_db::{Period, UsageKind};
+use studio233_setup::{BudgetOwner, FileBudget};
 
 async fn put(studio: &TestStudio, body: &Value, user: Option<&str>) -> crate::studio::Answer {
     let request = studio.http.put(studio.url("/api/budgets")).json(body);
@@ -90,6 +92,8 @@ async fn budgets_are_their_owners_business() {
     assert_eq!((refused.status, refused.code()), (404, "no_such_workspace"));
     let refused = put(&studio, &of_function, stranger).await;
     assert_eq!((refused.status, refused.code()), (403, "not_operator"));
+    let refused = put(&studio, &of_function, Some("local")).await;
+    assert_eq!((refused.status, refused.code()), (400, "bad_user"));
     for budget in [&of_workspace, &of_function] {
         assert_eq!(put(&studio, budget, None).await.status, 200);
     }
@@ -124,6 +128,35 @@ async fn budgets_are_their_owners_business() {
         let refused = put(&studio, &body, None).await;
         assert_eq!((refused.status / 100, refused.code()), (4, code), "{body}");
     }
+    studio.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_file_limits_only_its_operator_changes() {
+    let studio = TestStudio::limited_by(FileBudget {
+        owner: BudgetOwner::Workspace("Solvane".to_owned()),
+        kind: UsageKind::Tokens,
+        period: Period::Day,
+        limit: 5,
+    })
+    .await;
+    let ada = Some("ada");
+    let request = studio.http.post(studio.url("/api/workspaces"));
+    let request = request
+        .header("x-user-id", "ada")
+        .json(&json!({"name": "Solvane"}));
+    let workspace = studio.send(request).await.text("/id");
+    let raised =
+        json!({"workspaceId": workspace, "kind": "tokens", "period": "day", "limit": 1_000});
+    let refused = put(&studio, &raised, ada).await;
+    assert_eq!((refused.status, refused.code()), (403, "not_operator"));
+    let path = format!("/api/budgets?workspaceId={workspace}&kind=tokens&period=day");
+    let request = studio.http.delete(studio.url(&path));
+    let refused = studio.send(request.header("x-user-id", "ada")).await;
+    assert_eq!((refused.status, refused.code()), (403, "not_operator"));
+    // One of her own beside it is hers to set.
+    let own = json!({"workspaceId": workspace, "kind": "tokens", "period": "hour", "limit": 1});
+    assert_eq!(put(&studio, &own, ada).await.status, 200);
     studio.stop().await;
 }
 

@@ -4,7 +4,7 @@ use reqwest::Response;
 use serde_json::Value;
 use studio233_db::DatabaseUrl;
 use studio233_inngest::Config;
-use studio233_setup::Settings;
+use studio233_setup::{FileBudget, Money, Settings};
 use studio233_web::Studio;
 
 pub(crate) struct TestStudio {
@@ -46,14 +46,14 @@ impl TestStudio {
 
     /// Documents may be fetched from these origins.
     pub(crate) async fn allowing(origins: &[String]) -> Self {
-        Self::configured(origins, Config::dev(), None).await
+        Self::configured(origins, Config::dev(), None, Money::default()).await
     }
 
     /// Its workspaces are kept in a PostgreSQL of its own.
     pub(crate) async fn on_postgres() -> Self {
         let url = testbed::postgres::database().unwrap_or_else(|error| panic!("{error}"));
         let url = DatabaseUrl::parse(&url).unwrap();
-        Self::configured(&[], Config::dev(), Some(url)).await
+        Self::configured(&[], Config::dev(), Some(url), Money::default()).await
     }
 
     /// Calls of its functions are signed with this key.
@@ -63,13 +63,23 @@ impl TestStudio {
             "INNGEST_DEV" => Some("0".to_owned()),
             _ => None,
         });
-        Self::configured(&[], config.unwrap(), None).await
+        Self::configured(&[], config.unwrap(), None, Money::default()).await
+    }
+
+    /// This budget stands in its file.
+    pub(crate) async fn limited_by(budget: FileBudget) -> Self {
+        let money = Money {
+            budgets: vec![budget],
+            ..Money::default()
+        };
+        Self::configured(&[], Config::dev(), None, money).await
     }
 
     async fn configured(
         origins: &[String],
         inngest: Config,
         database: Option<DatabaseUrl>,
+        money: Money,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let origins = origins
@@ -82,6 +92,7 @@ impl TestStudio {
                 .collect(),
             database,
             inngest,
+            money,
             ..Settings::in_folder(folder.path().join("data"))
         };
         let studio = Studio::start(settings).await.unwrap();

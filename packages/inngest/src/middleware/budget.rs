@@ -311,7 +311,8 @@ pub async fn set(
     tell(client, change).await
 }
 
-/// Removes a budget, and tells the runs that it holds. None when there was none.
+/// Removes a budget, and tells the runs that it holds; whether there was one. They are told in any case: whoever removed it may
+/// have failed to.
 ///
 /// # Errors
 /// [`ChangeError`].
@@ -321,12 +322,10 @@ pub async fn remove(
     scope: &BudgetScope,
     kind: UsageKind,
     period: Period,
-) -> Result<Option<EventId>, ChangeError> {
-    if !database.remove_budget(scope, kind, period).await? {
-        return Ok(None);
-    }
-    let told = tell(client, changed(scope, kind, period, None)).await;
-    told.map(Some)
+) -> Result<bool, ChangeError> {
+    let removed = database.remove_budget(scope, kind, period).await?;
+    tell(client, changed(scope, kind, period, None)).await?;
+    Ok(removed)
 }
 
 async fn tell(client: &Client, change: BudgetChanged) -> Result<EventId, ChangeError> {

@@ -3,7 +3,7 @@
 use super::bad;
 use crate::{Failure, amount};
 use std::collections::BTreeMap;
-use studio233_db::{Period, UsageKind};
+use studio233_db::{Period, UsageKind, Workspace};
 use studio233_inngest::functions::SPENDING;
 use studio233_inngest::middleware::{Price, Prices};
 use toml::Value;
@@ -43,6 +43,21 @@ pub struct FileBudget {
     pub period: Period,
     /// In the unit of its kind.
     pub limit: u64,
+}
+
+impl FileBudget {
+    /// Whether it limits this workspace, by its id, slug or name.
+    #[must_use]
+    pub fn is_of(&self, workspace: &Workspace) -> bool {
+        let names = [workspace.id.as_str(), &workspace.slug, &workspace.name];
+        matches!(&self.owner, BudgetOwner::Workspace(name) if names.contains(&name.as_str()))
+    }
+
+    /// Whether it is of this kind and period.
+    #[must_use]
+    pub fn limits(&self, kind: UsageKind, period: Period) -> bool {
+        (self.kind, self.period) == (kind, period)
+    }
 }
 
 /// Whose budget it is, as people name it.

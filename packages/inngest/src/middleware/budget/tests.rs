@@ -258,14 +258,14 @@ async fn a_held_run_goes_on_when_its_budget_is_raised_or_removed() {
         )
     };
     let removed = remove_it().await;
-    assert!(removed.unwrap().is_some());
+    assert!(removed.unwrap());
     app.finish(held.id())
         .await
         .unwrap()
         .assert_output("painted".to_owned())
         .assert_took(HOUR);
     let again = remove_it().await;
-    assert!(again.unwrap().is_none());
+    assert!(!again.unwrap());
 }
 
 #[tokio::test]

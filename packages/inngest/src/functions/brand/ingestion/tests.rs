@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use stepwell::embedded::{
     Backoff, Embedded, EngineClock, EngineConfig, ManualClock, Run, RunStatus, Timestamp,
@@ -369,19 +370,27 @@ async fn a_picture_survives_crashes() {
 
 /// Reads a document of one piece.
 async fn survives_crashes(fixture: Fixture, file: &[u8]) {
-    fixture::make_workspace(&fixture.deps).await;
     fixture
         .put("uploads/doc.pdf", file.to_vec(), "application/pdf")
         .await;
     let database = &fixture.deps.database;
+    // Each play has a workspace of its own, in one database: the virtual time of all begins alike.
+    let plays = AtomicU32::new(0);
     let crashes = assert_survives_crashes(
         || fixture.builder().real_time_max(Duration::from_secs(300)),
         async |app| {
-            let run = app.run(event("blob:uploads/doc.pdf")).await?;
+            let id = format!("w{}", plays.fetch_add(1, Ordering::Relaxed));
+            fixture::make_workspace_named(&fixture.deps, &id).await;
+            let event = KnowledgeIngested {
+                workspace_id: id.clone(),
+                asset_id: format!("asset-of-{id}"),
+                ..event("blob:uploads/doc.pdf")
+            };
+            let run = app.run(event).await?;
             run.assert_completed();
             app.settle().await?;
             assert_eq!(app.runs_of(synthesize::ID)?.len(), 1);
-            let id = WorkspaceId::new("w");
+            let id = WorkspaceId::new(id);
             let workspace = database.workspace(&id).await.unwrap().unwrap();
             assert_eq!(workspace.indexing_status, IndexingStatus::Idle);
             let known = database.knowledge_count(&id, None).await.unwrap();

@@ -131,11 +131,11 @@ async fn a_crash_between_the_archive_and_the_record_archives_once(mut fixture: F
     assert_eq!(app.runs_of(vision::archive::ID).unwrap().len(), 1);
     assert_eq!(app.runs_of(synthesize::ID).unwrap().len(), 1);
     assert_eq!(fragments(&fixture).await.len(), 1);
-    // An attempt that is executed again counts once.
+    // Both answers have to be paid for.
     let workspace = BudgetScope::Workspace(WorkspaceId::new("w"));
     let database = &fixture.deps.database;
     let used = database.usage_since(&workspace, UsageKind::Tokens, 0);
-    assert_eq!(used.await.unwrap(), 100);
+    assert_eq!(used.await.unwrap(), 200);
 }
 
 #[tokio::test]
