@@ -1,7 +1,7 @@
 //! `studio233 context`: what a prompt is told of a workspace's brand.
 
 use super::search::workspace_named;
-use super::server::{STUDIOS_MAX, Server};
+use super::server;
 use crate::client::ApiClient;
 use crate::terminal;
 use clap::Args;
@@ -29,17 +29,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<ExitCode, Failure> {
-    let mut studios = 0;
-    let (workspace, told) = loop {
-        studios += 1;
-        let server = Server::find(arguments.url.as_deref(), &settings).await?;
-        let told = ask(&server.client, &arguments).await;
-        let left = matches!(&told, Err(failure) if server.has_left(failure));
-        server.leave().await;
-        if !left || studios == STUDIOS_MAX {
-            break told?;
-        }
-    };
+    let question = async |client: &ApiClient| ask(client, &arguments).await;
+    let (workspace, told) = server::ask(arguments.url.as_deref(), &settings, question).await?;
     let context = told["context"].as_str().unwrap_or_default();
     if arguments.json {
         let answer = json!({

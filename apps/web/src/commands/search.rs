@@ -1,6 +1,6 @@
 //! `studio233 search`: what a workspace's documents say.
 
-use super::server::{STUDIOS_MAX, Server};
+use super::server;
 use crate::client::ApiClient;
 use crate::terminal;
 use clap::Args;
@@ -32,17 +32,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, settings: Settings) -> Result<ExitCode, Failure> {
-    let mut studios = 0;
-    let (workspace, found) = loop {
-        studios += 1;
-        let server = Server::find(arguments.url.as_deref(), &settings).await?;
-        let found = ask(&server.client, &arguments).await;
-        let left = matches!(&found, Err(failure) if server.has_left(failure));
-        server.leave().await;
-        if !left || studios == STUDIOS_MAX {
-            break found?;
-        }
-    };
+    let question = async |client: &ApiClient| ask(client, &arguments).await;
+    let (workspace, found) = server::ask(arguments.url.as_deref(), &settings, question).await?;
     if arguments.json {
         let answer = json!({
             "workspace": {"id": workspace["id"], "name": workspace["name"]},

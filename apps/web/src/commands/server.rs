@@ -18,6 +18,25 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Studios that may stop under a command: each was another command's own.
 pub(super) const STUDIOS_MAX: usize = 16;
 
+/// Asks a studio something, and the next one if that stops meanwhile.
+pub(super) async fn ask<T>(
+    url: Option<&str>,
+    settings: &Settings,
+    question: impl AsyncFn(&ApiClient) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut studios = 0;
+    loop {
+        studios += 1;
+        let server = Server::find(url, settings).await?;
+        let answer = question(&server.client).await;
+        let left = matches!(&answer, Err(failure) if server.has_left(failure));
+        server.leave().await;
+        if !left || studios == STUDIOS_MAX {
+            return answer;
+        }
+    }
+}
+
 /// A studio that answers.
 pub(super) struct Server {
     pub(super) client: ApiClient,
