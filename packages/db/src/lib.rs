@@ -10,6 +10,7 @@
 //! Profiles, summaries, graphs and metadata are JSON values here: this crate stores them and does not interpret them.
 //! It knows nothing of jobs.
 
+pub mod amount;
 mod asset;
 mod batch;
 mod budget;

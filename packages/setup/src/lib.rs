@@ -3,7 +3,6 @@
 //!
 //! This is the one place that reads the environment and decides which provider does what.
 
-pub mod amount;
 mod budgets;
 mod failure;
 mod logging;

@@ -63,7 +63,7 @@ pub(crate) async fn list(
     let standings = shared.database.budgets_of_user(&user.0, now_ms()).await?;
     let budgets: Vec<Shown> = standings.into_iter().map(Shown::from).collect();
     Ok(Json(
-        json!({"budgets": budgets, "currency": shared.money.currency}),
+        json!({"budgets": budgets, "currency": shared.money.prices.currency()}),
     ))
 }
 
@@ -103,7 +103,7 @@ pub(crate) async fn set(
     let is_it = |one: &Standing| (one.budget.kind, one.budget.period) == (new.kind, new.period);
     let standing = standings.find(is_it).map(Shown::from);
     Ok(Json(
-        json!({"budget": standing, "currency": shared.money.currency}),
+        json!({"budget": standing, "currency": shared.money.prices.currency()}),
     ))
 }
 
@@ -196,7 +196,7 @@ pub(crate) async fn usage(
         "period": period,
         "fromMs": from_ms,
         "untilMs": until_ms,
-        "currency": shared.money.currency,
+        "currency": shared.money.prices.currency(),
     })))
 }
 

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use stepwell::Moment;
-use studio233_db::{Period, UsageKind};
-use studio233_setup::{Failure, Settings, amount};
+use studio233_db::{Period, UsageKind, amount};
+use studio233_setup::{Failure, Settings};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -155,17 +155,9 @@ fn line(budget: &Value, currency: &Value) -> String {
         text("id"),
         shown("used"),
         shown("limit"),
-        unit_of(kind, currency),
+        amount::unit(kind, currency.as_str()),
         again.unwrap_or_default(),
     )
-}
-
-/// What amounts of a kind are called.
-pub(super) fn unit_of(kind: UsageKind, currency: &Value) -> String {
-    match kind {
-        UsageKind::Currency => currency.as_str().unwrap_or("of money").to_owned(),
-        kind => kind.as_str().to_owned(),
-    }
 }
 
 #[cfg(test)]

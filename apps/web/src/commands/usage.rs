@@ -1,6 +1,5 @@
 //! `studio233 usage`: what a workspace has used.
 
-use super::budgets::unit_of;
 use super::search::workspace_named;
 use super::server::Server;
 use crate::client::ApiClient;
@@ -9,8 +8,8 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 use std::process::ExitCode;
-use studio233_db::{Period, UsageKind};
-use studio233_setup::{Failure, Settings, amount};
+use studio233_db::{Period, UsageKind, amount};
+use studio233_setup::{Failure, Settings};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -58,7 +57,7 @@ fn show(answer: &Value) {
         let text = |key: &str| total[key].as_str().unwrap_or_default();
         let kind = UsageKind::parse(text("kind")).unwrap_or(UsageKind::Tokens);
         let used = amount::shown(kind, total["amount"].as_u64().unwrap_or_default());
-        let unit = unit_of(kind, &answer["currency"]);
+        let unit = amount::unit(kind, answer["currency"].as_str());
         let (function, model) = (text("functionId"), text("model"));
         terminal::line(format!("{function}, {model}: {used} {unit}"));
     }

@@ -1,9 +1,9 @@
 //! What models cost, and what may be spent: `[prices]` and `[[budgets]]`.
 
 use super::bad;
-use crate::{Failure, amount};
+use crate::Failure;
 use std::collections::BTreeMap;
-use studio233_db::{Period, UsageKind, Workspace};
+use studio233_db::{Period, UsageKind, Workspace, amount};
 use studio233_inngest::functions::SPENDING;
 use studio233_inngest::middleware::{Price, Prices};
 use toml::Value;
@@ -24,9 +24,7 @@ const BUDGET_KEYS: [&str; 5] = ["workspace", "function", "unit", "amount", "peri
 /// What things cost, and what may be spent.
 #[derive(Debug, Clone, Default)]
 pub struct Money {
-    /// What prices and budgets in money are in, for people: `EUR`.
-    pub currency: Option<String>,
-    /// What models cost.
+    /// What models cost, and in what.
     pub prices: Prices,
     /// Budgets that are set when a program starts.
     pub budgets: Vec<FileBudget>,
@@ -75,7 +73,7 @@ pub(super) fn read(prices: &Table, budgets: &[Table]) -> Result<Money, Failure> 
     let mut money = Money::default();
     for (name, value) in prices {
         if name == CURRENCY {
-            money.currency = Some(currency(value)?);
+            money.prices = money.prices.in_currency(currency(value)?);
             continue;
         }
         let place = format!("[prices.{name:?}]");
@@ -243,7 +241,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!(money.currency.as_deref(), Some("EUR"));
+        assert_eq!(money.prices.currency(), Some("EUR"));
         let usage = Usage {
             model: "gemini-3-flash".to_owned(),
             input_tokens: 1_000_000,
