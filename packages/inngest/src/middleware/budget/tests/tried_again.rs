@@ -37,20 +37,20 @@ async fn one(ctx: Context<Paint>, studio: State<Studio>) -> Result<String, Error
     Ok(painted.await?)
 }
 
-/// Two branches, each of which goes on as it can.
+/// Two branches, each of which goes on as it can, and is paid by another.
 async fn two(ctx: Context<Paint>, studio: State<Studio>) -> Result<Vec<String>, Error> {
-    let (deps, payer) = (&studio.deps, payer(&ctx.data().workspace));
-    let branch = |id: &'static str| {
-        let (ctx, studio, payer) = (&ctx, &studio, &payer);
+    let branch = |id: &'static str, workspace: &str| {
+        let (ctx, studio, payer) = (&ctx, &studio, payer(workspace));
         async move {
-            let painted = metered_in_race(ctx, deps, id, payer, |spent| studio.ask(spent)).await?;
+            let ask = |spent| studio.ask(spent);
+            let painted = metered_in_race(ctx, &studio.deps, id, &payer, ask).await?;
             let framed = ctx.step().run(format!("{id}-frame"), || async {
                 Ok(format!("{painted}, framed"))
             });
             framed.in_race().await
         }
     };
-    let (left, right) = futures::join!(branch("left"), branch("right"));
+    let (left, right) = futures::join!(branch("left", "w"), branch("right", "v"));
     Ok(vec![left?, right?])
 }
 
@@ -116,7 +116,13 @@ async fn it_goes_on_when_the_budget_is_raised() {
 
 #[tokio::test]
 async fn branches_are_held_each_for_itself() {
-    let (fixture, studio) = prepared(Period::Ever, 0, 2).await;
+    let (fixture, studio) = prepared(Period::Ever, 50, 2).await;
+    let of = |workspace: &str, limit| Budget {
+        scope: BudgetScope::Workspace(WorkspaceId::new(workspace)),
+        ..of_workspace(UsageKind::Tokens, Period::Ever, limit)
+    };
+    let database = &fixture.deps.database;
+    database.set_budget(&of("v", 50), NOON_MS).await.unwrap();
     let function = Function::new("paint").on::<Paint>().retries(1);
     let function = function.state(studio.clone()).handler(two);
     let app = TestApp::builder()
@@ -126,12 +132,18 @@ async fn branches_are_held_each_for_itself() {
     let sent = app.send(event()).await.unwrap();
     app.run_for(HOUR).await.unwrap();
     let held = app.runs_of_event(sent).unwrap().remove(0);
-    held.assert_unfinished();
-    for limit in [120, 1_000] {
-        let raised = of_workspace(UsageKind::Tokens, Period::Ever, limit);
-        change(&fixture, &app, &raised).await;
-        app.run_for(HOUR).await.unwrap();
+    for (branch, workspace) in [("left", "w"), ("right", "v")] {
+        let waits = held.step(&format!("{branch}-held")).name().to_owned();
+        assert!(waits.starts_with(&format!("held: the workspace {workspace} has")));
     }
+    change(&fixture, &app, &of("v", 1_000)).await;
+    app.run_for(HOUR).await.unwrap();
+    app.run_by_id(held.id())
+        .unwrap()
+        .assert_unfinished()
+        .assert_step("right-frame", json!("painted, framed"))
+        .assert_not_reached("left-frame");
+    change(&fixture, &app, &of("w", 1_000)).await;
     app.finish(held.id())
         .await
         .unwrap()
