@@ -8,7 +8,9 @@ use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
 use stepwell::connect::{Worker, shutdown_signal};
-use studio233_setup::{Failure, Flags, LogArguments, Parts, Settings, set_budgets, set_up_logs};
+use studio233_setup::{
+    Failure, FileSource, Flags, LogArguments, Parts, Settings, set_budgets, set_up_logs,
+};
 
 /// Calls in flight get this long when the worker stops; what is given up is executed by another.
 const GRACE: Duration = Duration::from_secs(60);
@@ -81,7 +83,14 @@ pub async fn run(
     })?;
     let parts = Parts::open(settings).await?;
     let client = studio233_inngest::client(settings.inngest.clone());
-    set_budgets(&settings.money.budgets, &client, &parts.deps.database).await?;
+    let database = &parts.deps.database;
+    set_budgets(
+        &settings.money.budgets,
+        FileSource::Worker,
+        &client,
+        database,
+    )
+    .await?;
     let app = parts.app(client);
     let mut worker = Worker::builder(app).shutdown_timeout(GRACE);
     if let Some(concurrency) = options.concurrency {

@@ -2,7 +2,7 @@ use crate::database::{in_transaction, on_backend};
 use crate::error::{corrupt, failed, is_taken};
 use crate::json::Json;
 use crate::text::storable;
-use crate::{Database, DbError, WorkspaceId};
+use crate::{Database, DbError, WorkspaceId, workspace_slug};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::FromRow;
@@ -152,13 +152,14 @@ impl Database {
         row.map(Row::into_workspace).transpose()
     }
 
-    /// The workspace that people mean: by its id, its slug, or its name as it was given; the oldest if several are.
+    /// The workspace that people mean: by its id or its name, however that is spelt; the oldest if several are.
     pub async fn workspace_named(&self, name: &str) -> Result<Option<Workspace>, DbError> {
         let row: Option<Row> = on_backend!(self, |pool| sqlx::query_as(
-            "SELECT * FROM workspace WHERE id = $1 OR slug = $1 OR name = $1
+            "SELECT * FROM workspace WHERE id = $1 OR name = $1 OR slug = $2
              ORDER BY created_at_ms, id LIMIT 1"
         )
         .bind(storable(name))
+        .bind(storable(&workspace_slug(name)))
         .fetch_optional(pool)
         .await)
         .map_err(failed("read the workspace"))?;

@@ -145,13 +145,7 @@ pub async fn set(
 ) -> Result<EventId, ChangeError> {
     let now_ms = SystemClock.now().unix_ms();
     database.set_budget(budget, now_ms).await?;
-    let change = changed(
-        &budget.scope,
-        budget.kind,
-        budget.period,
-        Some(budget.limit),
-    );
-    tell(client, change).await
+    tell_set(client, budget).await
 }
 
 /// Removes a budget, and tells the runs that it holds; whether there was one. They are told in any case: whoever removed it may
@@ -169,6 +163,25 @@ pub async fn remove(
     let removed = database.remove_budget(scope, kind, period).await?;
     tell(client, changed(scope, kind, period, None)).await?;
     Ok(removed)
+}
+
+/// Tells the runs that a budget holds that it was set.
+///
+/// # Errors
+/// [`ChangeError::Tell`].
+pub async fn tell_set(client: &Client, budget: &Budget) -> Result<EventId, ChangeError> {
+    let limit = Some(budget.limit);
+    let change = changed(&budget.scope, budget.kind, budget.period, limit);
+    tell(client, change).await
+}
+
+/// Tells the runs that a budget holds that it was removed.
+///
+/// # Errors
+/// [`ChangeError::Tell`].
+pub async fn tell_removed(client: &Client, budget: &Budget) -> Result<EventId, ChangeError> {
+    let change = changed(&budget.scope, budget.kind, budget.period, None);
+    tell(client, change).await
 }
 
 async fn tell(client: &Client, change: BudgetChanged) -> Result<EventId, ChangeError> {

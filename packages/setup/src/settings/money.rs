@@ -3,7 +3,7 @@
 use super::bad;
 use crate::Failure;
 use std::collections::BTreeMap;
-use studio233_db::{Period, UsageKind, Workspace, amount};
+use studio233_db::{Budget, BudgetScope, Period, UsageKind, Workspace, amount, workspace_slug};
 use studio233_inngest::functions::SPENDING;
 use studio233_inngest::middleware::{Price, Prices};
 use toml::Value;
@@ -44,11 +44,27 @@ pub struct FileBudget {
 }
 
 impl FileBudget {
-    /// Whether it limits this workspace, by its id, slug or name.
+    /// Whether it limits this workspace, as [`Database::workspace_named`](studio233_db::Database::workspace_named) finds it.
     #[must_use]
     pub fn is_of(&self, workspace: &Workspace) -> bool {
-        let names = [workspace.id.as_str(), &workspace.slug, &workspace.name];
-        matches!(&self.owner, BudgetOwner::Workspace(name) if names.contains(&name.as_str()))
+        let names = [workspace.id.as_str(), &workspace.name];
+        match &self.owner {
+            BudgetOwner::Workspace(name) => {
+                names.contains(&name.as_str()) || workspace_slug(name) == workspace.slug
+            }
+            BudgetOwner::Function(_) => false,
+        }
+    }
+
+    /// The budget of whoever it is for.
+    #[must_use]
+    pub fn budget(&self, scope: BudgetScope) -> Budget {
+        Budget {
+            scope,
+            kind: self.kind,
+            period: self.period,
+            limit: self.limit,
+        }
     }
 
     /// Whether it is of this kind and period.
@@ -61,10 +77,21 @@ impl FileBudget {
 /// Whose budget it is, as people name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BudgetOwner {
-    /// A workspace's: its id, its slug or its name.
+    /// A workspace's: its id, or its name in any spelling.
     Workspace(String),
     /// A function's: its id.
     Function(String),
+}
+
+impl BudgetOwner {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Workspace(one), Self::Workspace(other)) => {
+                workspace_slug(one) == workspace_slug(other)
+            }
+            (one, other) => one == other,
+        }
+    }
 }
 
 type Table = BTreeMap<String, Value>;
@@ -92,7 +119,7 @@ pub(super) fn read(prices: &Table, budgets: &[Table]) -> Result<Money, Failure> 
     for (number, table) in (1..).zip(budgets) {
         let budget = budget(&format!("[[budgets]] number {number}"), table)?;
         let is_same = |other: &FileBudget| {
-            (&other.owner, other.kind, other.period) == (&budget.owner, budget.kind, budget.period)
+            other.limits(budget.kind, budget.period) && other.owner.is_same(&budget.owner)
         };
         if money.budgets.iter().any(is_same) {
             return Err(bad(format!(
@@ -316,6 +343,12 @@ mod tests {
             ),
             (
                 budget(&format!("workspace = \"w\"\n{rest}")).repeat(2),
+                "[[budgets]] number 2 is for the same as one before it",
+            ),
+            (
+                ["Solvane", "solvane!"]
+                    .map(|name| budget(&format!("workspace = \"{name}\"\n{rest}")))
+                    .concat(),
                 "[[budgets]] number 2 is for the same as one before it",
             ),
         ] {
