@@ -130,3 +130,152 @@ fn log_untold(told: Result<EventId, ChangeError>) {
         tracing::warn!(error = chain(&error), "runs are not told of a budget");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stepwell::testing::TestApp;
+    use stepwell::{Context, Function};
+    use studio233_db::{NewWorkspace, Period, UsageKind, WorkspaceId};
+
+    struct Studio {
+        app: TestApp,
+        database: Database,
+        _folder: tempfile::TempDir,
+    }
+
+    async fn studio() -> Studio {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("studio.db");
+        let told = async |_: Context| Ok::<_, stepwell::Error>(());
+        let function = Function::new("told").on_event("studio/budget.changed");
+        let app = TestApp::builder().function(function.handler(told));
+        Studio {
+            app: app.start().await.unwrap(),
+            database: Database::open_sqlite(path).await.unwrap(),
+            _folder: folder,
+        }
+    }
+
+    fn of(owner: &str, limit: u64) -> FileBudget {
+        FileBudget {
+            owner: match owner.strip_prefix("function ") {
+                Some(id) => BudgetOwner::Function(id.to_owned()),
+                None => BudgetOwner::Workspace(owner.to_owned()),
+            },
+            kind: UsageKind::Tokens,
+            period: Period::Day,
+            limit,
+        }
+    }
+
+    impl Studio {
+        async fn make(&self, id: &str, name: &str) -> Workspace {
+            let new = NewWorkspace {
+                id: WorkspaceId::new(id),
+                name: name.to_owned(),
+                slug: studio233_db::workspace_slug(name),
+                user_id: "ada".to_owned(),
+            };
+            self.database.create_workspace(&new, 1).await.unwrap()
+        }
+
+        async fn starts(&self, source: FileSource, budgets: &[FileBudget]) {
+            let client = self.app.client();
+            let set = set_budgets(budgets, source, client, &self.database);
+            set.await.unwrap();
+        }
+
+        /// Of a workspace, with the day's limit of tokens.
+        async fn limit(&self, id: &str) -> Option<u64> {
+            let workspace = WorkspaceId::new(id);
+            let standings = self.database.budget_standings(Some(&workspace), None, 1);
+            standings.await.unwrap().first().map(|one| one.budget.limit)
+        }
+
+        /// How often runs were told of a budget.
+        async fn told(&self) -> usize {
+            self.app.settle().await.unwrap();
+            self.app.runs_of("told").unwrap().len()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_operator_raised_stays_until_the_file_changes() {
+        let studio = studio().await;
+        studio.make("w", "Solvane").await;
+        studio
+            .starts(FileSource::Studio, &[of("Solvane", 25)])
+            .await;
+        assert_eq!(
+            (studio.limit("w").await, studio.told().await),
+            (Some(25), 1)
+        );
+        let raised = of("Solvane", 40).budget(BudgetScope::Workspace(WorkspaceId::new("w")));
+        studio.database.set_budget(&raised, 2).await.unwrap();
+        for source in [FileSource::Studio, FileSource::Worker] {
+            studio.starts(source, &[of("solvane!", 25)]).await;
+            assert_eq!(
+                (studio.limit("w").await, studio.told().await),
+                (Some(40), 1)
+            );
+        }
+        studio
+            .starts(FileSource::Worker, &[of("Solvane", 30)])
+            .await;
+        assert_eq!(
+            (studio.limit("w").await, studio.told().await),
+            (Some(30), 2)
+        );
+    }
+
+    #[tokio::test]
+    async fn what_left_the_file_is_removed_and_runs_are_told() {
+        let studio = studio().await;
+        studio.make("w", "Solvane").await;
+        let file = [of("Solvane", 25), of("function brand-ingestion", 7)];
+        studio.starts(FileSource::Studio, &file).await;
+        studio.starts(FileSource::Worker, &[]).await;
+        assert_eq!(
+            (studio.limit("w").await, studio.told().await),
+            (Some(25), 2)
+        );
+        studio.starts(FileSource::Studio, &file[1..]).await;
+        assert_eq!((studio.limit("w").await, studio.told().await), (None, 3));
+        let standings = studio
+            .database
+            .budget_standings(None, Some("brand-ingestion"), 1)
+            .await;
+        assert_eq!(standings.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_budget_waits_for_its_workspace() {
+        let studio = studio().await;
+        let file = [of("Solvane", 25), of("function brand-ingestion", 7)];
+        studio.starts(FileSource::Studio, &file).await;
+        let waiting = waiting_budgets(&file, &studio.database).await.unwrap();
+        assert_eq!(waiting, [&file[0]]);
+        let workspace = studio.make("w", "SOLVANE").await;
+        set_budgets_of(&workspace, &file, studio.app.client(), &studio.database)
+            .await
+            .unwrap();
+        assert_eq!(studio.limit("w").await, Some(25));
+        let waiting = waiting_budgets(&file, &studio.database).await.unwrap();
+        assert!(waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_two_for_one_workspace_the_first_counts_at_each_start() {
+        let studio = studio().await;
+        studio.make("w", "Solvane").await;
+        for _ in 0..2 {
+            let file = [of("w", 25), of("Solvane", 30)];
+            studio.starts(FileSource::Studio, &file).await;
+            assert_eq!(
+                (studio.limit("w").await, studio.told().await),
+                (Some(25), 1)
+            );
+        }
+    }
+}
