@@ -216,3 +216,47 @@ async fn throttled_until(
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Ok(last_start.map(|start| Timestamp::from_ms(start.ms().saturating_add(wait_ms))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(name: &str, data: &Value) -> Step {
+        Step {
+            name: name.to_owned(),
+            failed: false,
+            attempts: 2,
+            started_at: Timestamp::from_ms(0),
+            ended_at: Timestamp::from_ms(0),
+            value: json!({"data": data}),
+        }
+    }
+
+    #[test]
+    fn a_run_is_held_at_its_start_and_at_a_step_that_is_tried_again() {
+        let reason = json!({
+            "budgets": [{
+                "scope": "workspace", "id": "w", "kind": "currency", "period": "month", "limit": 1_000_000,
+                "used": 1_500_000, "currency": "EUR",
+                "until": "2026-02-01T00:00:00.000Z", "untilMs": 1_769_904_000_000_i64,
+            }],
+            "lookedAtMs": 1,
+        });
+        let start = step("budget", &reason);
+        let again = step("look", &json!({"heldByBudget": reason}));
+        for step in [&start, &again] {
+            let waiting = held(step).unwrap();
+            assert_eq!(waiting.reason, "held");
+            assert_eq!(waiting.until.as_deref(), Some("2026-02-01T00:00:00.000Z"));
+            assert_eq!(
+                waiting.message,
+                "held: the workspace w has used 1.5 of 1 EUR, until 2026-02-01T00:00:00.000Z"
+            );
+        }
+        assert_eq!(step_json(&again)["status"], "held");
+        for done in [step("budget", &Value::Null), step("look", &reason)] {
+            assert_eq!(held(&done), None);
+            assert_eq!(step_json(&done)["status"], "completed");
+        }
+    }
+}

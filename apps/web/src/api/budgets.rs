@@ -228,7 +228,8 @@ pub(crate) struct Since {
     period: Option<Period>,
 }
 
-/// What a workspace of the caller's used in the current period, by function and model.
+/// What a workspace of the caller's used in the current period, by function and model. What was used longer ago than 400 days
+/// may be forgotten, so `ever` reaches back so far.
 pub(crate) async fn usage(
     State(shared): State<Shared>,
     user: User,

@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     /// The workspace.
     #[arg(long, short, default_value = super::ingest::WORKSPACE, value_name = "NAME")]
     workspace: String,
-    /// What is counted: since the current hour, day, week or month began, by UTC, or ever.
+    /// What is counted: since the current hour, day, week or month began, by UTC, or ever, which reaches 400 days back.
     #[arg(long, default_value = Period::Month.as_str(),
           value_parser = PossibleValuesParser::new(Period::ALL.map(Period::as_str)))]
     period: String,
