@@ -12,7 +12,8 @@ use crate::{Context, FileError, MediaFile, MediaKind, Object, PluginError, Servi
 const PROGRESS_FILES_MIN: usize = 10;
 
 /// A file that a plugin made.
-pub(crate) struct Made {
+#[derive(Debug)]
+pub struct Made {
     pub(crate) bytes: Vec<u8>,
     pub(crate) format: Format,
     pub(crate) width: u32,
@@ -225,7 +226,8 @@ impl Job<'_> {
 }
 
 /// A file that can be decoded, as far as its header tells.
-pub(crate) struct Opened {
+#[derive(Debug)]
+pub struct Opened {
     pub(crate) bytes: Bytes,
     pub(crate) info: Info,
     pub(crate) limits: studio233_media::Limits,
