@@ -2,7 +2,7 @@ mod tried_again;
 
 use super::held::{change_of, held_for};
 use super::*;
-use crate::functions::fixture::Fixture;
+use crate::functions::fixture::{Fixture, app_of};
 use crate::middleware::{Meter, Spent, metered};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use stepwell::embedded::Embedded;
 use stepwell::testing::{Builder, TestApp, TestError, TestRun, assert_survives_crashes};
-use stepwell::{App, Config, Event, Function, Moment, OutgoingEvent, State};
+use stepwell::{App, Event, Function, Moment, OutgoingEvent, State};
 use studio233_ai::Usage;
 use studio233_db::{NewUsage, Standing};
 
@@ -49,7 +49,7 @@ async fn paint(ctx: Context<Paint>, deps: State<Deps>) -> Result<String, Error> 
 fn app(deps: &Deps) -> App {
     let function = Function::new("paint").on::<Paint>();
     let function = function.state(deps.clone()).handler(paint);
-    App::new(crate::client(Config::dev())).function(function)
+    app_of(function)
 }
 
 fn builder(deps: &Deps) -> Builder {

@@ -71,7 +71,7 @@ fn of_one(studio: &Studio) -> Builder {
     let function = Function::new("paint").on::<Paint>().retries(1);
     let function = function.state(studio.clone()).handler(one);
     TestApp::builder()
-        .app(App::new(crate::client(Config::dev())).function(function))
+        .app(app_of(function))
         .starts_at(Moment::from_unix_ms(NOON_MS))
 }
 
@@ -126,7 +126,7 @@ async fn branches_are_held_each_for_itself() {
     let function = Function::new("paint").on::<Paint>().retries(1);
     let function = function.state(studio.clone()).handler(two);
     let app = TestApp::builder()
-        .app(App::new(crate::client(Config::dev())).function(function))
+        .app(app_of(function))
         .starts_at(Moment::from_unix_ms(NOON_MS));
     let app = app.start().await.unwrap();
     let sent = app.send(event()).await.unwrap();
@@ -174,7 +174,7 @@ async fn it_survives_crashes() {
         let function = function.state(fixture.deps.clone()).handler(at_noon);
         kept.replace(Some(fixture));
         TestApp::builder()
-            .app(App::new(crate::client(Config::dev())).function(function))
+            .app(app_of(function))
             .starts_at(Moment::from_unix_ms(NOON_MS))
     };
     let crashes = assert_survives_crashes(held, async |app| {
