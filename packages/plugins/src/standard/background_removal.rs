@@ -65,14 +65,17 @@ impl BackgroundRemoval {
         Self { services }
     }
 
-    fn removers(&self, choice: Choice) -> Vec<Arc<dyn BackgroundRemover>> {
+    fn removers(&self, config: &Config) -> Vec<Arc<dyn BackgroundRemover>> {
+        let has_key = config.api_key.is_some();
         let named = |provider: &Provider| {
             let mut removers = self.services.removers.iter();
             removers
                 .find(|remover| remover.provider() == *provider)
+                .filter(|remover| has_key || !remover.needs_key())
                 .cloned()
         };
-        choice.in_order().iter().filter_map(named).collect()
+        let order = config.provider.in_order();
+        order.iter().filter_map(named).collect()
     }
 }
 
@@ -98,9 +101,19 @@ impl Plugin for BackgroundRemoval {
         vec![ConfigProblem::new("apiKey", message)]
     }
 
+    fn lacks(&self, config: &Config) -> Option<&'static str> {
+        let missing = match config.provider {
+            Choice::Auto => "no provider is configured; it needs fal.ai or Gemini",
+            Choice::Fal => "fal.ai is not configured",
+            Choice::Gemini => "Gemini is not configured",
+        };
+        self.removers(config).is_empty().then_some(missing)
+    }
+
     fn spends(&self) -> bool {
+        // What a node's own key pays for is not the app's to hold.
         let mut removers = self.services.removers.iter();
-        removers.any(|remover| remover.provider() != Provider::Local)
+        removers.any(|remover| remover.provider() != Provider::Local && !remover.needs_key())
     }
 
     async fn run(
@@ -109,18 +122,13 @@ impl Plugin for BackgroundRemoval {
         config: Config,
         files: Vec<MediaFile>,
     ) -> Result<Output, PluginError> {
-        let removers = self.removers(config.provider);
-        if removers.is_empty() {
-            let missing = match config.provider {
-                Choice::Auto => "no provider is configured; it needs fal.ai or Gemini",
-                Choice::Fal => "fal.ai is not configured",
-                Choice::Gemini => "Gemini is not configured",
-            };
+        if let Some(missing) = self.lacks(&config) {
             return Err(PluginError::NotConfigured {
                 plugin: ID,
                 missing,
             });
         }
+        let removers = self.removers(&config);
         let job = Job {
             plugin: ID,
             services: &self.services,

@@ -39,6 +39,9 @@ pub(super) struct Letter {
     pub(super) color: Rgb,
 }
 
+/// In points. No page is so large; what is beyond is not on it, and may not be a number for long.
+const LENGTH_MAX: f64 = 1e9;
+
 /// Checking the clock at each item would cost more than the item.
 const CLOCK_EVERY_ITEMS: usize = 1024;
 
@@ -50,6 +53,8 @@ pub(super) fn draw(
     deadline: Instant,
 ) -> Drawn {
     let (width, height) = page.render_dimensions();
+    let side = |length: f32| if length.is_finite() { length } else { 0.0 };
+    let (width, height) = (side(width), side(height));
     let target = Rect::new(0.0, 0.0, f64::from(width), f64::from(height));
     let cache = InterpreterCache::new();
     let transform = page.initial_transform(true).to_kurbo();
@@ -107,7 +112,9 @@ impl Collector {
         if let Some((color, alpha)) = solid(paint)
             && area > 0.0
         {
-            *self.drawn.fills.entry(color).or_default() += area as f32 * alpha;
+            let area = area.min(LENGTH_MAX * LENGTH_MAX) as f32 * alpha;
+            let filled = self.drawn.fills.entry(color).or_default();
+            *filled = (*filled + area).min(f32::MAX);
         }
     }
 }
@@ -153,7 +160,10 @@ impl<'a> Device<'a> for Collector {
             let origin = place * Point::ZERO;
             let end = place * Point::new(f64::from(advance.unwrap_or(500.0)), 0.0);
             let size = (place * Point::new(0.0, 1000.0)).distance(origin);
-            if !(size.is_finite() && origin.is_finite() && end.is_finite()) || size < 0.5 {
+            let on_paper = [size, origin.x, origin.y, end.x]
+                .iter()
+                .all(|length| length.abs() < LENGTH_MAX);
+            if !on_paper || size < 0.5 {
                 continue;
             }
             let text = match glyph.as_unicode() {
