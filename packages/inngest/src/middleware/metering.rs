@@ -7,13 +7,17 @@ use crate::functions::Deps;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stepwell::{Context, Error, RunStep};
-use studio233_ai::Usage;
+use studio233_ai::{PassedOver, Usage};
 use studio233_db::{Database, DbError, NewUsage, Standing, UsageKind, WorkspaceId};
 use uuid::Uuid;
+
+/// The kind of note that tells of models that did not do, and why, so that others were asked.
+const PASSED_OVER: &str = "passed-over";
 
 /// Answers that one execution of a step may add.
 const USAGES_MAX: usize = 1000;
@@ -113,6 +117,7 @@ impl fmt::Debug for Spent {
 /// - An attempt that fails has spent, too, and so has one that is cut off, for its run is cancelled, its worker stops or its
 ///   code panics: what it added is counted. Only a process that is killed counts nothing of what was under way.
 /// - Each execution counts: one whose answer was lost has paid as well as the one after it.
+/// - An answer that comes from a fallback is noted of the step: whom it stands in for, and why.
 /// - An attempt after the first looks at the payer's budgets before it spends, for its run has held no place among those at
 ///   work since. Where one is used up it fails, to be tried again when the period turns, in a day at the latest.
 /// - What cannot be recorded is logged, and the step goes on: to fail it would be to spend once more.
@@ -148,6 +153,11 @@ where
             spent: Spent::default(),
         };
         let outcome = code(bill.spent.clone()).await;
+        for usage in bill.spent.so_far() {
+            if let Some(PassedOver { provider, reason }) = usage.passed_over {
+                ctx.step().note(PASSED_OVER, &json!({ provider: reason }));
+            }
+        }
         bill.pay().await;
         outcome
     })

@@ -11,14 +11,17 @@ use studio233_inngest::events::studio::{ProcessFashionItem, WorkflowRequested};
 
 on_both!(
     a_workflow_runs_with_the_service_of_its_node,
-    another_service_does_what_the_first_refused,
     a_dry_run_executes_nothing,
     a_product_is_dressed_and_judged,
     an_item_without_an_image_fails_its_job,
 );
 
-/// A workflow that removes a photo's background and makes it small, as the web app asks for it.
 async fn requested(studio: &Studio, mode: &str) -> OutgoingEvent {
+    cut_out(studio, mode, json!({})).await
+}
+
+/// A workflow that removes a photo's background, by this config, and makes it small, as the web app asks for it.
+pub(crate) async fn cut_out(studio: &Studio, mode: &str, config: Value) -> OutgoingEvent {
     let url = studio
         .put("uploads/photo.jpg", media("photo.jpg"), "image/jpeg")
         .await;
@@ -26,7 +29,7 @@ async fn requested(studio: &Studio, mode: &str) -> OutgoingEvent {
     let event = json!({
         "runId": "r", "workflowId": "flow", "projectId": "p", "userId": "u", "idempotencyKey": "r", "mode": mode,
         "nodes": [
-            node("cut", "background-removal", json!({})), node("small", "image-resize", json!({"width": 10})),
+            node("cut", "background-removal", config), node("small", "image-resize", json!({"width": 10})),
         ],
         "edges": [{"source": "cut", "target": "small"}],
         "input": {"files": [{"url": url, "name": "photo.jpg"}]},
@@ -50,7 +53,7 @@ async fn requested(studio: &Studio, mode: &str) -> OutgoingEvent {
     OutgoingEvent::new(&event).id("r")
 }
 
-async fn row(studio: &Studio) -> studio233_db::WorkflowRun {
+pub(crate) async fn row(studio: &Studio) -> studio233_db::WorkflowRun {
     let id = WorkflowRunId::new("r");
     let run = studio.parts.deps.database.run(&id).await;
     run.unwrap().unwrap()
@@ -71,19 +74,6 @@ async fn a_workflow_runs_with_the_service_of_its_node(studio: Studio) {
     let provider = output.pointer("/steps/0/outputs/0/metadata/provider");
     assert_eq!(provider, Some(&json!("fal")), "{output:#}");
     assert_eq!(studio.keys("studio/runs/r").await.len(), 2);
-}
-
-async fn another_service_does_what_the_first_refused(studio: Studio) {
-    let down = Refusal {
-        status: 500,
-        headers: Vec::new(),
-        body: json!({"detail": "runner died"}),
-    };
-    studio.services.refuse("/fal-ai/imageutils/rembg", down);
-    studio.run(requested(&studio, "run").await).await;
-    let output = row(&studio).await.output.unwrap();
-    let provider = output.pointer("/steps/0/outputs/0/metadata/provider");
-    assert_eq!(provider, Some(&json!("gemini")), "{output:#}");
 }
 
 async fn a_dry_run_executes_nothing(studio: Studio) {
