@@ -5,7 +5,9 @@ use crate::studio::{Studio, assert_output, on_both};
 use serde_json::{Value, json};
 use stepwell::embedded::RunStatus;
 use studio233_db::IndexingStatus;
-use studio233_inngest::events::brand::{AssetVisionSync, Classification, KnowledgeIngested};
+use studio233_inngest::events::brand::{
+    AssetVisionSync, Classification, IntelligenceSyncRequested, KnowledgeIngested,
+};
 
 on_both!(
     a_document_is_read_by_the_parser_and_summed_up,
@@ -14,6 +16,7 @@ on_both!(
     pictures_that_show_too_little_fail_the_run_at_once,
     a_document_without_colours_leaves_those_of_an_image,
     an_image_becomes_knowledge_is_archived_and_summed_up,
+    a_brand_that_no_model_sums_up_keeps_its_summary,
 );
 
 pub(crate) const SUMMED_UP: &str = "brand.intelligence.sync_requested";
@@ -185,4 +188,39 @@ async fn an_image_becomes_knowledge_is_archived_and_summed_up(studio: Studio) {
         assert!(kept.contains(&key), "{key} in {kept:?}");
     }
     assert_eq!(studio.runs_of(SUMMED_UP).await.len(), 1);
+}
+
+async fn a_brand_that_no_model_sums_up_keeps_its_summary(studio: Studio) {
+    studio.run(ingested(&studio, "printed.pdf").await).await;
+    let known = studio.workspace().await.brand_summary;
+    assert!(known.is_some());
+    let down = Refusal {
+        status: 503,
+        headers: Vec::new(),
+        body: json!({"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}),
+    };
+    let attempts = 5;
+    for _ in 0..attempts {
+        for model in ["/v1beta/models/smart:", "/v1beta/models/quick:"] {
+            studio.services.refuse(model, down.clone());
+        }
+    }
+    let sync = || IntelligenceSyncRequested {
+        workspace_id: "w".to_owned(),
+    };
+    let run = studio.run(sync()).await;
+    assert_eq!(run.status, RunStatus::Failed);
+    let failures = studio.failures(&run).await;
+    assert_eq!(failures.len(), attempts, "{failures:?}");
+    for (number, (told, wait)) in failures.iter().enumerate() {
+        assert!(told.starts_with("synthesize-dna: "), "{told}");
+        assert!(told.contains("smart failed first"), "{told}");
+        assert!(told.contains("503: UNAVAILABLE: overloaded"), "{told}");
+        assert_eq!(wait.is_none(), number + 1 == attempts, "{wait:?}");
+    }
+    assert_eq!(studio.workspace().await.brand_summary, known);
+
+    // What failed is over: the next one sums up.
+    let run = studio.run(sync()).await;
+    assert_output(&run, &json!({"status": "synthesized", "workspaceId": "w"}));
 }

@@ -12,6 +12,7 @@ use studio233_ai::fal::FalSettings;
 use studio233_ai::gemini::{GeminiSettings, Models};
 use studio233_ai::llama_parse::LlamaParseSettings;
 use studio233_ai::{ApiKey, EncodedImage, Polling};
+use studio233_rag::Origin;
 use studio233_setup::{GeminiProvider, Providers};
 use tokio::sync::Notify;
 
@@ -45,7 +46,7 @@ struct Script {
 
 #[derive(Clone)]
 pub(crate) struct Services {
-    url: String,
+    pub(crate) url: String,
     script: Arc<Mutex<Script>>,
     unanswered: Arc<Notify>,
 }
@@ -67,6 +68,11 @@ impl Services {
         let app = Router::new().fallback(answer).with_state(services.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         services
+    }
+
+    /// Where they are, for what fetches images.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::parse(&self.url).expect("the server is at an origin")
     }
 
     /// The next request to a path that begins so is answered so.

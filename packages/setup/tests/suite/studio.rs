@@ -49,6 +49,7 @@ impl Studio {
         let settings = Settings {
             database: database.map(|url| DatabaseUrl::parse(url).unwrap()),
             providers: services.providers(),
+            allow_origins: vec![services.origin()],
             ..Settings::in_folder(folder.path())
         };
         let parts = Parts::open(&settings).await.unwrap();
