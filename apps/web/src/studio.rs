@@ -78,7 +78,7 @@ impl Studio {
             progress,
             turns: Turns::default(),
             uploads: Uploads::default(),
-            upload_bytes_max: deps.pdf_limits.bytes_max,
+            upload_bytes_max: deps.pdfs.limits().bytes_max,
             stopping: stopping.clone(),
         };
         let router = api::router(shared, serve::axum(served), mode);

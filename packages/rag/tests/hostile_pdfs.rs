@@ -6,7 +6,7 @@ use flate2::write::ZlibEncoder;
 use std::io::Write;
 use std::net::TcpListener;
 use studio233_ai::Document;
-use studio233_rag::pdf::{self, PdfError, PdfLimits};
+use studio233_rag::pdf::{PdfError, PdfLimits, PdfReader};
 
 const TEXT: &[u8] = b"BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
 const DRAW: &[u8] = b"q 200 0 0 100 20 20 cm /I Do Q BT /F1 12 Tf 20 150 Td (Hello brand) Tj ET";
@@ -112,7 +112,7 @@ fn limits() -> PdfLimits {
 }
 
 async fn read(file: Bytes) -> Result<Document, PdfError> {
-    pdf::read("brand.pdf", file, &limits()).await
+    PdfReader::new(limits()).read("brand.pdf", file).await
 }
 
 #[tokio::test]

@@ -18,3 +18,5 @@ pub use settings::{
     BlobPlace, BudgetOwner, FileBudget, Flags, GeminiProvider, Hidden, Money, Providers, Reporting,
     Settings, Webhook,
 };
+/// What the `main` of a program begins with that reads PDFs in processes of its own.
+pub use studio233_rag::pdf::ReaderProgram;

@@ -3,7 +3,7 @@
 //! A JPEG is no larger than its dictionary says, as the interpreter reads it. Not weighed are pictures within a page's content,
 //! which have no object of their own, the sides that JBIG2 data have (of 16 bits), and LZW with `/EarlyChange 0`.
 
-use super::Stop;
+use super::reading::Stop;
 use flate2::read::DeflateDecoder;
 use hayro::hayro_syntax::object::{Array, Dict, FromBytes, MaybeRef, Object, Stream};
 use hayro::hayro_syntax::{Filter, Pdf};
