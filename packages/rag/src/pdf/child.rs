@@ -97,6 +97,10 @@ impl ReaderProgram {
         #[cfg(unix)]
         {
             command.env_clear();
+            // `/proc/self/exe` would say nothing in a list of processes.
+            if let Some(name) = std::env::args_os().next() {
+                command.arg0(name);
+            }
             // Ctrl-C is for the parent, which lets what is at work come to its end.
             command.process_group(0);
         }
