@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 use stepwell::connect::{Worker, shutdown_signal};
 use studio233_setup::{
-    Failure, Flags, LogArguments, Parts, ReaderProgram, Settings, set_budgets, set_up_logs,
+    Failure, FileSource, Flags, LogArguments, Parts, ReaderProgram, Settings, set_budgets,
+    set_up_logs,
 };
 
 /// Calls in flight get this long when the worker stops; what is given up is executed by another.
@@ -87,7 +88,14 @@ pub async fn run(
     })?;
     let parts = Parts::open(settings).await?;
     let client = studio233_inngest::client(settings.inngest.clone());
-    set_budgets(&settings.money.budgets, &client, &parts.deps.database).await?;
+    let database = &parts.deps.database;
+    set_budgets(
+        &settings.money.budgets,
+        FileSource::Worker,
+        &client,
+        database,
+    )
+    .await?;
     let app = parts.app(client);
     let mut worker = Worker::builder(app).shutdown_timeout(GRACE);
     if let Some(concurrency) = options.concurrency {

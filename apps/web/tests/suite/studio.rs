@@ -2,7 +2,7 @@
 
 use reqwest::Response;
 use serde_json::Value;
-use studio233_db::DatabaseUrl;
+use studio233_db::{Database, DatabaseUrl};
 use studio233_inngest::Config;
 use studio233_setup::{FileBudget, Money, Settings};
 use studio233_web::Studio;
@@ -139,6 +139,12 @@ impl TestStudio {
         let path = self.folder.path().join("data/blobs").join(key);
         std::fs::create_dir_all(path.parent().expect("a key is below the folder")).unwrap();
         std::fs::write(path, bytes).unwrap();
+    }
+
+    /// Its database, past the studio.
+    pub(crate) async fn database(&self) -> Database {
+        let path = self.folder.path().join("data/studio.db");
+        Database::open_sqlite(path).await.unwrap()
     }
 
     /// A new workspace's id.
