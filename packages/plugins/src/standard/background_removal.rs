@@ -8,10 +8,11 @@ use studio233_media::{Format, Image};
 
 use super::{IMAGES, VERSION};
 use crate::each::{Job, Made, Opened};
+use crate::error::chain;
 use crate::pool::Panicked;
 use crate::{
     About, BackgroundRemover, ConfigProblem, Context, Executor, FileError, MediaFile, Object,
-    Output, Plugin, PluginError, Provider, Removal, Secret, ServiceError, Services,
+    Output, PassedOver, Plugin, PluginError, Provider, Removal, Secret, ServiceError, Services,
 };
 
 const ID: &str = "background-removal";
@@ -169,11 +170,20 @@ async fn removed(
 ) -> Result<Made, FileError> {
     let mut best: Option<(f64, Made)> = None;
     let mut first_error = None;
+    let mut passed_over = Vec::new();
     for remover in removers {
         let tried = one(job, opened, remover.as_ref(), api_key).await;
         match tried {
-            Ok((quality, made)) if quality.verified => return Ok(made),
-            Ok((quality, made)) => {
+            Ok((quality, mut made)) if quality.verified => {
+                tell(&mut made, &passed_over);
+                return Ok(made);
+            }
+            Ok((quality, mut made)) => {
+                tell(&mut made, &passed_over);
+                passed_over.push(PassedOver {
+                    provider: remover.provider().name().to_owned(),
+                    reason: "no subject stands alone in its picture".to_owned(),
+                });
                 if best
                     .as_ref()
                     .is_none_or(|(score, _)| quality.score > *score)
@@ -184,6 +194,10 @@ async fn removed(
             Err(error) => {
                 let provider = remover.provider().name();
                 tracing::warn!(provider, %error, "background removal failed");
+                passed_over.push(PassedOver {
+                    provider: provider.to_owned(),
+                    reason: chain(&error),
+                });
                 // One that may work later beats one that never will: the whole is then tried again.
                 let replaces = |first: &FileError| !first.is_retriable() && error.is_retriable();
                 if first_error.as_ref().is_none_or(replaces) {
@@ -200,6 +214,13 @@ async fn removed(
             Err(FileError::Removal(none))
         }
     }
+}
+
+/// Says in a file's metadata who was asked before the one who made it; also that nobody was, for what it was made of may say
+/// otherwise of itself.
+fn tell(made: &mut Made, passed_over: &[PassedOver]) {
+    made.metadata
+        .insert("passedOver".to_owned(), json!(passed_over));
 }
 
 async fn one(

@@ -7,7 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use studio233_ai::{EncodedImage, ImageError, Usage};
 use studio233_plugins::{
-    BackgroundRemover, Cost, Provider, Removal, Removed, Secret, ServiceError, Source, Spending,
+    BackgroundRemover, Cost, PassedOver, Provider, Removal, Removed, Secret, ServiceError, Source,
+    Spending,
 };
 use studio233_rag::Fetcher;
 
@@ -158,6 +159,10 @@ fn cost(usage: &Usage) -> Cost {
         output_tokens: usage.output_tokens,
         images: usage.images,
         seconds: usage.seconds,
+        passed_over: usage.passed_over.as_ref().map(|model| PassedOver {
+            provider: model.provider.clone(),
+            reason: model.reason.clone(),
+        }),
     }
 }
 
@@ -171,6 +176,10 @@ pub(super) fn spending(spent: Spent) -> Spending {
             output_tokens: cost.output_tokens,
             images: cost.images,
             seconds: cost.seconds,
+            passed_over: cost.passed_over.map(|model| studio233_ai::PassedOver {
+                provider: model.provider,
+                reason: model.reason,
+            }),
         });
     })
 }
