@@ -5,50 +5,10 @@ use studio233_blob::{BlobStore, Key};
 use studio233_rag::pdf::{self, PdfError, PdfLimits};
 use studio233_rag::{FetchError, FetchLimits, Fetcher, blob_url};
 
-/// A PDF with one page per content stream. `trailer` is added to the trailer dictionary.
 fn pdf_of(contents: &[&str], trailer: &str) -> Bytes {
-    let mut objects = vec!["<< /Type /Catalog /Pages 2 0 R >>".to_owned()];
-    let kids: Vec<String> = (0..contents.len())
-        .map(|page| format!("{} 0 R", 4 + 2 * page))
-        .collect();
-    objects.push(format!(
-        "<< /Type /Pages /Kids [{}] /Count {} >>",
-        kids.join(" "),
-        contents.len()
-    ));
-    objects.push("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned());
-    for (page, content) in contents.iter().enumerate() {
-        objects.push(format!(
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents {} 0 R /Resources << /Font << /F1 3 0 R /F2 {BOLD} >> >> >>",
-            5 + 2 * page
-        ));
-        objects.push(format!(
-            "<< /Length {} >>\nstream\n{content}\nendstream",
-            content.len()
-        ));
-    }
-    let mut file = "%PDF-1.4\n".to_owned();
-    let mut offsets = Vec::new();
-    for (number, object) in (1..).zip(&objects) {
-        offsets.push(file.len());
-        file.push_str(&format!("{number} 0 obj\n{object}\nendobj\n"));
-    }
-    let start = file.len();
-    file.push_str(&format!(
-        "xref\n0 {}\n0000000000 65535 f \n",
-        objects.len() + 1
-    ));
-    for offset in offsets {
-        file.push_str(&format!("{offset:010} 00000 n \n"));
-    }
-    let size = objects.len() + 1;
-    file.push_str(&format!(
-        "trailer\n<< /Size {size} /Root 1 0 R {trailer} >>\nstartxref\n{start}\n%%EOF\n"
-    ));
-    file.into()
+    testbed::pdf::pages((300, 200), contents, trailer).into()
 }
 
-const BOLD: &str = "<< /Type /Font /Subtype /Type1 /BaseFont /Times-Bold >>";
 const TEXT: &str = "BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
 const PICTURE: &str = "1 0 0 rg 10 10 100 100 re f";
 

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use studio233_ai::Document;
 use studio233_rag::pdf::{self, PdfError, PdfLimits};
+use testbed::pdf::Objects;
 
 const TEXT: &[u8] = b"BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
 const DRAW: &[u8] = b"q 200 0 0 100 20 20 cm /I Do Q BT /F1 12 Tf 20 150 Td (Hello brand) Tj ET";
@@ -16,85 +17,55 @@ type StreamParts<'a> = (&'a str, &'a [u8]);
 
 /// A page with this content and one more stream, which it may draw as `/I`. `more` goes into the catalog.
 fn pdf(more: &str, content: StreamParts<'_>, other: StreamParts<'_>) -> Bytes {
-    let mut file = b"%PDF-1.5\n".to_vec();
-    let mut offsets = Vec::new();
-    let mut object = |body: &[u8]| {
-        offsets.push(file.len());
-        file.extend(format!("{} 0 obj\n", offsets.len()).bytes());
-        file.extend(body);
-        file.extend(b"\nendobj\n");
-    };
-    let stream = |(dict, data): StreamParts<'_>| {
-        let start = format!("<< {dict} /Length {} >>\nstream\n", data.len());
-        [start.as_bytes(), data, b"\nendstream"].concat()
-    };
-    object(format!("<< /Type /Catalog /Pages 2 0 R {more} >>").as_bytes());
-    object(b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>");
-    object(
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Annots [6 0 R] /Resources << \
+    let mut objects = Objects::default();
+    objects.add(format!("<< /Type /Catalog /Pages 2 0 R {more} >>"));
+    objects.add("<< /Type /Pages /Kids [3 0 R] /Count 1 >>");
+    objects.add(
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Annots [6 0 R] /Resources << \
           /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> /XObject << /I 5 0 R >> >> \
           /AA << /O << /S /JavaScript /JS (app.launchURL\\('http://127.0.0.1:1/'\\)) >> >> >>",
     );
-    object(&stream(content));
-    object(&stream(other));
-    object(
-        b"<< /Type /Annot /Subtype /Link /Rect [0 0 300 200] /A << /S /Launch /F (/bin/sh) >> >>",
+    objects.add_stream(content.0, content.1);
+    objects.add_stream(other.0, other.1);
+    objects.add(
+        "<< /Type /Annot /Subtype /Link /Rect [0 0 300 200] /A << /S /Launch /F (/bin/sh) >> >>",
     );
-    let start = file.len();
-    file.extend(format!("xref\n0 {}\n0000000000 65535 f \n", offsets.len() + 1).bytes());
-    for offset in &offsets {
-        file.extend(format!("{offset:010} 00000 n \n").bytes());
-    }
-    let size = offsets.len() + 1;
-    let trailer = format!("trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n");
-    file.extend(trailer.bytes());
-    file.into()
+    objects.finish("").into()
 }
 
-/// A file whose catalog is in a stream of objects, as its table says.
+/// A file whose objects from 3 on, the catalog first, are in a stream of objects, as its table says.
 fn with_objects_in_a_stream(dict: &str, data: &[u8]) -> Bytes {
-    let mut file = b"%PDF-1.5\n".to_vec();
-    let objects = file.len();
-    file.extend(format!("2 0 obj\n<< {dict} /Length {} >>\nstream\n", data.len()).bytes());
-    file.extend(data);
-    file.extend(b"\nendstream\nendobj\n");
-    let table = file.len();
-    // Free, or at a place in the file, or at an index of the stream 2.
+    let mut objects = Objects::default();
+    let stream = objects.end();
+    objects.add_stream(dict, data);
+    let table = objects.end();
+    // Free, or at a place in the file, or at an index of the stream 1.
     let entry = |kind: u8, place: usize, index: u8| {
         let place = u32::try_from(place).unwrap().to_be_bytes();
         [&[kind][..], &place, &[index]].concat()
     };
     let entries = [
         entry(0, 0, 0),
-        entry(2, 2, 0),
-        entry(1, objects, 0),
+        entry(1, stream, 0),
         entry(1, table, 0),
-        entry(2, 2, 1),
-        entry(2, 2, 2),
+        entry(2, 1, 0),
+        entry(2, 1, 1),
+        entry(2, 1, 2),
     ]
     .concat();
-    let length = entries.len();
-    let start = format!(
-        "3 0 obj\n<< /Type /XRef /Size 6 /W [1 4 1] /Root 1 0 R /Length {length} >>\nstream\n"
-    );
-    file.extend(start.bytes());
-    file.extend(entries);
-    file.extend(format!("\nendstream\nendobj\nstartxref\n{table}\n%%EOF\n").bytes());
-    file.into()
+    objects.add_stream("/Type /XRef /Size 6 /W [1 4 1] /Root 3 0 R", &entries);
+    objects.finish_with_table_at(table).into()
 }
 
 /// A file whose table is packed.
 fn with_table_in_a_stream((filter, data): StreamParts<'_>) -> Bytes {
-    let mut file = b"%PDF-1.5\n".to_vec();
-    let table = file.len();
-    let length = data.len();
-    let start = format!(
-        "1 0 obj\n<< /Type /XRef /Size 4 /W [1 4 1] /Root 1 0 R {filter} /Length {length} >>\nstream\n"
+    let mut objects = Objects::default();
+    let table = objects.end();
+    objects.add_stream(
+        &format!("/Type /XRef /Size 4 /W [1 4 1] /Root 1 0 R {filter}"),
+        data,
     );
-    file.extend(start.bytes());
-    file.extend(data);
-    file.extend(format!("\nendstream\nendobj\nstartxref\n{table}\n%%EOF\n").bytes());
-    file.into()
+    objects.finish_with_table_at(table).into()
 }
 
 fn packed(data: &[u8]) -> Vec<u8> {
@@ -192,7 +163,7 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
 async fn objects_in_a_stream_are_read() {
     let catalog = "<< /Type /Catalog /Pages 4 0 R >> ";
     let pages = "<< /Type /Pages /Kids [5 0 R] /Count 1 /MediaBox [0 0 321 200] >> ";
-    let index = format!("1 0 4 {} 5 {} ", catalog.len(), catalog.len() + pages.len());
+    let index = format!("3 0 4 {} 5 {} ", catalog.len(), catalog.len() + pages.len());
     let dict = format!(
         "/Type /ObjStm /N 3 /First {} /Filter /FlateDecode",
         index.len()
