@@ -215,6 +215,37 @@ async fn rows_of_a_table_keep_their_cells() {
     assert_eq!(wide.texts().await, cells);
 }
 
+#[tokio::test]
+async fn cells_of_small_words_keep_their_rows() {
+    let short = [
+        ("ember", "leads"),
+        ("night", "reads"),
+        ("sages", "draws"),
+        ("sands", "rests"),
+    ];
+    // Of these, most are short, and one is long.
+    let unlike = [
+        ("for posters and for boards", "as large as the wind allows"),
+        ("for letters", "ten points"),
+        ("for captions", "seven or so"),
+        ("for tables", "seven too"),
+        ("for maps", "by hand"),
+    ];
+    for (rows, second) in [(&short[..], 88.0), (&unlike, 214.0)] {
+        let mut page = Drawing::default();
+        for (number, (left, right)) in rows.iter().enumerate() {
+            let y = 700.0 - number as f32 * LEADING;
+            page.text(40.0, y, left);
+            page.text(second, y, right);
+        }
+        let cells: Vec<&str> = rows
+            .iter()
+            .flat_map(|(left, right)| [*left, *right])
+            .collect();
+        assert_eq!(page.texts().await.join(" "), cells.join(" "));
+    }
+}
+
 /// Both cells of each row are long, and none goes on in the next row.
 #[tokio::test]
 async fn rows_of_whole_phrases_keep_their_cells() {
@@ -268,6 +299,34 @@ async fn cells_of_several_lines_are_read_row_by_row() {
         .flat_map(|(left, right)| [*left, *right])
         .collect();
     assert_eq!(page.texts().await, cells);
+}
+
+#[tokio::test]
+async fn three_cells_of_several_lines_are_read_row_by_row() {
+    let rows = [
+        [
+            "Every board stands on a grid of six columns",
+            "Keep the outer columns empty on all of them",
+            "Let the horizon run through at one height",
+        ],
+        [
+            "Signs are set in one size for all people",
+            "Headlines stand alone on their own line",
+            "They end without a full stop or a dash",
+        ],
+        [
+            "Say what is closed before what is open",
+            "Name the nearest other path to the sea",
+            "Say how long it is by foot or by wheel",
+        ],
+    ];
+    let mut page = Drawing::default();
+    for (number, cells) in rows.iter().enumerate() {
+        let cells = cells.map(|cell| set(cell, 22));
+        let columns = [0, 1, 2].map(|n: u8| (column(n, 22), &cells[usize::from(n)][..]));
+        page.rows(710.0 - number as f32 * 32.0, &columns);
+    }
+    assert_eq!(page.texts().await, rows.concat());
 }
 
 #[tokio::test]
@@ -352,11 +411,22 @@ async fn a_short_heading_below_columns_follows_them() {
     let mut page = Drawing::default();
     let [tide, dune] = [TIDE, DUNE].map(|text| set(text, 34));
     page.rows(740.0, &[(column(0, 34), &tide), (column(1, 34), &dune)]);
-    page.sized(14.0, LEFT, 628.0, "Bags");
+    let below = 740.0 - tide.len().max(dune.len()) as f32 * LEADING;
+    page.sized(14.0, LEFT, below - 8.0, "Bags");
     for (row, line) in set(WIND, 70).iter().enumerate() {
-        page.text(LEFT, 610.0 - row as f32 * LEADING, line);
+        page.text(LEFT, below - 28.0 - row as f32 * LEADING, line);
     }
     assert_eq!(page.texts().await, [TIDE, DUNE, "Bags", WIND]);
+}
+
+/// A frame of columns that is drawn before the one above it.
+#[tokio::test]
+async fn frames_are_read_as_they_were_drawn() {
+    let mut page = Drawing::default();
+    let [tide, dune, wind] = [TIDE, DUNE, WIND].map(|text| set(text, 34));
+    page.rows(610.0, &[(column(0, 34), &wind), (column(1, 34), &dune)]);
+    page.rows(710.0, &[(column(0, 34), &tide), (column(1, 34), &wind)]);
+    assert_eq!(page.texts().await, [WIND, DUNE, TIDE, WIND]);
 }
 
 /// Places and gaps without number.

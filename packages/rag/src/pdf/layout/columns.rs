@@ -1,8 +1,8 @@
 //! Columns that a program drew row by row, across the page: they are told from tables, and put one after the other.
 //!
 //! A *gutter* is a strip that no letter of several rows stands in. It parts columns if what stands on either side of it reads on from
-//! row to row; the cells of a table do not. Only pieces that were drawn from the top to the bottom are looked at together: columns that were
-//! drawn one after the other stay in that order.
+//! row to row; the cells of a table do not. Only rows that were drawn from the top to the bottom are looked at together: columns
+//! that were drawn one after the other stay in that order.
 //!
 //! Work is bounded: rows of many pieces part nothing, few gutters are open at once, and columns within columns end at a depth.
 
@@ -28,9 +28,8 @@ pub(super) struct Piece {
 /// A gutter is at least this wide, and so is a gap between pieces.
 pub(super) const GUTTER_EMS: f32 = 1.0;
 
-/// A piece so far above the last row begins a new flow, as the next column does that is drawn whole. Less is a
-/// superscript, or a line beside it that is not level.
-const RISE_EMS: f32 = 0.9;
+/// Pieces that are less than this apart in height may stand beside each other: columns need not be level.
+const LEVEL_EMS: f32 = 0.9;
 
 /// Rows further apart than this have no gutters in common: a footer is no line of a column.
 const STEP_EMS_MAX: f32 = 2.5;
@@ -62,17 +61,7 @@ const BAND_LINES: usize = 5;
 /// The pieces in the order in which they are read.
 pub(super) fn in_reading_order(pieces: Vec<Piece>) -> Vec<Piece> {
     let mut ordered = Vec::with_capacity(pieces.len());
-    let mut flow: Vec<Piece> = Vec::new();
-    let mut lowest = f32::MIN;
-    for piece in pieces {
-        if piece.y < lowest - RISE_EMS * piece.size {
-            order(std::mem::take(&mut flow), 0, &mut ordered);
-            lowest = f32::MIN;
-        }
-        lowest = lowest.max(piece.y);
-        flow.push(piece);
-    }
-    order(flow, 0, &mut ordered);
+    order(pieces, 0, &mut ordered);
     ordered
 }
 
@@ -108,7 +97,7 @@ impl Gutter {
     }
 }
 
-/// Puts a flow's columns one after the other.
+/// Puts columns one after the other, and those within them.
 fn order(pieces: Vec<Piece>, depth: usize, ordered: &mut Vec<Piece>) {
     if depth == DEPTH_MAX || pieces.len() < 2 * ROWS_MIN {
         ordered.extend(pieces);
@@ -157,8 +146,7 @@ fn rows(pieces: &[Piece]) -> Vec<Row> {
                         .iter()
                         .all(|known| piece.x >= known.end_x || known.x >= piece.end_x)
             };
-            // Columns need not be level.
-            step < 0.35 * em || step < RISE_EMS * em && room()
+            step < 0.35 * em || step < LEVEL_EMS * em && room()
         });
         match rows.last_mut().filter(|_| beside) {
             Some(row) => {
@@ -232,7 +220,9 @@ fn gutters(rows: &[Row]) -> Vec<Gutter> {
     for (number, row) in rows.iter().enumerate() {
         let far = number > 0 && {
             let above = &rows[number - 1];
-            row.y - above.y > STEP_EMS_MAX * row.size.max(above.size)
+            let (step, em) = (row.y - above.y, row.size.max(above.size));
+            // What is above the row before is drawn apart from it.
+            step > STEP_EMS_MAX * em || step < -LEVEL_EMS * em
         };
         if far || row.spans.is_empty() {
             closed.append(&mut open);
