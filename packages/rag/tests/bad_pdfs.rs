@@ -67,6 +67,27 @@ async fn a_file_of_pictures_is_a_document_without_text() {
     assert_eq!((image.width, image.height), (1024, 682));
 }
 
+/// A page is 300 by 200 points; the picture covers it, or half of that.
+#[tokio::test]
+async fn a_stamped_scan_is_a_document_without_text() {
+    let stamp = "BT /F1 8 Tf 20 100 Td (Scanned with Marram Scan on 12 March) Tj ET";
+    let page = |picture: &str, text: &str| format!("q {picture} cm /I Do Q {text}");
+    let whole = page("300 0 0 200 0 0", stamp);
+    let document = read(pdf_of(&[&whole, &whole], "")).await.unwrap();
+    assert!(!document.has_text());
+    assert_eq!(document.pages[0].pictures, 60_000.0);
+    let strips = page("300 0 0 60 0 0", &page("300 0 0 60 0 60", stamp));
+    let document = read(pdf_of(&[&strips], "")).await.unwrap();
+    assert!(!document.has_text());
+    let outside = page("300 0 0 400 0 -320", stamp);
+    let document = read(pdf_of(&[&outside], "")).await.unwrap();
+    assert_eq!(document.pages[0].pictures, 24_000.0);
+    assert!(document.has_text());
+    let sentence = "BT /F1 8 Tf 20 100 Td (Every board stands on a grid of six columns, and the horizon runs through all.) Tj ET";
+    let background = page("300 0 0 200 0 0", sentence);
+    assert!(read(pdf_of(&[&background], "")).await.unwrap().has_text());
+}
+
 #[tokio::test]
 async fn an_encrypted_file_is_recognised() {
     let (owner, user) = ("11".repeat(32), "22".repeat(32));

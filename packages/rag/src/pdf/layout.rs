@@ -39,6 +39,7 @@ pub(super) fn lay_out(number: u32, drawn: Drawn) -> Page {
         height: drawn.height,
         blocks,
         fills,
+        pictures: drawn.pictures,
     }
 }
 

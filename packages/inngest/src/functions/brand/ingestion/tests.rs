@@ -309,6 +309,28 @@ async fn a_scan_is_looked_at_and_what_it_shows_is_found() {
 }
 
 #[tokio::test]
+async fn a_scan_with_a_stamp_is_looked_at() {
+    let studio = Studio::new().await;
+    let page = "q 300 0 0 200 0 0 cm /I Do Q 1 0 0 rg 10 10 100 100 re f \
+        BT /F1 8 Tf 20 100 Td (Scanned with Marram Scan, page 1) Tj ET";
+    let url = studio.document(pdf_of(page)).await;
+    let ingested = studio.ingest(event(&url)).await;
+    assert_eq!(
+        ingested.values["index-and-store"]["data"],
+        json!({"chunkCount": 0})
+    );
+    let known = studio
+        .deps
+        .database
+        .newest_knowledge(&WorkspaceId::new("w"), 5)
+        .await
+        .unwrap();
+    let texts: Vec<&str> = known.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].starts_with("Colours: #"), "{texts:?}");
+}
+
+#[tokio::test]
 async fn pages_that_show_nothing_fail_at_once_with_what_to_do() {
     let studio = Studio::new().await;
     let url = studio.document(blank_pdf()).await;
