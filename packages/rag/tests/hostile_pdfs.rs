@@ -123,7 +123,10 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
         .encode(&bomb)
         .unwrap();
     let headerless = &once[2..];
-    let bombs: [StreamParts<'_>; 7] = [
+    let late_lzw = weezl::encode::Encoder::new(weezl::BitOrder::Msb, 8)
+        .encode(&bomb)
+        .unwrap();
+    let bombs: [StreamParts<'_>; 8] = [
         ("/Filter /FlateDecode", headerless),
         ("/Filter /FlateDecode", &once),
         ("/Filter [/FlateDecode /FlateDecode]", &twice),
@@ -131,6 +134,10 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
         ("/Filter /RunLengthDecode", &runs),
         ("/Filter [/FlateDecode /RunLengthDecode]", &packed_runs),
         ("/Filter /LZWDecode", &lzw),
+        (
+            "/Filter /LZWDecode /DecodeParms << /EarlyChange 0 >>",
+            &late_lzw,
+        ),
     ];
     for bomb in bombs {
         // As the page's content, as a picture it draws, and as objects that are unpacked at once.
@@ -182,6 +189,7 @@ async fn packing_that_cannot_be_checked_is_refused() {
         "/Filter 9 0 R",
         "/Filter [9 0 R]",
         "/Filter /FlateDecode /DecodeParms 9 0 R",
+        "/Filter [/LZWDecode /ASCIIHexDecode] /DecodeParms [<< /EarlyChange 0 >>]",
     ] {
         let error = read(pdf("", ("", TEXT), (filter, b"00>")))
             .await
@@ -254,11 +262,102 @@ async fn a_picture_of_enormous_size_is_refused_by_what_it_says_of_itself() {
     let side = 50_000_u32.to_be_bytes();
     // The first codestream is a decoy.
     let start = &[0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0][..];
-    let size = [start, &[0; 8], start, &side, &side].concat();
+    let size = [start, &[0; 34], start, &side, &side].concat();
     let picture = "/Subtype /Image /Width 1 /Height 1 /Filter /JPXDecode";
     let error = read(pdf("", ("", DRAW), (picture, &size))).await;
     let told = error.unwrap_err().to_string();
     assert!(told.contains("50000 × 50000"), "{told}");
+}
+
+/// A segment of a JBIG2 picture: its number, its type, segments that it refers to, and its data.
+fn segment(number: u32, kind: u8, referred: &[u8], data: &[u8]) -> Vec<u8> {
+    let referred_to = match u8::try_from(referred.len()).unwrap() {
+        few @ 0..=4 => vec![few << 5],
+        many => vec![0xE0, 0, 0, many, 0],
+    };
+    let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+    [
+        &number.to_be_bytes()[..],
+        &[kind],
+        &referred_to,
+        referred,
+        &[1],
+        &length,
+        data,
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn a_jbig2_picture_of_enormous_size_is_refused() {
+    let side = 50_000_u32.to_be_bytes();
+    let sides = |width: u32, height: u32| [width.to_be_bytes(), height.to_be_bytes()].concat();
+    let page = |size: &[u8]| segment(8, 48, &[], &[size, &[0; 11]].concat());
+    let small = page(&sides(8, 8));
+    // A symbol dictionary, and a region whose length is not told.
+    let other = segment(7, 0, &[], &[0; 30]);
+    let mut endless = segment(
+        7,
+        38,
+        &[],
+        &[&sides(8, 8)[..], &[0; 18], &[0xFF, 0xAC, 0, 0, 0, 8]].concat(),
+    );
+    endless[7..11].fill(0xFF);
+    let region = |kind: u8| segment(9, kind, &[], &[&side[..], &side, &[0; 10]].concat());
+    for data in [
+        page(&sides(50_000, 50_000)),
+        [&other[..], &page(&sides(50_000, 50_000))].concat(),
+        [&endless[..], &page(&sides(50_000, 50_000))].concat(),
+        [
+            &segment(7, 0, &[1, 2, 3, 4, 5, 6], b"")[..],
+            &page(&sides(50_000, 50_000)),
+        ]
+        .concat(),
+        [
+            &page(&sides(50_000, u32::MAX))[..],
+            &segment(9, 50, &[], &49_999_u32.to_be_bytes()),
+        ]
+        .concat(),
+        [&small[..], &region(6)].concat(),
+        [&small[..], &region(22)].concat(),
+        [&small[..], &region(38)].concat(),
+        [&small[..], &region(42)].concat(),
+    ] {
+        let picture = "/Subtype /Image /Width 8 /Height 8 /BitsPerComponent 1 /Filter /JBIG2Decode";
+        let error = read(pdf("", ("", DRAW), (picture, &data))).await;
+        let told = error.unwrap_err().to_string();
+        assert!(told.contains("50000 × 50000"), "{told}: {data:X?}");
+    }
+    for data in [small, other, vec![0; 40], vec![0xFF; 40], Vec::new()] {
+        let picture = "/Subtype /Image /Width 8 /Height 8 /BitsPerComponent 1 /Filter /JBIG2Decode";
+        let document = read(pdf("", ("", DRAW), (picture, &data))).await.unwrap();
+        assert_eq!(document.pages[0].text(), "Hello brand");
+    }
+}
+
+#[tokio::test]
+async fn components_of_a_picture_are_weighed() {
+    let picture = "/Subtype /Image /Width 1 /Height 1 /Filter /JPXDecode";
+    let size = |components: u16| {
+        let side = 1_000_u32.to_be_bytes();
+        let rest = [0; 24];
+        [
+            &[0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0][..],
+            &side,
+            &side,
+            &rest,
+            &components.to_be_bytes(),
+        ]
+        .concat()
+    };
+    let error = read(pdf("", ("", DRAW), (picture, &size(16_384)))).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, PdfError::TooHeavy { .. }), "{error}");
+    // Four colours of a pixel, and how opaque it is.
+    let document = read(pdf("", ("", DRAW), (picture, &size(5))))
+        .await
+        .unwrap();
+    assert_eq!(document.pages[0].text(), "Hello brand");
 }
 
 /// What is packed within the limits is read, however it is packed.
@@ -272,12 +371,19 @@ async fn honest_packing_is_read() {
         .unwrap();
     let length = u8::try_from(TEXT.len() - 1).unwrap();
     let runs = [&[length][..], TEXT, &[128]].concat();
-    let contents: [StreamParts<'_>; 5] = [
+    let late_lzw = weezl::encode::Encoder::new(weezl::BitOrder::Msb, 8)
+        .encode(TEXT)
+        .unwrap();
+    let contents: [StreamParts<'_>; 6] = [
         ("/Filter /FlateDecode", &once),
         ("/Filter [/FlateDecode /FlateDecode]", &twice),
         ("/Filter [/ASCIIHexDecode /FlateDecode]", hex.as_bytes()),
         ("/Filter /RunLengthDecode", &runs),
         ("/Filter /LZWDecode", &lzw),
+        (
+            "/Filter /LZWDecode /DecodeParms << /EarlyChange 0 >>",
+            &late_lzw,
+        ),
     ];
     for content in contents {
         let document = read(pdf("", content, ("", b""))).await.unwrap();
