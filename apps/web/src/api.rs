@@ -14,10 +14,10 @@
 //! | `GET /api/events/{id}/runs` | the runs that an event started |
 //! | `GET /api/runs/{id}` | a run: steps, failed attempts, what it waits for, output |
 //! | `GET /api/runs/{id}/stream` | the same as it happens, as server-sent events |
-//! | `GET /api/budgets` | how the budgets of the caller's workspaces stand, and those of functions |
+//! | `GET /api/budgets` | how the budgets of the caller's workspaces stand, and whether those of functions are used up |
 //! | `PUT /api/budgets` | sets, raises or lowers a budget; runs that it holds go on at once |
 //! | `DELETE /api/budgets?workspaceId=&kind=&period=` | removes a budget |
-//! | `GET /api/usage?workspaceId=&period=` | what a workspace used, by function and model |
+//! | `GET /api/usage?workspaceId=&period=` | what a workspace used, by function and model, up to 400 days ago |
 //! | `GET /health`, `GET /ready` | whether the process is there, and can take events |
 //! | `/api/inngest` | the functions, for servers of the protocol |
 //!

@@ -13,7 +13,7 @@ mod usage;
 use crate::terminal;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use studio233_setup::{Failure, Flags, LogArguments, Settings, set_up_logs};
+use studio233_setup::{Failure, Flags, LogArguments, ReaderProgram, Settings, set_up_logs};
 
 /// The studio: brand documents become knowledge that can be searched, durably.
 #[derive(Debug, Parser)]
@@ -52,8 +52,8 @@ enum Command {
     Usage(usage::Arguments),
 }
 
-/// Runs a command. The exit code is 0 only when it did what was asked.
-pub fn run(arguments: Arguments) -> ExitCode {
+/// Runs a command. The exit code is 0 only when it did what was asked. PDFs are read in processes of that program.
+pub fn run(arguments: Arguments, pdf_program: ReaderProgram) -> ExitCode {
     let command = arguments.command.unwrap_or(Command::Serve);
     let (default_log, json) = match &command {
         Command::Serve => ("info", false),
@@ -66,6 +66,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let done = prepare(&arguments.logs, default_log, &arguments.flags).and_then(|settings| {
         let settings = Settings {
             port: arguments.port.or(settings.port),
+            pdf_program: Some(pdf_program),
             ..settings
         };
         let tokio = tokio::runtime::Runtime::new().map_err(|error| {
@@ -81,7 +82,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
                 Command::Usage(arguments) => usage::run(arguments, settings).await,
             }
         });
-        // A PDF that is still being read must not hold the process.
+        // What still blocks a thread must not hold the process.
         tokio.shutdown_background();
         done
     });

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use std::process::ExitCode;
+use studio233_setup::ReaderProgram;
 use studio233_web::commands::{self, Arguments};
 
 /// Steps come and go on every thread, which is slow with the C library's allocator.
@@ -9,5 +10,8 @@ use studio233_web::commands::{self, Arguments};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    commands::run(Arguments::parse())
+    match ReaderProgram::enter() {
+        Ok(pdf_program) => commands::run(Arguments::parse(), pdf_program),
+        Err(done) => done,
+    }
 }

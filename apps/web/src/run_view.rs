@@ -8,6 +8,7 @@ use stepwell::{Event as _, Moment, RunId};
 use studio233_inngest::events::brand::KnowledgeIngested;
 use studio233_inngest::functions::brand::ingestion;
 use studio233_inngest::middleware::budget::{self, Held};
+use studio233_inngest::middleware::held_by;
 
 /// Events looked through for what a throttled run waits behind.
 const EVENTS_LOOKED_THROUGH: usize = 200;
@@ -102,7 +103,11 @@ impl RunView {
 pub(crate) fn step_json(step: &Step) -> Value {
     json!({
         "name": step.name,
-        "status": if step.failed { "failed" } else { "completed" },
+        "status": match step.failed {
+            true => "failed",
+            false if held_by(&step.value["data"]).is_some() => "held",
+            false => "completed",
+        },
         "attempts": step.attempts,
         "startedAt": moment(step.started_at),
         "endedAt": moment(step.ended_at),
@@ -124,19 +129,19 @@ pub(crate) fn attempt_json(attempt: &Attempt) -> Value {
 
 /// By a budget that is used up, if that was the last that the run looked at.
 fn held(step: &Step) -> Option<Waiting> {
-    if step.failed || step.name != budget::STEP {
-        return None;
-    }
-    let held: Option<Held> = serde_json::from_value(step.value["data"].clone()).ok()?;
-    let held = held?;
-    let reasons: Vec<String> = held.budgets.iter().map(ToString::to_string).collect();
+    let recorded = &step.value["data"];
+    let held: Held = match step.name == budget::STEP {
+        _ if step.failed => return None,
+        true => serde_json::from_value::<Option<Held>>(recorded.clone()).ok()??,
+        false => held_by(recorded)?,
+    };
     // Until the last of them is full again, if all ever are.
     let ends: Option<Vec<i64>> = held.budgets.iter().map(|budget| budget.until_ms).collect();
     let until = ends.and_then(|ends| ends.into_iter().max());
     Some(Waiting {
         reason: "held",
         until: until.map(|ms| Moment::from_unix_ms(ms).to_string()),
-        message: format!("held: {}", reasons.join("; ")),
+        message: format!("held: {held}"),
     })
 }
 
@@ -210,4 +215,48 @@ async fn throttled_until(
     let wait = ingestion::THROTTLE_PERIOD * (ahead + 1);
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
     Ok(last_start.map(|start| Timestamp::from_ms(start.ms().saturating_add(wait_ms))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(name: &str, data: &Value) -> Step {
+        Step {
+            name: name.to_owned(),
+            failed: false,
+            attempts: 2,
+            started_at: Timestamp::from_ms(0),
+            ended_at: Timestamp::from_ms(0),
+            value: json!({"data": data}),
+        }
+    }
+
+    #[test]
+    fn a_run_is_held_at_its_start_and_at_a_step_that_is_tried_again() {
+        let reason = json!({
+            "budgets": [{
+                "scope": "workspace", "id": "w", "kind": "currency", "period": "month", "limit": 1_000_000,
+                "used": 1_500_000, "currency": "EUR",
+                "until": "2026-02-01T00:00:00.000Z", "untilMs": 1_769_904_000_000_i64,
+            }],
+            "lookedAtMs": 1,
+        });
+        let start = step("budget", &reason);
+        let again = step("look", &json!({"heldByBudget": reason}));
+        for step in [&start, &again] {
+            let waiting = held(step).unwrap();
+            assert_eq!(waiting.reason, "held");
+            assert_eq!(waiting.until.as_deref(), Some("2026-02-01T00:00:00.000Z"));
+            assert_eq!(
+                waiting.message,
+                "held: the workspace w has used 1.5 of 1 EUR, until 2026-02-01T00:00:00.000Z"
+            );
+        }
+        assert_eq!(step_json(&again)["status"], "held");
+        for done in [step("budget", &Value::Null), step("look", &reason)] {
+            assert_eq!(held(&done), None);
+            assert_eq!(step_json(&done)["status"], "completed");
+        }
+    }
 }

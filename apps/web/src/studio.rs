@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use stepwell::serve;
 use studio233_rag::Retriever;
-use studio233_setup::{Failure, Parts, Settings, chain, set_budgets};
+use studio233_setup::{Failure, FileSource, Parts, Settings, chain, set_budgets};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -65,7 +65,8 @@ impl Studio {
             .await
             .map_err(|error| opening(&error))?;
 
-        set_budgets(&settings.money.budgets, &engine.client(), &deps.database).await?;
+        let (budgets, client) = (&settings.money.budgets, engine.client());
+        set_budgets(budgets, FileSource::Studio, &client, &deps.database).await?;
         let stopping = CancellationToken::new();
         let shared = Shared {
             engine: engine.reader(),
@@ -78,7 +79,7 @@ impl Studio {
             progress,
             turns: Turns::default(),
             uploads: Uploads::default(),
-            upload_bytes_max: deps.pdf_limits.bytes_max,
+            upload_bytes_max: deps.pdfs.limits().bytes_max,
             stopping: stopping.clone(),
         };
         let router = api::router(shared, serve::axum(served), mode);

@@ -8,7 +8,10 @@ use clap::Parser;
 use std::process::ExitCode;
 use std::time::Duration;
 use stepwell::connect::{Worker, shutdown_signal};
-use studio233_setup::{Failure, Flags, LogArguments, Parts, Settings, set_budgets, set_up_logs};
+use studio233_setup::{
+    Failure, FileSource, Flags, LogArguments, Parts, ReaderProgram, Settings, set_budgets,
+    set_up_logs,
+};
 
 /// Calls in flight get this long when the worker stops; what is given up is executed by another.
 const GRACE: Duration = Duration::from_secs(60);
@@ -37,18 +40,22 @@ pub struct Options {
     pub name: Option<String>,
 }
 
-/// The program: the exit code is 0 when it was told to stop.
+/// The program: the exit code is 0 when it was told to stop. PDFs are read in processes of that program.
 #[must_use]
-pub fn main(arguments: &Arguments) -> ExitCode {
+pub fn main(arguments: &Arguments, pdf_program: ReaderProgram) -> ExitCode {
     let done = set_up_logs(&arguments.logs, "info")
         .map_err(|message| Failure::new("configuration", message))
         .and_then(|()| Settings::read(&arguments.flags))
         .and_then(|settings| {
+            let settings = Settings {
+                pdf_program: Some(pdf_program),
+                ..settings
+            };
             let tokio = tokio::runtime::Runtime::new().map_err(|error| {
                 Failure::new("start", format!("cannot start the async runtime: {error}"))
             })?;
             let done = tokio.block_on(run(&settings, &arguments.options, shutdown_signal()));
-            // A PDF that is still being read must not hold the process.
+            // What still blocks a thread must not hold the process.
             tokio.shutdown_background();
             done
         });
@@ -81,7 +88,14 @@ pub async fn run(
     })?;
     let parts = Parts::open(settings).await?;
     let client = studio233_inngest::client(settings.inngest.clone());
-    set_budgets(&settings.money.budgets, &client, &parts.deps.database).await?;
+    let database = &parts.deps.database;
+    set_budgets(
+        &settings.money.budgets,
+        FileSource::Worker,
+        &client,
+        database,
+    )
+    .await?;
     let app = parts.app(client);
     let mut worker = Worker::builder(app).shutdown_timeout(GRACE);
     if let Some(concurrency) = options.concurrency {

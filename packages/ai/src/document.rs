@@ -7,6 +7,7 @@ mod markdown;
 pub(crate) use markdown::from_markdown;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use studio233_media::Image;
 
@@ -78,7 +79,7 @@ impl Document {
 }
 
 /// A page's text in the order it was drawn, and the colours it was drawn with.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Page {
     /// From 1.
     pub number: u32,
@@ -112,7 +113,7 @@ impl Page {
 }
 
 /// A paragraph, heading, list item or label: lines that belong together.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Block {
     /// One line of text, however many lines the page needed.
     pub text: String,
@@ -127,7 +128,7 @@ pub struct Block {
 }
 
 /// A font as the file names it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FontFace {
     /// `EB Garamond`; empty when the file does not say.
     pub family: String,
@@ -136,7 +137,7 @@ pub struct FontFace {
 }
 
 /// How much of a page is filled with one colour.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Fill {
     pub color: Rgb,
     /// Square points; overlapping areas count each time.
@@ -144,7 +145,9 @@ pub struct Fill {
 }
 
 /// An sRGB colour.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct Rgb {
     pub r: u8,
     pub g: u8,

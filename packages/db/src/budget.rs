@@ -21,7 +21,7 @@ pub enum BudgetScope {
 }
 
 impl BudgetScope {
-    fn columns(&self) -> (&'static str, &str) {
+    pub(crate) fn columns(&self) -> (&'static str, &str) {
         match self {
             Self::Workspace(id) => ("workspace", id.as_str()),
             Self::Function(id) => ("function", id),
@@ -135,7 +135,7 @@ impl Standing {
 }
 
 #[derive(FromRow)]
-struct Row {
+pub(crate) struct Row {
     scope: String,
     scope_id: String,
     kind: String,
@@ -144,7 +144,7 @@ struct Row {
 }
 
 impl Row {
-    fn into_budget(self) -> Result<Budget, DbError> {
+    pub(crate) fn into_budget(self) -> Result<Budget, DbError> {
         let what =
             |column: &str| format!("{column} of the budget of {} {}", self.scope, self.scope_id);
         let unknown = || format!("unknown scope {:?}", self.scope);
@@ -163,6 +163,50 @@ impl Row {
             limit,
         })
     }
+}
+
+#[derive(FromRow)]
+struct StandingRow {
+    #[sqlx(flatten)]
+    budget: Row,
+    used: f64,
+}
+
+impl StandingRow {
+    fn into_standing(self, now_ms: i64) -> Result<Standing, DbError> {
+        let budget = self.budget.into_budget()?;
+        let (_, resets_at_ms) = budget.period.around(now_ms);
+        Ok(Standing {
+            budget,
+            // Casting saturates.
+            used: self.used as u64,
+            resets_at_ms,
+        })
+    }
+}
+
+/// Budgets with what was used of each since its period began. The first parameters are when the [periods](Period::ALL)
+/// did. Each sum is answered from an index alone; sums are of floats, which cannot overflow, and are exact up to 2^53.
+macro_rules! standings {
+    ($which:literal) => {
+        concat!(
+            "SELECT scope, scope_id, kind, period, limit_amount,
+                    COALESCE(CASE scope
+                        WHEN 'workspace' THEN
+                            (SELECT SUM(CAST(amount AS DOUBLE PRECISION)) FROM usage
+                             WHERE workspace_id = scope_id AND usage.kind = began.kind AND at_ms >= began_ms)
+                        ELSE
+                            (SELECT SUM(CAST(amount AS DOUBLE PRECISION)) FROM usage
+                             WHERE function_id = scope_id AND usage.kind = began.kind AND at_ms >= began_ms)
+                    END, 0.0) AS used
+             FROM (SELECT scope, scope_id, kind, period, limit_amount,
+                          CASE period WHEN 'hour' THEN $1 WHEN 'day' THEN $2 WHEN 'week' THEN $3
+                                      WHEN 'month' THEN $4 ELSE $5 END AS began_ms
+                   FROM budget) AS began
+             WHERE ",
+            $which
+        )
+    };
 }
 
 impl Database {
@@ -220,17 +264,23 @@ impl Database {
         function: Option<&str>,
         now_ms: i64,
     ) -> Result<Vec<Standing>, DbError> {
-        let rows: Vec<Row> = on_backend!(self, |pool| sqlx::query_as(
-            "SELECT scope, scope_id, kind, period, limit_amount FROM budget
-             WHERE (scope = 'workspace' AND scope_id = $1) OR (scope = 'function' AND scope_id = $2)
-             ORDER BY scope DESC, kind, period",
-        )
+        let [hour, day, week, month, ever] = Period::ALL.map(|period| period.around(now_ms).0);
+        let rows: Vec<StandingRow> = on_backend!(self, |pool| sqlx::query_as(standings!(
+            "(scope = 'workspace' AND scope_id = $6) OR (scope = 'function' AND scope_id = $7)
+             ORDER BY scope DESC, kind, period"
+        ))
+        .bind(hour)
+        .bind(day)
+        .bind(week)
+        .bind(month)
+        .bind(ever)
         .bind(workspace.map(WorkspaceId::as_str))
         .bind(storable_if_any(&function))
         .fetch_all(pool)
         .await)
         .map_err(failed("read the budgets"))?;
-        self.stand(rows, now_ms).await
+        let standings = rows.into_iter().map(|row| row.into_standing(now_ms));
+        standings.collect()
     }
 
     /// How the budgets stand that a user may know of: those of the user's workspaces, and those of functions. At most
@@ -240,35 +290,23 @@ impl Database {
         user_id: &str,
         now_ms: i64,
     ) -> Result<Vec<Standing>, DbError> {
-        let rows: Vec<Row> = on_backend!(self, |pool| sqlx::query_as(
-            "SELECT scope, scope_id, kind, period, limit_amount FROM budget
-             WHERE scope = 'function'
-                OR scope_id IN (SELECT id FROM workspace WHERE user_id = $1)
-             ORDER BY scope DESC, scope_id, kind, period LIMIT $2",
-        )
+        let [hour, day, week, month, ever] = Period::ALL.map(|period| period.around(now_ms).0);
+        let rows: Vec<StandingRow> = on_backend!(self, |pool| sqlx::query_as(standings!(
+            "scope = 'function' OR scope_id IN (SELECT id FROM workspace WHERE user_id = $6)
+             ORDER BY scope DESC, scope_id, kind, period LIMIT $7"
+        ))
+        .bind(hour)
+        .bind(day)
+        .bind(week)
+        .bind(month)
+        .bind(ever)
         .bind(storable(user_id))
         .bind(i64::from(BUDGETS_MAX))
         .fetch_all(pool)
         .await)
         .map_err(failed("read the budgets"))?;
-        self.stand(rows, now_ms).await
-    }
-
-    async fn stand(&self, rows: Vec<Row>, now_ms: i64) -> Result<Vec<Standing>, DbError> {
-        let mut standings = Vec::with_capacity(rows.len());
-        for row in rows {
-            let budget = row.into_budget()?;
-            let (from_ms, resets_at_ms) = budget.period.around(now_ms);
-            let used = self
-                .usage_since(&budget.scope, budget.kind, from_ms)
-                .await?;
-            standings.push(Standing {
-                budget,
-                used,
-                resets_at_ms,
-            });
-        }
-        Ok(standings)
+        let standings = rows.into_iter().map(|row| row.into_standing(now_ms));
+        standings.collect()
     }
 }
 

@@ -10,11 +10,13 @@
 //! Profiles, summaries, graphs and metadata are JSON values here: this crate stores them and does not interpret them.
 //! It knows nothing of jobs.
 
+pub mod amount;
 mod asset;
 mod batch;
 mod budget;
 mod database;
 mod error;
+mod file_budget;
 mod ids;
 mod indexing;
 mod json;
@@ -22,6 +24,7 @@ mod knowledge;
 mod page;
 mod run;
 mod run_step;
+mod slug;
 mod state;
 mod text;
 mod url;
@@ -35,6 +38,7 @@ pub use batch::{BatchItem, BatchJob, BatchOutcome, NewBatchJob};
 pub use budget::{BUDGETS_MAX, Budget, BudgetScope, Period, Standing};
 pub use database::Database;
 pub use error::DbError;
+pub use file_budget::FileSource;
 pub use ids::{AssetId, BatchJobId, WorkflowId, WorkflowRunId, WorkspaceId};
 pub use indexing::{Indexed, IndexingRun, STALE_INDEXING_MAX};
 pub use knowledge::{
@@ -44,6 +48,7 @@ pub use knowledge::{
 pub use page::{Cursor, InvalidCursor, PAGE_LIMIT_MAX, Page};
 pub use run::{NewStep, NewWorkflowRun, RunFilter, WorkflowRun};
 pub use run_step::WorkflowStep;
+pub use slug::workspace_slug;
 pub use state::{BatchJobStatus, RunState, StateChange};
 pub use url::{DatabaseUrl, InvalidDatabaseUrl};
 pub use usage::{NewUsage, USAGE_TOTALS_MAX, UsageKind, UsageTotal};

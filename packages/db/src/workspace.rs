@@ -2,7 +2,7 @@ use crate::database::{in_transaction, on_backend};
 use crate::error::{corrupt, failed, is_taken};
 use crate::json::Json;
 use crate::text::storable;
-use crate::{Database, DbError, WorkspaceId};
+use crate::{Database, DbError, WorkspaceId, workspace_slug};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::FromRow;
@@ -97,6 +97,30 @@ pub struct SummaryRun<'r> {
     pub queued_ms: i64,
 }
 
+/// What is written of a workspace's brand, and by whom.
+struct Brand {
+    profile: Option<Value>,
+    summary: Option<Value>,
+    summary_run: Option<String>,
+}
+
+#[derive(FromRow)]
+struct BrandRow {
+    brand_profile: Option<Json>,
+    brand_summary: Option<Json>,
+    summary_run: Option<String>,
+}
+
+impl BrandRow {
+    fn into_brand(self) -> Brand {
+        Brand {
+            profile: self.brand_profile.map(|json| json.0),
+            summary: self.brand_summary.map(|json| json.0),
+            summary_run: self.summary_run,
+        }
+    }
+}
+
 impl Database {
     /// Stores a new workspace. A taken slug is [`DbError::SlugTaken`].
     pub async fn create_workspace(
@@ -152,13 +176,14 @@ impl Database {
         row.map(Row::into_workspace).transpose()
     }
 
-    /// The workspace that people mean: by its id, its slug, or its name as it was given; the oldest if several are.
+    /// The workspace that people mean: by its id or its name, however that is spelt; the oldest if several are.
     pub async fn workspace_named(&self, name: &str) -> Result<Option<Workspace>, DbError> {
         let row: Option<Row> = on_backend!(self, |pool| sqlx::query_as(
-            "SELECT * FROM workspace WHERE id = $1 OR slug = $1 OR name = $1
+            "SELECT * FROM workspace WHERE id = $1 OR name = $1 OR slug = $2
              ORDER BY created_at_ms, id LIMIT 1"
         )
         .bind(storable(name))
+        .bind(storable(&workspace_slug(name)))
         .fetch_optional(pool)
         .await)
         .map_err(failed("read the workspace"))?;
@@ -188,33 +213,11 @@ impl Database {
         brand: impl FnOnce([Option<Value>; 2]) -> (Value, Value),
         now_ms: i64,
     ) -> Result<(), DbError> {
-        in_transaction!(self, "replace the brand profile", |tx| {
-            // Writing first is locking the row.
-            let found: Option<(Option<Json>, Option<Json>)> = sqlx::query_as(
-                "UPDATE workspace SET updated_at_ms = updated_at_ms WHERE id = $1
-                 RETURNING brand_profile, brand_summary",
-            )
-            .bind(id.as_str())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(failed("read the brand profile"))?;
-            let Some((profile, summary)) = found else {
-                return must_exist(id, 0);
-            };
-            let (profile, summary) = brand([profile, summary].map(|json| json.map(|json| json.0)));
-            sqlx::query(
-                "UPDATE workspace SET brand_profile = $2, brand_summary = $3, updated_at_ms = $4
-                 WHERE id = $1",
-            )
-            .bind(id.as_str())
-            .bind(Json(profile))
-            .bind(Json(summary))
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("store the brand profile"))?;
-        });
-        Ok(())
+        let change = |now: Brand| {
+            let (profile, summary) = brand([now.profile, now.summary]);
+            Some([Some(profile), Some(summary)])
+        };
+        self.change_brand(id, change, now_ms).await.map(|_| ())
     }
 
     /// Changes the brand profile by what it is now, in one transaction: `change` gets the profile, and gives the new one
@@ -228,33 +231,8 @@ impl Database {
         change: impl FnOnce(Option<Value>) -> Option<Value>,
         now_ms: i64,
     ) -> Result<bool, DbError> {
-        in_transaction!(self, "change the brand profile", |tx| {
-            // Writing first is locking the row.
-            let found: Option<(Option<Json>,)> = sqlx::query_as(
-                "UPDATE workspace SET updated_at_ms = updated_at_ms WHERE id = $1
-                 RETURNING brand_profile",
-            )
-            .bind(id.as_str())
-            .fetch_optional(&mut *tx)
-            .await
-            .map_err(failed("read the brand profile"))?;
-            let Some((profile,)) = found else {
-                return must_exist(id, 0).map(|()| false);
-            };
-            let Some(profile) = change(profile.map(|json| json.0)) else {
-                return Ok(false);
-            };
-            sqlx::query(
-                "UPDATE workspace SET brand_profile = $2, updated_at_ms = $3 WHERE id = $1",
-            )
-            .bind(id.as_str())
-            .bind(Json(profile))
-            .bind(now_ms)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("store the brand profile"))?;
-        });
-        Ok(true)
+        let change = |now: Brand| Some([Some(change(now.profile)?), now.summary]);
+        self.change_brand(id, change, now_ms).await
     }
 
     /// A run is about to read what is known, to sum the brand up: nobody who began before writes the summary any more.
@@ -303,41 +281,50 @@ impl Database {
         change: impl FnOnce(Option<Value>) -> Option<Value>,
         now_ms: i64,
     ) -> Result<bool, DbError> {
-        in_transaction!(self, "change the brand summary", |tx| {
+        let change = |now: Brand| {
+            let is_latest = now.summary_run.as_deref() == Some(&*storable(run_id));
+            is_latest.then(|| [now.profile, change(now.summary)])
+        };
+        self.change_brand(id, change, now_ms).await
+    }
+
+    /// Changes the brand by what it is now, in one transaction: `change` gives the new profile and summary, or none to leave
+    /// both. True when they were written.
+    async fn change_brand(
+        &self,
+        id: &WorkspaceId,
+        change: impl FnOnce(Brand) -> Option<[Option<Value>; 2]>,
+        now_ms: i64,
+    ) -> Result<bool, DbError> {
+        in_transaction!(self, "change the brand", |tx| {
             // Writing first is locking the row.
-            let found: Option<(Option<Json>, Option<String>)> = sqlx::query_as(
+            let found: Option<BrandRow> = sqlx::query_as(
                 "UPDATE workspace SET updated_at_ms = updated_at_ms WHERE id = $1
-                 RETURNING brand_summary, summary_run",
+                 RETURNING brand_profile, brand_summary, summary_run",
             )
             .bind(id.as_str())
             .fetch_optional(&mut *tx)
             .await
-            .map_err(failed("read the brand summary"))?;
-            let Some((summary, latest)) = found else {
-                return must_exist(id, 0).map(|()| false);
+            .map_err(failed("read the brand"))?;
+            let Some(found) = found else {
+                return Err(no_such_workspace(id));
             };
-            if latest.as_deref() != Some(&*storable(run_id)) {
+            let Some([profile, summary]) = change(found.into_brand()) else {
                 return Ok(false);
-            }
-            let summary = change(summary.map(|json| json.0));
+            };
             sqlx::query(
-                "UPDATE workspace SET brand_summary = $2, updated_at_ms = $3 WHERE id = $1",
+                "UPDATE workspace SET brand_profile = $2, brand_summary = $3, updated_at_ms = $4
+                 WHERE id = $1",
             )
             .bind(id.as_str())
+            .bind(profile.map(Json))
             .bind(summary.map(Json))
             .bind(now_ms)
             .execute(&mut *tx)
             .await
-            .map_err(failed("store the brand summary"))?;
+            .map_err(failed("store the brand"))?;
         });
         Ok(true)
-    }
-}
-
-fn must_exist(id: &WorkspaceId, rows_affected: u64) -> Result<(), DbError> {
-    match rows_affected {
-        0 => Err(no_such_workspace(id)),
-        _ => Ok(()),
     }
 }
 

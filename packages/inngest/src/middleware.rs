@@ -32,7 +32,7 @@ pub use courier::Deliveries;
 pub use error_reporting::{LogReporter, Reporters};
 pub use logging::Logging;
 #[cfg(feature = "functions")]
-pub use metering::{Account, Meter, Spent, metered};
+pub use metering::{Account, Meter, Spent, held_by, metered, metered_in_race};
 #[cfg(feature = "functions")]
 pub use prices::{Price, Prices};
 #[cfg(feature = "functions")]

@@ -1,6 +1,7 @@
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use serde_json::Value;
+use std::sync::atomic::{AtomicBool, Ordering};
 use studio233_blob::{ContentType, Put};
 use studio233_media::{Color, Encoding, Format, Image, Info, decode, encode, probe};
 
@@ -12,7 +13,8 @@ use crate::{Context, FileError, MediaFile, MediaKind, Object, PluginError, Servi
 const PROGRESS_FILES_MIN: usize = 10;
 
 /// A file that a plugin made.
-pub(crate) struct Made {
+#[derive(Debug)]
+pub struct Made {
     pub(crate) bytes: Vec<u8>,
     pub(crate) format: Format,
     pub(crate) width: u32,
@@ -96,7 +98,8 @@ impl Job<'_> {
         .await
     }
 
-    /// Runs `work` over the files, as many at once as the pool takes, and says of an error which file it was.
+    /// Runs `work` over the files, as many at once as the pool takes, and says of an error which file it was. After the first
+    /// error no other file begins; those at work come to their end, since what they do may have been paid for.
     pub(crate) async fn each<'f, T, F>(
         self,
         files: &'f [MediaFile],
@@ -106,25 +109,43 @@ impl Job<'_> {
         F: Future<Output = Result<T, FileError>> + Send,
     {
         let at_once = self.services.pool.size().files.max(1);
+        let failed = AtomicBool::new(false);
+        let failed = &failed;
         // Futures do nothing before they are polled, which the stream does to so many of them.
         let mut waiting = Vec::with_capacity(files.len());
         for (position, file) in files.iter().enumerate() {
             let processed = work(position, file);
             waiting.push(async move {
+                if failed.load(Ordering::Relaxed) {
+                    return None;
+                }
                 let done = processed.await.map_err(|source| PluginError::File {
                     plugin: self.plugin,
                     file: file.plain_name(),
                     source,
-                })?;
-                Ok::<_, PluginError>((position, done))
+                });
+                if done.is_err() {
+                    failed.store(true, Ordering::Relaxed);
+                }
+                Some(done.map(|done| (position, done)))
             });
         }
         // As they come: a file that takes long must not keep those behind it from beginning.
         let mut results = stream::iter(waiting).buffer_unordered(at_once);
         let mut done = Vec::with_capacity(files.len());
-        while let Some(result) = results.try_next().await? {
-            done.push(result);
-            self.tell_progress(done.len(), files.len());
+        let mut first_error = None;
+        while let Some(result) = results.next().await {
+            match result {
+                Some(Ok(result)) => {
+                    done.push(result);
+                    self.tell_progress(done.len(), files.len());
+                }
+                Some(Err(error)) => first_error = first_error.or(Some(error)),
+                None => {}
+            }
+        }
+        if let Some(error) = first_error {
+            return Err(error);
         }
         done.sort_unstable_by_key(|(position, _)| *position);
         Ok(done.into_iter().map(|(_, done)| done).collect())
@@ -186,6 +207,11 @@ impl Job<'_> {
             .unwrap_or_else(|Panicked| Err(FileError::Panicked))
     }
 
+    /// What an output is called.
+    pub(crate) fn name(self, input: &MediaFile, format: Format) -> String {
+        format!("{}{}.{}", input.stem(), self.suffix, format.extension())
+    }
+
     /// Stores what was made of a file, over what an earlier try stored.
     pub(crate) async fn stored(
         self,
@@ -193,8 +219,7 @@ impl Job<'_> {
         input: &MediaFile,
         made: Made,
     ) -> Result<MediaFile, FileError> {
-        let extension = made.format.extension();
-        let name = format!("{}{}.{extension}", input.stem(), self.suffix);
+        let name = self.name(input, made.format);
         let key = outputs::key(self.context, position, input, &name)?;
         let size = made.bytes.len() as u64;
         let content_type =
@@ -225,7 +250,8 @@ impl Job<'_> {
 }
 
 /// A file that can be decoded, as far as its header tells.
-pub(crate) struct Opened {
+#[derive(Debug)]
+pub struct Opened {
     pub(crate) bytes: Bytes,
     pub(crate) info: Info,
     pub(crate) limits: studio233_media::Limits,

@@ -34,6 +34,7 @@ mod media_file;
 mod outputs;
 mod plugin;
 mod pool;
+mod receipts;
 mod registry;
 mod services;
 mod spending;

@@ -2,7 +2,7 @@
 
 mod studio;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use studio::{Studio, media};
 use studio233_plugins::{
-    BackgroundRemover, Context, MediaFile, Object, Output, Provider, PythonExecutor, PythonJob,
-    Removal, Removed, Secret, ServiceError,
+    BackgroundRemover, Context, MediaFile, Object, Output, Pool, PoolSize, Provider,
+    PythonExecutor, PythonJob, Removal, Removed, Secret, ServiceError, Services,
 };
 use tokio::sync::Semaphore;
 
@@ -97,6 +97,7 @@ struct SlowWithTheFirst {
 }
 
 const MANY: usize = 40;
+const AT_ONCE: usize = 4;
 
 /// What waits for ever is a failure, some time.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -141,6 +142,83 @@ async fn a_file_that_takes_long_keeps_no_other_waiting_and_the_order_is_kept() {
         .map(|number| format!("{number}_no_bg.png"))
         .collect();
     assert_eq!(names, expected);
+}
+
+/// Has no room for one picture until it is told that it has; the others it answers when that one has been refused.
+#[derive(Clone)]
+struct WithoutRoom(Arc<Room>);
+
+struct Room {
+    has_room: AtomicBool,
+    asked: AtomicUsize,
+    refused: Semaphore,
+}
+
+#[async_trait]
+impl BackgroundRemover for WithoutRoom {
+    fn provider(&self) -> Provider {
+        Provider::Fal
+    }
+
+    async fn remove(&self, _: Removal) -> Result<Removed, ServiceError> {
+        let Self(room) = self;
+        let first = room.asked.fetch_add(1, Ordering::Relaxed) == 0;
+        if first && !room.has_room.load(Ordering::Relaxed) {
+            room.refused.add_permits(MANY);
+            return Err(busy().unwrap_err());
+        }
+        let refused = room.refused.acquire().await;
+        refused.expect("it is never closed").forget();
+        cut_out().map(|image| Removed { image })
+    }
+}
+
+#[tokio::test]
+async fn what_was_paid_for_is_not_paid_for_again() {
+    let room = Arc::new(Room {
+        has_room: AtomicBool::new(false),
+        asked: AtomicUsize::new(0),
+        refused: Semaphore::new(0),
+    });
+    let equip = |services: Services| {
+        let size = PoolSize {
+            files: AT_ONCE,
+            ..PoolSize::default()
+        };
+        services
+            .pool(Pool::new(size))
+            .background_remover(WithoutRoom(Arc::clone(&room)))
+    };
+    let studio = Studio::with(equip).await;
+    let mut photos = Vec::new();
+    for number in 0..MANY {
+        let name = format!("{number}.png");
+        photos.push(studio.put(&name, &media("alpha.png")).await);
+    }
+
+    let run = studio.run("background-removal", json!({}), photos.clone());
+    let error = run.await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    let asked = room.asked.load(Ordering::Relaxed);
+    assert_eq!(asked, AT_ONCE, "those at work, and no others");
+
+    room.has_room.store(true, Ordering::Relaxed);
+    room.refused.add_permits(MANY);
+    let run = studio.run("background-removal", json!({}), photos.clone());
+    let again = run.await.unwrap();
+    assert_eq!(again.files.len(), MANY);
+    // The one that was refused is asked for twice.
+    assert_eq!(room.asked.load(Ordering::Relaxed), MANY + 1);
+
+    // It is as if nothing had failed.
+    let other = Studio::with(equip).await;
+    room.refused.add_permits(MANY);
+    for (number, photo) in photos.iter().enumerate() {
+        let name = format!("{number}.png");
+        assert_eq!(other.put(&name, &media("alpha.png")).await, *photo);
+    }
+    let run = other.run("background-removal", json!({}), photos);
+    assert_eq!(run.await.unwrap(), again);
 }
 
 const FAL: &str = "fal with the app's: image/jpeg";

@@ -1,7 +1,7 @@
 //! Documents become searchable knowledge: fetch, read, chunk, embed, store, find.
 //!
 //! - [`Fetcher`] gets a document by URL, from the studio's blobs or from the public network only.
-//! - [`pdf::read`] opens a PDF: laid-out text with page numbers, drawn colours, page images.
+//! - [`pdf::PdfReader`] opens a PDF: laid-out text with page numbers, drawn colours, page images.
 //! - [`Chunker`] cuts it into overlapping pieces that know their page.
 //! - [`Indexer`] embeds the pieces and replaces what the database knows of the asset.
 //! - [`Retriever`] finds the pieces nearest to a question, and tells a prompt what it is to know of the brand.

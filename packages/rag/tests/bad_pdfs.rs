@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use studio233_blob::{BlobStore, Key};
-use studio233_rag::pdf::{self, PdfError, PdfLimits};
+use studio233_rag::pdf::{PdfError, PdfLimits, PdfReader};
 use studio233_rag::{FetchError, FetchLimits, Fetcher, blob_url};
 
 fn pdf_of(contents: &[&str], trailer: &str) -> Bytes {
@@ -13,7 +13,7 @@ const TEXT: &str = "BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
 const PICTURE: &str = "1 0 0 rg 10 10 100 100 re f";
 
 async fn read(file: Bytes) -> Result<studio233_ai::Document, PdfError> {
-    pdf::read("brand.pdf", file, &PdfLimits::default()).await
+    PdfReader::default().read("brand.pdf", file).await
 }
 
 /// The message for a file that cannot be read.
@@ -141,7 +141,8 @@ async fn limits_on_pages_and_on_what_is_drawn_hold() {
         pages_max: 2,
         ..PdfLimits::default()
     };
-    let error = pdf::read("brand.pdf", pdf_of(&[TEXT; 3], ""), &pages)
+    let error = PdfReader::new(pages)
+        .read("brand.pdf", pdf_of(&[TEXT; 3], ""))
         .await
         .unwrap_err();
     assert_eq!(
@@ -153,7 +154,8 @@ async fn limits_on_pages_and_on_what_is_drawn_hold() {
         items_max: 15,
         ..PdfLimits::default()
     };
-    let error = pdf::read("brand.pdf", pdf_of(&[TEXT; 2], ""), &items)
+    let error = PdfReader::new(items)
+        .read("brand.pdf", pdf_of(&[TEXT; 2], ""))
         .await
         .unwrap_err();
     assert_eq!(
@@ -182,7 +184,10 @@ async fn damaged_files_do_no_harm() {
             scratched[at] ^= 0x55;
         }
         for file in [cut, scratched] {
-            match pdf::read("brand.pdf", file.into(), &limits).await {
+            match PdfReader::new(limits.clone())
+                .read("brand.pdf", file.into())
+                .await
+            {
                 Ok(document) => assert!(!document.pages.is_empty()),
                 Err(error) => assert!(error.to_string().starts_with("brand.pdf"), "{error}"),
             }

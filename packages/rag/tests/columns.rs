@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use studio233_ai::Document;
-use studio233_rag::pdf::{self, PdfLimits};
+use studio233_rag::pdf::{PdfLimits, PdfReader};
 
 /// The width of a letter of 10 points in `/F3`.
 const LETTER: f32 = 6.0;
@@ -47,7 +47,10 @@ impl Drawing {
             images_max: 0,
             ..PdfLimits::default()
         };
-        pdf::read("brand.pdf", file.into(), &limits).await.unwrap()
+        PdfReader::new(limits)
+            .read("brand.pdf", file.into())
+            .await
+            .unwrap()
     }
 
     async fn texts(&self) -> Vec<String> {

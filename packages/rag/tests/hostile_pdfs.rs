@@ -6,7 +6,7 @@ use flate2::write::ZlibEncoder;
 use std::io::Write;
 use std::net::TcpListener;
 use studio233_ai::Document;
-use studio233_rag::pdf::{self, PdfError, PdfLimits};
+use studio233_rag::pdf::{PdfError, PdfLimits, PdfReader};
 use testbed::pdf::Objects;
 
 const TEXT: &[u8] = b"BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
@@ -83,7 +83,7 @@ fn limits() -> PdfLimits {
 }
 
 async fn read(file: Bytes) -> Result<Document, PdfError> {
-    pdf::read("brand.pdf", file, &limits()).await
+    PdfReader::new(limits()).read("brand.pdf", file).await
 }
 
 #[tokio::test]

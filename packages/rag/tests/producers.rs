@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use studio233_ai::local::LocalBrandReader;
 use studio233_ai::{AcceptedReading, BrandExtraction, Document};
-use studio233_rag::pdf::{self, PdfLimits};
+use studio233_rag::pdf::PdfReader;
 use studio233_rag::{Chunk, Chunker};
 
 async fn document(name: &str) -> Document {
@@ -13,7 +13,8 @@ async fn document(name: &str) -> Document {
         .join("tests/files")
         .join(name);
     let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    pdf::read(name, Bytes::from(file), &PdfLimits::default())
+    PdfReader::default()
+        .read(name, Bytes::from(file))
         .await
         .unwrap()
 }

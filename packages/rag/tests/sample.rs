@@ -7,7 +7,7 @@ use studio233_ai::local::{LocalBrandReader, LocalEmbedder};
 use studio233_ai::{AcceptedReading, BrandExtraction, Document, ReadingPath};
 use studio233_blob::{BlobStore, ContentType, Key, Put};
 use studio233_db::{AssetId, Database, NewWorkspace, WorkspaceId};
-use studio233_rag::pdf::{self, PdfLimits};
+use studio233_rag::pdf::PdfReader;
 use studio233_rag::{
     Chunker, DocumentSource, FetchLimits, Fetcher, Indexed, Indexer, Retriever, blob_url,
 };
@@ -20,7 +20,8 @@ fn sample() -> Bytes {
 }
 
 async fn document() -> Document {
-    pdf::read("brand-guidelines.pdf", sample(), &PdfLimits::default())
+    PdfReader::default()
+        .read("brand-guidelines.pdf", sample())
         .await
         .unwrap()
 }

@@ -26,6 +26,7 @@ use studio233_inngest::functions::studio::{FetchedFiles, RemovedBy};
 use studio233_inngest::functions::{self, Deps};
 use studio233_inngest::middleware::{LogReporter, Reporters, SentryReporter, WebhookReporter};
 use studio233_plugins::{Provider, Registry, Services};
+use studio233_rag::pdf::PdfReader;
 use studio233_rag::{FetchLimits, Fetcher};
 
 /// Reports that wait get this long when a program ends.
@@ -75,6 +76,10 @@ impl Parts {
             services = services.background_remover(RemovedBy::new(*provider, remover.clone()));
         }
         let providers = cast.shown();
+        let mut pdfs = PdfReader::default();
+        if let Some(program) = &settings.pdf_program {
+            pdfs = pdfs.in_processes_of(program.clone());
+        }
         let archived = ArchivedAnalyses::new(blobs.clone());
         let deps = Deps {
             fetcher: fetcher.allowing(origins.clone()),
@@ -88,6 +93,7 @@ impl Parts {
             verifier: cast.verifier,
             plugins: Registry::standard(&services),
             prices: settings.money.prices.clone(),
+            pdfs,
             ..Deps::local(database, blobs, temp_folder)
         };
         Ok(Self {

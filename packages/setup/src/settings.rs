@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use studio233_db::DatabaseUrl;
 use studio233_inngest::Config;
+use studio233_rag::pdf::ReaderProgram;
 use studio233_rag::{ALLOWED_ORIGINS_MAX, Origin};
 
 mod money;
@@ -88,6 +89,8 @@ pub struct Settings {
     pub money: Money,
     /// Where servers of the protocol are, and the keys to them.
     pub inngest: Config,
+    /// What reads PDFs, each in a process of its own; none to read them in this one. It is the program's to set.
+    pub pdf_program: Option<ReaderProgram>,
 }
 
 /// `studio233.toml`.
@@ -132,6 +135,7 @@ impl Settings {
             reporting: Reporting::default(),
             money: Money::default(),
             inngest: Config::dev(),
+            pdf_program: None,
         }
     }
 
@@ -202,6 +206,7 @@ impl Settings {
             reporting: reporting::read(&file.reports, &environment)?,
             money: money::read(&file.prices, &file.budgets)?,
             inngest: inngest(&file.inngest, environment)?,
+            pdf_program: None,
         })
     }
 }

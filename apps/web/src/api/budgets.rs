@@ -13,25 +13,57 @@ use serde_json::{Value, json};
 use studio233_db::{Budget, BudgetScope, Period, Standing, UsageKind};
 use studio233_inngest::functions::SPENDING;
 use studio233_inngest::middleware::budget::{self, ChangeError};
-use studio233_setup::FileBudget;
+use studio233_setup::{BudgetOwner, FileBudget, waiting_budgets};
 
-/// A budget as the API shows it: how it stands, and what it is named by.
+/// A budget as the API shows it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown {
     #[serde(flatten)]
-    standing: Standing,
+    scope: BudgetScope,
+    kind: UsageKind,
+    period: Period,
+    /// How much all workspaces together may use and have used of a function's is the operator's business.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    amounts: Option<Amounts>,
+    resets_at_ms: Option<i64>,
     /// Whether runs are held by it.
     is_used_up: bool,
 }
 
-impl From<Standing> for Shown {
-    fn from(standing: Standing) -> Self {
+#[derive(Serialize)]
+struct Amounts {
+    limit: u64,
+    used: u64,
+}
+
+impl Shown {
+    fn to(user: &User, standing: Standing) -> Self {
+        let is_used_up = standing.is_used_up();
+        let budget = standing.budget;
+        let is_own = matches!(budget.scope, BudgetScope::Workspace(_));
+        let amounts = Amounts {
+            limit: budget.limit,
+            used: standing.used,
+        };
         Self {
-            is_used_up: standing.is_used_up(),
-            standing,
+            amounts: (is_own || user.is_operator()).then_some(amounts),
+            scope: budget.scope,
+            kind: budget.kind,
+            period: budget.period,
+            resets_at_ms: standing.resets_at_ms,
+            is_used_up,
         }
     }
+}
+
+/// A budget of the file whose workspace is not there.
+#[derive(Serialize)]
+struct Waiting<'b> {
+    workspace: &'b str,
+    kind: UsageKind,
+    period: Period,
+    limit: u64,
 }
 
 /// Which budget.
@@ -55,16 +87,32 @@ pub(crate) struct New {
     limit: u64,
 }
 
-/// How the budgets of the caller's workspaces stand, and those of functions.
+/// How the budgets of the caller's workspaces stand, and those of functions; to the operator, also those of the file that wait
+/// for their workspace.
 pub(crate) async fn list(
     State(shared): State<Shared>,
     user: User,
 ) -> Result<Json<Value>, ApiError> {
     let standings = shared.database.budgets_of_user(&user.0, now_ms()).await?;
-    let budgets: Vec<Shown> = standings.into_iter().map(Shown::from).collect();
-    Ok(Json(
-        json!({"budgets": budgets, "currency": shared.money.currency}),
-    ))
+    let shown = standings.into_iter().map(|one| Shown::to(&user, one));
+    let mut answer = json!({
+        "budgets": shown.collect::<Vec<_>>(),
+        "currency": shared.money.prices.currency(),
+    });
+    if user.is_operator() {
+        let waiting = waiting_budgets(&shared.money.budgets, &shared.database).await?;
+        let waiting = waiting.into_iter().filter_map(|one| match &one.owner {
+            BudgetOwner::Workspace(workspace) => Some(Waiting {
+                workspace,
+                kind: one.kind,
+                period: one.period,
+                limit: one.limit,
+            }),
+            BudgetOwner::Function(_) => None,
+        });
+        answer["waiting"] = json!(waiting.collect::<Vec<_>>());
+    }
+    Ok(Json(answer))
 }
 
 /// Sets, raises or lowers one; runs that it holds look again at once.
@@ -101,9 +149,9 @@ pub(crate) async fn set(
         .budget_standings(workspace, function, now_ms());
     let mut standings = standings.await?.into_iter();
     let is_it = |one: &Standing| (one.budget.kind, one.budget.period) == (new.kind, new.period);
-    let standing = standings.find(is_it).map(Shown::from);
+    let standing = standings.find(is_it).map(|one| Shown::to(&user, one));
     Ok(Json(
-        json!({"budget": standing, "currency": shared.money.currency}),
+        json!({"budget": standing, "currency": shared.money.prices.currency()}),
     ))
 }
 
@@ -180,7 +228,8 @@ pub(crate) struct Since {
     period: Option<Period>,
 }
 
-/// What a workspace of the caller's used in the current period, by function and model.
+/// What a workspace of the caller's used in the current period, by function and model. What was used longer ago than 400 days
+/// may be forgotten, so `ever` reaches back so far.
 pub(crate) async fn usage(
     State(shared): State<Shared>,
     user: User,
@@ -196,7 +245,7 @@ pub(crate) async fn usage(
         "period": period,
         "fromMs": from_ms,
         "untilMs": until_ms,
-        "currency": shared.money.currency,
+        "currency": shared.money.prices.currency(),
     })))
 }
 

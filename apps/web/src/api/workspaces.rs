@@ -9,9 +9,8 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use stepwell::Moment;
-use studio233_db::{DbError, NewWorkspace, Workspace, WorkspaceId};
+use studio233_db::{DbError, NewWorkspace, Workspace, WorkspaceId, workspace_slug};
 use studio233_setup::set_budgets_of;
 use uuid::Uuid;
 
@@ -44,9 +43,9 @@ pub(crate) async fn create(
     JsonBody(new): JsonBody<New>,
 ) -> Result<(StatusCode, Json<Shown>), ApiError> {
     let name = checked(&new.name)?;
-    let slug = slug(name);
+    let slug = workspace_slug(name);
     if let Some(workspace) = own_by_slug(&shared, &slug, &user).await? {
-        return Ok((StatusCode::OK, shown(&shared, workspace).await?));
+        return limited(&shared, StatusCode::OK, workspace).await;
     }
     let new = NewWorkspace {
         id: WorkspaceId::new(Uuid::new_v4().to_string()),
@@ -55,25 +54,32 @@ pub(crate) async fn create(
         user_id: user.0.clone(),
     };
     match shared.database.create_workspace(&new, now_ms()).await {
-        Ok(workspace) => {
-            let Shared {
-                money,
-                client,
-                database,
-                ..
-            } = &shared;
-            set_budgets_of(&workspace, &money.budgets, client, database).await?;
-            Ok((StatusCode::CREATED, shown(&shared, workspace).await?))
-        }
+        Ok(workspace) => limited(&shared, StatusCode::CREATED, workspace).await,
         // Made by another request of the caller's since.
         Err(error @ DbError::SlugTaken { .. }) => {
             match own_by_slug(&shared, &new.slug, &user).await? {
-                Some(workspace) => Ok((StatusCode::OK, shown(&shared, workspace).await?)),
+                Some(workspace) => limited(&shared, StatusCode::OK, workspace).await,
                 None => Err(error.into()),
             }
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Answers once the file's budgets of the workspace are set: whoever made it may have died before that.
+async fn limited(
+    shared: &Shared,
+    status: StatusCode,
+    workspace: Workspace,
+) -> Result<(StatusCode, Json<Shown>), ApiError> {
+    let Shared {
+        money,
+        client,
+        database,
+        ..
+    } = shared;
+    set_budgets_of(&workspace, &money.budgets, client, database).await?;
+    Ok((status, shown(shared, workspace).await?))
 }
 
 #[derive(Deserialize)]
@@ -87,7 +93,7 @@ pub(crate) async fn find(
     user: User,
     Query(query): Query<ByName>,
 ) -> Result<Json<Value>, ApiError> {
-    let slug = slug(checked(&query.name)?);
+    let slug = workspace_slug(checked(&query.name)?);
     let found = match own_by_slug(&shared, &slug, &user).await? {
         Some(workspace) => vec![shown(&shared, workspace).await?.0],
         None => Vec::new(),
@@ -131,41 +137,4 @@ fn checked(name: &str) -> Result<&str, ApiError> {
         "bad_name",
         format!("a workspace's name has 1 to {NAME_CHARS_MAX} printable characters"),
     ))
-}
-
-/// `My Brand!` → `my-brand`; a name without letters or digits gets one from its hash.
-fn slug(name: &str) -> String {
-    let mut slug = String::new();
-    for letter in name.chars().flat_map(char::to_lowercase) {
-        if letter.is_alphanumeric() {
-            slug.push(letter);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
-        }
-    }
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() {
-        let hash = hex::encode(Sha256::digest(name));
-        return format!("workspace-{}", &hash[..8]);
-    }
-    slug.to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::slug;
-
-    #[test]
-    fn names_become_slugs() {
-        for (name, expected) in [
-            ("default", "default"),
-            ("  My  Brand! ", "my-brand"),
-            ("Ärzte & Söhne", "ärzte-söhne"),
-            ("日本", "日本"),
-        ] {
-            assert_eq!(slug(name), expected);
-        }
-        assert!(slug("!!!").starts_with("workspace-"));
-        assert_ne!(slug("!!!"), slug("???"));
-    }
 }

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use stepwell::Moment;
-use studio233_db::{Period, UsageKind};
-use studio233_setup::{Failure, Settings, amount};
+use studio233_db::{Period, UsageKind, amount};
+use studio233_setup::{Failure, Settings};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -119,7 +119,8 @@ impl Which {
 }
 
 fn show(answer: &Value) {
-    let budgets = answer["budgets"].as_array().map_or(&[][..], Vec::as_slice);
+    let list = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
+    let (budgets, waiting) = (list("budgets"), list("waiting"));
     if budgets.is_empty() {
         let program = terminal::program();
         terminal::line("there is no budget: nothing is held");
@@ -128,43 +129,54 @@ fn show(answer: &Value) {
         ));
     }
     for budget in budgets {
-        terminal::line(line(budget, &answer["currency"]));
+        terminal::line(line(&budget, &answer["currency"]));
+    }
+    for budget in waiting {
+        terminal::line(waiting_line(&budget, &answer["currency"]));
     }
 }
 
 /// `workspace w: 1.2 of 5 EUR per month, full again 2026-02-01T00:00:00.000Z`
 fn line(budget: &Value, currency: &Value) -> String {
-    let text = |key: &str| budget[key].as_str().unwrap_or_default().to_owned();
-    let number = |key: &str| budget[key].as_u64().unwrap_or_default();
-    let unit = text("kind");
-    let kind = UsageKind::parse(&unit).unwrap_or(UsageKind::Tokens);
-    let shown = |key: &str| amount::shown(kind, number(key));
+    let text = |key: &str| budget[key].as_str().unwrap_or_default();
+    let (kind, currency) = (kind_of(budget), currency.as_str());
+    let shown = |key: &str| Some(amount::shown(kind, budget[key].as_u64()?));
+    let how_much = match (shown("used"), shown("limit")) {
+        (Some(used), Some(limit)) => {
+            format!("{used} of {limit} {}", amount::unit(kind, currency))
+        }
+        // A function's, of which only its operator is told more.
+        _ => kind.as_str().to_owned(),
+    };
     let held = match budget["isUsedUp"].as_bool() {
         Some(true) => "; used up: further runs are held",
         _ => "",
     };
-    let per = match text("period").as_str() {
-        "ever" => "in all".to_owned(),
-        period => format!("per {period}"),
-    };
     let again = budget["resetsAtMs"].as_i64().map(Moment::from_unix_ms);
     let again = again.map(|at| format!(", full again {at}"));
-    format!(
-        "{} {}: {} of {} {} {per}{}{held}",
-        text("scope"),
-        text("id"),
-        shown("used"),
-        shown("limit"),
-        unit_of(kind, currency),
-        again.unwrap_or_default(),
-    )
+    let (scope, id, per) = (text("scope"), text("id"), per(budget));
+    let again = again.unwrap_or_default();
+    format!("{scope} {id}: {how_much} {per}{again}{held}")
 }
 
-/// What amounts of a kind are called.
-pub(super) fn unit_of(kind: UsageKind, currency: &Value) -> String {
-    match kind {
-        UsageKind::Currency => currency.as_str().unwrap_or("of money").to_owned(),
-        kind => kind.as_str().to_owned(),
+/// `workspace "Solvain" is not there: 5 EUR per month wait for it`
+fn waiting_line(budget: &Value, currency: &Value) -> String {
+    let kind = kind_of(budget);
+    let limit = amount::shown(kind, budget["limit"].as_u64().unwrap_or_default());
+    let unit = amount::unit(kind, currency.as_str());
+    let (name, per) = (&budget["workspace"], per(budget));
+    format!("workspace {name} is not there: {limit} {unit} {per} wait for it")
+}
+
+fn kind_of(budget: &Value) -> UsageKind {
+    let kind = budget["kind"].as_str().unwrap_or_default();
+    UsageKind::parse(kind).unwrap_or(UsageKind::Tokens)
+}
+
+fn per(budget: &Value) -> String {
+    match budget["period"].as_str().unwrap_or_default() {
+        "ever" => "in all".to_owned(),
+        period => format!("per {period}"),
     }
 }
 
@@ -189,6 +201,23 @@ mod tests {
         assert_eq!(
             line(&budget, &Value::Null),
             "function f: 7 of 5 tokens in all; used up: further runs are held"
+        );
+        let budget = json!({
+            "scope": "function", "id": "f", "kind": "tokens", "period": "day",
+            "resetsAtMs": null, "isUsedUp": true,
+        });
+        assert_eq!(
+            line(&budget, &Value::Null),
+            "function f: tokens per day; used up: further runs are held"
+        );
+    }
+
+    #[test]
+    fn a_budget_that_waits_names_what_it_waits_for() {
+        let budget = json!({"workspace": "Solvain", "kind": "currency", "period": "month", "limit": 5_000_000});
+        assert_eq!(
+            waiting_line(&budget, &json!("EUR")),
+            "workspace \"Solvain\" is not there: 5 EUR per month wait for it"
         );
     }
 }

@@ -66,7 +66,7 @@ impl Steps {
                 }
             }
             // What it holds the run for is told while that waits.
-            "step" if data["name"] == "budget" => {}
+            "step" if data["name"] == "budget" || data["status"] == "held" => {}
             "step" => self.say(&ended(data)),
             // A function that fails with its step says nothing new; the end does.
             "attempt-failed" if data["step"].is_null() && data["retryAt"].is_null() => {}
@@ -128,7 +128,7 @@ fn attempt(attempt: &Value) -> String {
     let number = attempt["attempt"].as_u64().unwrap_or_default() + 1;
     let message = attempt["error"]["message"].as_str().unwrap_or_default();
     let next = match attempt["retryAt"].as_str() {
-        Some(at) => format!("; next attempt at {}", clock(at)),
+        Some(at) => format!("; next attempt at {}", clock(at, Timestamp::now())),
         None => String::new(),
     };
     format!("  ! {what}: attempt {number} failed{next}: {message}")
@@ -137,17 +137,24 @@ fn attempt(attempt: &Value) -> String {
 fn waiting(waiting: &Value) -> String {
     let why = waiting["message"].as_str().unwrap_or_default();
     match waiting["until"].as_str() {
-        Some(until) => format!("waiting until {}: {why}", clock(until)),
+        Some(until) => format!("waiting until {}: {why}", clock(until, Timestamp::now())),
         None => format!("waiting: {why}"),
     }
 }
 
-/// `2026-01-02T03:04:05.678Z` → `04:04:05`, as the clock on the wall shows it.
-fn clock(moment: &str) -> String {
+/// `2026-01-02T03:04:05.678Z` → `04:04:05`, as the clock on the wall shows it; with its date on another day.
+fn clock(moment: &str, now: Timestamp) -> String {
     match moment.parse::<Timestamp>() {
         Ok(moment) => {
-            let moment = moment.to_zoned(TimeZone::system());
-            moment.strftime("%H:%M:%S").to_string()
+            let zone = TimeZone::system();
+            let is_today =
+                now.to_zoned(zone.clone()).date() == moment.to_zoned(zone.clone()).date();
+            let format = if is_today {
+                "%H:%M:%S"
+            } else {
+                "%Y-%m-%d %H:%M:%S"
+            };
+            moment.to_zoned(zone).strftime(format).to_string()
         }
         Err(_) => moment.to_owned(),
     }
@@ -181,11 +188,19 @@ mod tests {
             "step": "a", "attempt": 0, "error": {"message": "no network"},
             "retryAt": "2026-01-02T03:04:05.678Z",
         });
-        let at = clock("2026-01-02T03:04:05.678Z");
+        let at = clock("2026-01-02T03:04:05.678Z", Timestamp::now());
         assert_eq!(
             attempt(&failed),
             format!("  ! a: attempt 1 failed; next attempt at {at}: no network")
         );
+    }
+
+    #[test]
+    fn a_moment_of_another_day_has_its_date() {
+        let now = "2026-01-02T03:04:05Z".parse::<Timestamp>().unwrap();
+        let at = clock("2026-01-02T03:04:05.678Z", now);
         assert!(at.ends_with(":05") && at.len() == 8, "{at}");
+        let at = clock("2026-02-02T03:04:05.678Z", now);
+        assert!(at.starts_with("2026-02-0") && at.ends_with(":05"), "{at}");
     }
 }

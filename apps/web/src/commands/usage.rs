@@ -1,6 +1,5 @@
 //! `studio233 usage`: what a workspace has used.
 
-use super::budgets::unit_of;
 use super::search::workspace_named;
 use super::server::Server;
 use crate::client::ApiClient;
@@ -9,15 +8,15 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde_json::Value;
 use std::process::ExitCode;
-use studio233_db::{Period, UsageKind};
-use studio233_setup::{Failure, Settings, amount};
+use studio233_db::{Period, UsageKind, amount};
+use studio233_setup::{Failure, Settings};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The workspace.
     #[arg(long, short, default_value = super::ingest::WORKSPACE, value_name = "NAME")]
     workspace: String,
-    /// What is counted: since the current hour, day, week or month began, by UTC, or ever.
+    /// What is counted: since the current hour, day, week or month began, by UTC, or ever, which reaches 400 days back.
     #[arg(long, default_value = Period::Month.as_str(),
           value_parser = PossibleValuesParser::new(Period::ALL.map(Period::as_str)))]
     period: String,
@@ -58,7 +57,7 @@ fn show(answer: &Value) {
         let text = |key: &str| total[key].as_str().unwrap_or_default();
         let kind = UsageKind::parse(text("kind")).unwrap_or(UsageKind::Tokens);
         let used = amount::shown(kind, total["amount"].as_u64().unwrap_or_default());
-        let unit = unit_of(kind, &answer["currency"]);
+        let unit = amount::unit(kind, answer["currency"].as_str());
         let (function, model) = (text("functionId"), text("model"));
         terminal::line(format!("{function}, {model}: {used} {unit}"));
     }

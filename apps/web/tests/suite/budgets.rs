@@ -6,7 +6,7 @@ use crate::studio::TestStudio;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
-use studio233_db::{Period, UsageKind};
+use studio233_db::{NewWorkspace, Period, UsageKind, WorkspaceId};
 use studio233_setup::{BudgetOwner, FileBudget};
 
 async fn put(studio: &TestStudio, body: &Value, user: Option<&str>) -> crate::studio::Answer {
@@ -46,7 +46,7 @@ async fn a_spent_budget_holds_a_run_which_says_so_until_it_is_raised() {
     };
     assert_eq!(
         held.text("/waiting/message"),
-        format!("held: the workspace {workspace} has used 0 of 0 milliseconds, until it is raised")
+        format!("held: the workspace {workspace} has used 0 of 0 seconds, until it is raised")
     );
     let steps = held.body["steps"].as_array().unwrap();
     assert!(steps.iter().all(|step| step["name"] != "index-and-store"));
@@ -101,7 +101,13 @@ async fn budgets_are_their_owners_business() {
     assert_eq!(both.as_array().unwrap().len(), 2);
     let request = studio.http.get(studio.url("/api/budgets"));
     let seen = studio.send(request.header("x-user-id", "stranger")).await;
-    assert_eq!(seen.body["budgets"].as_array().unwrap().len(), 1);
+    // What all users together may use is told to the operator alone.
+    let seen = seen.body["budgets"].as_array().unwrap();
+    let of_function = json!({
+        "scope": "function", "id": "brand-ingestion", "kind": "tokens", "period": "day",
+        "resetsAtMs": seen[0]["resetsAtMs"], "isUsedUp": false,
+    });
+    assert_eq!(*seen, [of_function]);
     let path = format!("/api/usage?workspaceId={workspace}");
     let request = studio.http.get(studio.url(&path));
     let refused = studio.send(request.header("x-user-id", "stranger")).await;
@@ -160,6 +166,54 @@ async fn what_the_file_limits_only_its_operator_changes() {
     studio.stop().await;
 }
 
+#[tokio::test]
+async fn a_budget_of_the_file_waits_for_its_workspace_and_is_set_once_it_is_asked_for() {
+    let studio = TestStudio::limited_by(FileBudget {
+        owner: BudgetOwner::Workspace("solvane".to_owned()),
+        kind: UsageKind::Tokens,
+        period: Period::Day,
+        limit: 5,
+    })
+    .await;
+    let listed = studio.get("/api/budgets").await;
+    let waiting = json!([{"workspace": "solvane", "kind": "tokens", "period": "day", "limit": 5}]);
+    assert_eq!(listed.body["waiting"], waiting);
+    let request = studio.http.get(studio.url("/api/budgets"));
+    let seen = studio.send(request.header("x-user-id", "ada")).await;
+    assert!(seen.body["waiting"].is_null(), "{}", seen.body);
+
+    // A studio that made it and died before it could set its budget.
+    let new = NewWorkspace {
+        id: WorkspaceId::new("w"),
+        name: "Solvane".to_owned(),
+        slug: "solvane".to_owned(),
+        user_id: "local".to_owned(),
+    };
+    studio
+        .database()
+        .await
+        .create_workspace(&new, 1)
+        .await
+        .unwrap();
+    let asked = studio
+        .post("/api/workspaces", &json!({"name": "SOLVANE"}))
+        .await;
+    assert_eq!((asked.status, asked.text("/id")), (200, "w".to_owned()));
+    let listed = studio.get("/api/budgets").await;
+    assert_eq!(listed.body["budgets"][0]["limit"], 5, "{}", listed.body);
+    assert_eq!(listed.body["waiting"], json!([]));
+
+    // What its operator changes stays.
+    let raised = json!({"workspaceId": "w", "kind": "tokens", "period": "day", "limit": 9});
+    assert_eq!(put(&studio, &raised, None).await.status, 200);
+    studio
+        .post("/api/workspaces", &json!({"name": "Solvane"}))
+        .await;
+    let listed = studio.get("/api/budgets").await;
+    assert_eq!(listed.body["budgets"][0]["limit"], 9);
+    studio.stop().await;
+}
+
 #[test]
 fn commands_set_raise_and_remove_budgets_of_a_running_studio() {
     let folder = tempfile::tempdir().unwrap();
@@ -168,7 +222,10 @@ fn commands_set_raise_and_remove_budgets_of_a_running_studio() {
     std::fs::write(folder.path().join("studio233.toml"), config).unwrap();
     let _serve = Serve::start(folder.path());
     let listed = run(folder.path(), &["budgets"]);
-    assert!(text(&listed.stdout).starts_with("there is no budget"));
+    let listed = text(&listed.stdout);
+    assert!(listed.starts_with("there is no budget"), "{listed}");
+    let waits = "workspace \"Solvane\" is not there: 0 EUR per month wait for it";
+    assert!(listed.contains(waits), "{listed}");
 
     // The file's budget is set as soon as there is the workspace.
     let sample = files::sample();
@@ -182,7 +239,7 @@ fn commands_set_raise_and_remove_budgets_of_a_running_studio() {
     let mut told = BufReader::new(ingest.stdout.take().unwrap()).lines();
     let held = told.find(|line| line.as_ref().unwrap().contains("held: "));
     let held = held.unwrap().unwrap();
-    assert!(held.contains("has used 0 of 0"), "{held}");
+    assert!(held.contains("has used 0 of 0 EUR, until "), "{held}");
 
     let listed = run(folder.path(), &["budgets", "list"]);
     let listed = text(&listed.stdout);

@@ -5,4 +5,5 @@ mod budgets;
 mod cli;
 mod crash;
 mod files;
+mod pdfs;
 mod studio;

@@ -2,7 +2,7 @@
 
 use reqwest::Response;
 use serde_json::Value;
-use studio233_db::DatabaseUrl;
+use studio233_db::{Database, DatabaseUrl};
 use studio233_inngest::Config;
 use studio233_setup::{FileBudget, Money, Settings};
 use studio233_web::Studio;
@@ -132,6 +132,12 @@ impl TestStudio {
     pub(crate) async fn upload(&self, name: &str, file: Vec<u8>) -> Answer {
         let request = self.http.put(self.url(&format!("/api/files/{name}")));
         self.send(request.body(file)).await
+    }
+
+    /// Its database, past the studio.
+    pub(crate) async fn database(&self) -> Database {
+        let path = self.folder.path().join("data/studio.db");
+        Database::open_sqlite(path).await.unwrap()
     }
 
     /// A new workspace's id.

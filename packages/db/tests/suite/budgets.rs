@@ -1,6 +1,8 @@
 use crate::Opened;
 use serde_json::json;
-use studio233_db::{Budget, BudgetScope, NewUsage, NewWorkspace, Period, UsageKind, WorkspaceId};
+use studio233_db::{
+    Budget, BudgetScope, FileSource, NewUsage, NewWorkspace, Period, UsageKind, WorkspaceId,
+};
 
 on_both!(
     what_is_noted_twice_counts_once,
@@ -10,6 +12,9 @@ on_both!(
     usage_of_long_ago_is_forgotten,
     a_user_sees_the_budgets_of_own_workspaces_and_of_functions,
     what_was_used_is_told_by_function_and_model,
+    budgets_of_each_period_count_from_its_beginning,
+    what_the_file_says_again_undoes_nothing,
+    what_the_file_says_no_more_goes_unless_somebody_changed_it,
 );
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -177,7 +182,8 @@ async fn a_user_sees_the_budgets_of_own_workspaces_and_of_functions(db: Opened) 
             user_id: user.to_owned(),
         };
         db.create_workspace(&workspace, 1).await.unwrap();
-        for name in [id, &workspace.name, &workspace.slug] {
+        let spelt = workspace.name.to_uppercase();
+        for name in [id, &workspace.name, &workspace.slug, &spelt] {
             let named = db.workspace_named(name).await.unwrap().unwrap();
             assert_eq!(named.id, workspace.id);
         }
@@ -219,4 +225,117 @@ async fn what_was_used_is_told_by_function_and_model(db: Opened) {
         ])
     );
     assert!(db.usage_totals(&w, 6).await.unwrap().is_empty());
+}
+
+async fn budgets_of_each_period_count_from_its_beginning(db: Opened) {
+    // 1970-02-03T05:00:00Z, a Tuesday.
+    let hour = 60 * 60 * 1000;
+    let now = 33 * DAY + 5 * hour;
+    let began = [now, 33 * DAY, 32 * DAY, 31 * DAY];
+    for (number, moment) in (0..).zip(began) {
+        for (at, amount) in [(moment - 1, 1), (moment, 10)] {
+            let key = format!("{number}/{at}");
+            let used = used(&key, "w", amount);
+            db.record_usage(&[used], at).await.unwrap();
+        }
+    }
+    for period in Period::ALL {
+        for scope in [
+            of_workspace("w"),
+            BudgetScope::Function("brand-ingestion".into()),
+        ] {
+            let budget = Budget {
+                period,
+                ..daily(scope, 1)
+            };
+            db.set_budget(&budget, 1).await.unwrap();
+        }
+    }
+    let standings = db
+        .budget_standings(Some(&WorkspaceId::new("w")), Some("brand-ingestion"), now)
+        .await
+        .unwrap();
+    let of = |period| {
+        let of_period = standings.iter().filter(|one| one.budget.period == period);
+        of_period.map(|one| one.used).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        Period::ALL.map(of),
+        [[10; 2], [21; 2], [32; 2], [43; 2], [44; 2]]
+    );
+}
+
+async fn limit(db: &Opened, scope: &BudgetScope) -> Option<u64> {
+    let BudgetScope::Workspace(id) = scope else {
+        panic!("it is a workspace's")
+    };
+    let standings = db.budget_standings(Some(id), None, 1).await.unwrap();
+    standings.first().map(|one| one.budget.limit)
+}
+
+async fn what_the_file_says_again_undoes_nothing(db: Opened) {
+    let w = of_workspace("w");
+    let says = |limit| {
+        let (db, budget) = (&db, daily(w.clone(), limit));
+        async move {
+            db.apply_file_budget(&budget, FileSource::Studio, 1)
+                .await
+                .unwrap()
+        }
+    };
+    assert!(says(25).await);
+    assert!(!says(25).await);
+    db.set_budget(&daily(w.clone(), 40), 2).await.unwrap();
+    assert!(!says(25).await);
+    assert_eq!(limit(&db, &w).await, Some(40));
+    assert!(says(30).await);
+    assert_eq!(limit(&db, &w).await, Some(30));
+    let removed = db.remove_budget(&w, UsageKind::Tokens, Period::Day).await;
+    assert!(removed.unwrap());
+    assert!(!says(30).await);
+    assert_eq!(limit(&db, &w).await, None);
+    assert!(says(31).await);
+    // What was set by hand as the file says it is not another budget.
+    db.set_budget(&daily(w.clone(), 32), 3).await.unwrap();
+    assert!(!says(32).await);
+}
+
+async fn what_the_file_says_no_more_goes_unless_somebody_changed_it(db: Opened) {
+    let [kept, left, raised, by_hand, of_worker, of_both] =
+        ["kept", "left", "raised", "by-hand", "of-worker", "of-both"].map(of_workspace);
+    for (scope, source) in [
+        (&kept, FileSource::Studio),
+        (&left, FileSource::Studio),
+        (&raised, FileSource::Studio),
+        (&of_worker, FileSource::Worker),
+        (&of_both, FileSource::Worker),
+        (&of_both, FileSource::Studio),
+        (&of_both, FileSource::Worker),
+    ] {
+        let budget = daily(scope.clone(), 5);
+        db.apply_file_budget(&budget, source, 1).await.unwrap();
+    }
+    for scope in [&raised, &by_hand] {
+        db.set_budget(&daily(scope.clone(), 9), 2).await.unwrap();
+    }
+    let removed = db.retain_file_budgets(&[daily(kept.clone(), 7)]).await;
+    assert_eq!(
+        removed.unwrap(),
+        [daily(left.clone(), 5), daily(of_both.clone(), 5)]
+    );
+    for (scope, expected) in [
+        (&kept, Some(5)),
+        (&left, None),
+        (&raised, Some(9)),
+        (&by_hand, Some(9)),
+        (&of_worker, Some(5)),
+        (&of_both, None),
+    ] {
+        assert_eq!(limit(&db, scope).await, expected, "{scope:?}");
+    }
+    assert!(db.retain_file_budgets(&[]).await.unwrap() == [daily(kept, 5)]);
+    // A file that says it again is heard again.
+    let again = daily(left.clone(), 5);
+    let applied = db.apply_file_budget(&again, FileSource::Studio, 3).await;
+    assert!(applied.unwrap());
 }

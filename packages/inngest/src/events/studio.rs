@@ -29,6 +29,7 @@ pub struct WorkflowRequested {
     #[garde(custom(super::id))]
     pub user_id: String,
     /// The workspace that pays for what nodes spend; absent when none does.
+    #[garde(inner(custom(super::id)))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace_id: Option<String>,
     /// Equal keys ask for the same run.

@@ -236,6 +236,11 @@ fn a_workflow_runs_unless_it_says_otherwise() {
         with(workflow(), "mode", json!("test")),
         &[r#"data.mode: expected "run" or "dryRun", found "test""#],
     );
+    good::<WorkflowRequested>(with(workflow(), "workspaceId", json!("w")), json!({}));
+    bad::<WorkflowRequested>(
+        with(workflow(), "workspaceId", json!("a\0b")),
+        &["data.workspaceId: has a NUL character, which an id cannot"],
+    );
 }
 
 #[test]

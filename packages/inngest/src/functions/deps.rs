@@ -16,7 +16,7 @@ use studio233_ai::{BrandExtraction, Embedder, ImageModel, LanguageModel, Verifie
 use studio233_blob::BlobStore;
 use studio233_db::Database;
 use studio233_plugins::{Provider, Registry, Services};
-use studio233_rag::pdf::PdfLimits;
+use studio233_rag::pdf::PdfReader;
 use studio233_rag::{Chunker, FetchLimits, Fetcher};
 
 /// Everything that functions work with. Cloning is cheap and shares it.
@@ -56,8 +56,8 @@ pub struct Deps {
     pub plugins: Registry,
     /// Cuts documents into pieces.
     pub chunker: Chunker,
-    /// What a PDF may cost.
-    pub pdf_limits: PdfLimits,
+    /// Reads PDFs, on threads of this process unless told otherwise.
+    pub pdfs: PdfReader,
     /// Where the time of what is stored comes from.
     pub clock: Arc<dyn Clock>,
 }
@@ -90,7 +90,7 @@ impl Deps {
             verifier: Arc::new(LocalVerifier),
             plugins: Registry::standard(&services.background_remover(remover)),
             chunker: Chunker::default(),
-            pdf_limits: PdfLimits::default(),
+            pdfs: PdfReader::default(),
             clock: Arc::new(SystemClock),
         }
     }

@@ -4,13 +4,18 @@ use super::Deps;
 use crate::middleware::Reporter;
 use std::path::Path;
 use stepwell::testing::{Builder, TestApp};
-use stepwell::{App, Config};
+use stepwell::{App, Config, Function};
 use studio233_blob::{BlobStore, ContentType, Key, Put};
 use studio233_db::{Database, DatabaseUrl, NewWorkspace, WorkspaceId};
 
 pub(crate) struct Fixture {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) deps: Deps,
+}
+
+/// An app with this function alone.
+pub(crate) fn app_of(function: Function) -> App {
+    App::new(crate::client(Config::dev())).function(function)
 }
 
 impl Fixture {

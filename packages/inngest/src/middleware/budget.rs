@@ -1,111 +1,18 @@
 //! Budgets: what a workspace or a function may spend in a period, and what happens when that is spent.
 
+mod held;
+
 use super::metering::function_id;
 use crate::events::budget::{BudgetChanged, Kind};
 use crate::functions::Deps;
 use crate::functions::failure::classify;
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::time::Duration;
-use stepwell::{Client, Clock, Context, Error, EventId, Moment, SendError, SystemClock};
-use studio233_db::{
-    Budget, BudgetScope, Database, DbError, Period, Standing, UsageKind, WorkspaceId,
-};
-
-/// A held run looks again after this long at the latest. So it goes on, too, when it was never told that it may: a
-/// producer that crashed between changing a budget and saying so, a server that does not look back.
-pub const HELD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) use held::{Beside, Holding};
+pub use held::{HELD_MAX, Held, UsedUp};
+use stepwell::{Client, Clock, Context, Error, EventId, SendError, SystemClock};
+use studio233_db::{Budget, BudgetScope, Database, DbError, Period, UsageKind, WorkspaceId};
 
 /// The step that looks. What it records is a [`Held`], or nothing when the run may go on.
 pub const STEP: &str = "budget";
-
-/// A change counts that came this long before a run began to wait for one: it looked at the budgets before that.
-const LOOK_BACK: Duration = Duration::from_secs(10 * 60);
-
-/// Changes that a run remembers to have looked at. After so many it waits for new ones only.
-const CHANGES_SEEN_MAX: usize = 16;
-
-/// Why a run is held: what the step `budget` records and notes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Held {
-    /// The budgets that are used up.
-    pub budgets: Vec<UsedUp>,
-    /// When it was looked, in Unix milliseconds.
-    pub looked_at_ms: i64,
-}
-
-/// All budgets, one after another.
-impl fmt::Display for Held {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, budget) in self.budgets.iter().enumerate() {
-            let before = if number == 0 { "" } else { "; " };
-            write!(formatter, "{before}{budget}")?;
-        }
-        Ok(())
-    }
-}
-
-/// A budget that is used up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UsedUp {
-    /// Whose it is.
-    #[serde(flatten)]
-    pub scope: BudgetScope,
-    /// What it limits.
-    pub kind: UsageKind,
-    /// How often it is full again.
-    pub period: Period,
-    /// What may be used in a period, in the unit of its kind.
-    pub limit: u64,
-    /// What was used in this one.
-    pub used: u64,
-    /// When the period turns, RFC 3339; none if it never does.
-    pub until: Option<String>,
-    /// The same in Unix milliseconds.
-    pub until_ms: Option<i64>,
-}
-
-impl UsedUp {
-    fn of(standing: Standing) -> Self {
-        let until_ms = standing.resets_at_ms;
-        Self {
-            scope: standing.budget.scope,
-            kind: standing.budget.kind,
-            period: standing.budget.period,
-            limit: standing.budget.limit,
-            used: standing.used,
-            until: until_ms.map(|ms| Moment::from_unix_ms(ms).to_string()),
-            until_ms,
-        }
-    }
-}
-
-/// `the workspace w has used 1200 of 1000 tokens, until 2026-02-01T00:00:00.000Z`
-impl fmt::Display for UsedUp {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.scope {
-            BudgetScope::Workspace(id) => write!(formatter, "the workspace {id}")?,
-            BudgetScope::Function(id) => write!(formatter, "the function {id}")?,
-        }
-        let unit = match self.kind {
-            UsageKind::Tokens => "tokens",
-            UsageKind::Images => "images",
-            UsageKind::Seconds => "milliseconds",
-            UsageKind::Currency => "millionths of the currency",
-        };
-        write!(
-            formatter,
-            " has used {} of {} {unit}",
-            self.used, self.limit
-        )?;
-        match &self.until {
-            Some(until) => write!(formatter, ", until {until}"),
-            None => write!(formatter, ", until it is raised"),
-        }
-    }
-}
 
 /// Who pays for a run's steps, and with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +54,7 @@ impl Payer {
 /// The step `budget` looks, and says in its result and in a note why the run is held; `budget-held` waits until the period
 /// turns or the budget is changed ([`set`]), and the run looks again. A held run costs nothing and takes no slot of its
 /// function's concurrency. What was admitted when a budget runs out is finished, so a budget may be overdrawn by what was
-/// then at work; only a step that is tried again looks again ([`metered`](super::metered)).
+/// then at work; only a step that is tried again looks again, and is held, too ([`metered`](super::metered)).
 ///
 /// # Errors
 /// When the budgets could not be read in any attempt.
@@ -156,57 +63,24 @@ pub async fn admit<E: Send + Sync>(
     deps: &Deps,
     payer: &Payer,
 ) -> Result<(), Error> {
-    let step = ctx.step();
-    let mut seen: Vec<String> = Vec::new();
+    let mut holding = Holding::new(ctx.step().clone(), "budget-held", Beside::Nothing);
     // Each round records two steps, and a run has a limit of them: it ends.
     loop {
-        let look = || async {
-            let held = look(ctx, deps, payer).await?;
-            if let Some(held) = &held {
-                step.note(STEP, held);
-            }
-            Ok(held)
-        };
-        let held: Option<Held> = step.run(STEP, look).await?;
-        let Some(held) = held else {
-            return Ok(());
-        };
-        let wait = step
-            .wait_for_event::<BudgetChanged>("budget-held")
-            .named(format!("held: {held}"))
-            .when(change_of(&held, &seen))
-            .timeout(held_for(&held));
-        // One that looks back must not be ended by what was looked at before, and can name only so much of it.
-        let change = if seen.len() < CHANGES_SEEN_MAX {
-            wait.look_back(LOOK_BACK).await?
-        } else {
-            wait.await?
-        };
-        if let Some(change) = change
-            && seen.len() < CHANGES_SEEN_MAX
-        {
-            seen.push(change.id);
+        let look = || look(ctx, deps, payer);
+        let held: Option<Held> = ctx.step().run(STEP, look).await?;
+        match held {
+            None => return Ok(()),
+            Some(held) => holding.hold(&held).await?,
         }
     }
 }
 
-/// Looks again, for an attempt of a step that was admitted before.
-pub(super) async fn recheck<E>(ctx: &Context<E>, deps: &Deps, payer: &Payer) -> Result<(), Error> {
-    match look(ctx, deps, payer).await? {
-        None => Ok(()),
-        Some(held) => {
-            let wait = held_for(&held);
-            Err(Error::from(UsedUpSince(held)).retry_after(wait))
-        }
-    }
-}
-
-/// A step that failed must not be tried again yet.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot try again: {0}")]
-struct UsedUpSince(Held);
-
-async fn look<E>(ctx: &Context<E>, deps: &Deps, payer: &Payer) -> Result<Option<Held>, Error> {
+/// Which budgets are used up, if any is, with a note of it.
+pub(super) async fn look<E>(
+    ctx: &Context<E>,
+    deps: &Deps,
+    payer: &Payer,
+) -> Result<Option<Held>, Error> {
     if payer.kinds.is_empty() {
         return Ok(None);
     }
@@ -220,48 +94,17 @@ async fn look<E>(ctx: &Context<E>, deps: &Deps, payer: &Payer) -> Result<Option<
     let budgets: Vec<UsedUp> = standings
         .into_iter()
         .filter(|standing| standing.is_used_up() && counts(standing.budget.kind))
-        .map(UsedUp::of)
+        .map(|standing| UsedUp::of(standing, deps.prices.currency()))
         .collect();
-    Ok((!budgets.is_empty()).then_some(Held {
+    if budgets.is_empty() {
+        return Ok(None);
+    }
+    let held = Held {
         budgets,
         looked_at_ms,
-    }))
-}
-
-/// Until the last of the budgets is full again.
-fn held_for(held: &Held) -> Duration {
-    let wait_ms = held.budgets.iter().map(|budget| match budget.until_ms {
-        Some(until_ms) => until_ms - held.looked_at_ms,
-        None => i64::MAX,
-    });
-    let wait_ms = u64::try_from(wait_ms.max().unwrap_or_default()).unwrap_or_default();
-    // A wait of no time would make a round of it.
-    Duration::from_millis(wait_ms.max(1)).min(HELD_MAX)
-}
-
-/// The condition for a change of one of the budgets that was not looked at before.
-fn change_of(held: &Held, seen: &[String]) -> String {
-    let budgets = held.budgets.iter().map(|budget| {
-        let (field, id) = match &budget.scope {
-            BudgetScope::Workspace(id) => ("workspaceId", id.as_str()),
-            BudgetScope::Function(id) => ("functionId", id.as_str()),
-        };
-        let kind = text(budget.kind.as_str());
-        format!(
-            "async.data.{field} == {} && async.data.kind == {kind}",
-            text(id)
-        )
-    });
-    let any = budgets.map(|one| format!("({one})")).collect::<Vec<_>>();
-    let others = seen
-        .iter()
-        .map(|id| format!(" && async.id != {}", text(id)));
-    format!("({}){}", any.join(" || "), others.collect::<String>())
-}
-
-/// A text as expressions write it, which is as JSON does.
-fn text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    };
+    ctx.step().note(STEP, &held);
+    Ok(Some(held))
 }
 
 /// Why a budget is not changed, or not all of it.
@@ -302,13 +145,7 @@ pub async fn set(
 ) -> Result<EventId, ChangeError> {
     let now_ms = SystemClock.now().unix_ms();
     database.set_budget(budget, now_ms).await?;
-    let change = changed(
-        &budget.scope,
-        budget.kind,
-        budget.period,
-        Some(budget.limit),
-    );
-    tell(client, change).await
+    tell_set(client, budget).await
 }
 
 /// Removes a budget, and tells the runs that it holds; whether there was one. They are told in any case: whoever removed it may
@@ -326,6 +163,25 @@ pub async fn remove(
     let removed = database.remove_budget(scope, kind, period).await?;
     tell(client, changed(scope, kind, period, None)).await?;
     Ok(removed)
+}
+
+/// Tells the runs that a budget holds that it was set.
+///
+/// # Errors
+/// [`ChangeError::Tell`].
+pub async fn tell_set(client: &Client, budget: &Budget) -> Result<EventId, ChangeError> {
+    let limit = Some(budget.limit);
+    let change = changed(&budget.scope, budget.kind, budget.period, limit);
+    tell(client, change).await
+}
+
+/// Tells the runs that a budget holds that it was removed.
+///
+/// # Errors
+/// [`ChangeError::Tell`].
+pub async fn tell_removed(client: &Client, budget: &Budget) -> Result<EventId, ChangeError> {
+    let change = changed(&budget.scope, budget.kind, budget.period, None);
+    tell(client, change).await
 }
 
 async fn tell(client: &Client, change: BudgetChanged) -> Result<EventId, ChangeError> {

@@ -1,16 +1,21 @@
 //! What functions spend: counted once for each execution of a step.
 
-use super::budget::{self, Payer};
+mod attempted;
+
+use super::budget::{self, Beside, Holding, Payer};
 use super::{Charges, Prices};
 use crate::APP_ID;
 use crate::functions::Deps;
 use async_trait::async_trait;
+use attempted::Attempted;
+pub use attempted::held_by;
+use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use stepwell::{Context, Error, RunStep};
+use stepwell::{Context, Error, RunStep, StepError};
 use studio233_ai::Usage;
 use studio233_db::{Database, DbError, NewUsage, Standing, UsageKind, WorkspaceId};
 use uuid::Uuid;
@@ -114,7 +119,8 @@ impl fmt::Debug for Spent {
 ///   code panics: what it added is counted. Only a process that is killed counts nothing of what was under way.
 /// - Each execution counts: one whose answer was lost has paid as well as the one after it.
 /// - An attempt after the first looks at the payer's budgets before it spends, for its run has held no place among those at
-///   work since. Where one is used up it fails, to be tried again when the period turns, in a day at the latest.
+///   work since. Where one is used up the step records so, the run is held as [`budget::admit`] holds it, and then makes the
+///   step anew, under the same id and with all its attempts.
 /// - What cannot be recorded is logged, and the step goes on: to fail it would be to spend once more.
 pub fn metered<'a, E, T, F, Fut>(
     ctx: &'a Context<E>,
@@ -122,35 +128,128 @@ pub fn metered<'a, E, T, F, Fut>(
     id: impl Into<String>,
     payer: &Payer,
     code: F,
-) -> RunStep<'a, T>
+) -> BoxFuture<'a, Result<T, StepError>>
 where
     E: Send + Sync,
     F: FnOnce(Spent) -> Fut + Send + 'a,
     Fut: Future<Output = Result<T, Error>> + Send + 'a,
     T: Serialize + DeserializeOwned + Send + 'a,
 {
-    let (deps, payer) = (deps.clone(), payer.clone());
-    ctx.step().run_identified(id, move |step| async move {
-        if ctx.attempt() > 0 {
-            budget::recheck(ctx, &deps, &payer).await?;
+    let step = Metered {
+        ctx,
+        deps: deps.clone(),
+        id: id.into(),
+        payer: payer.clone(),
+        beside: Beside::Nothing,
+    };
+    Box::pin(step.run(code))
+}
+
+/// [`metered`] for a step beside others that need not wait for it, as [`RunStep::in_race`](stepwell::RunStep::in_race).
+/// No other branch may use its id.
+pub fn metered_in_race<'a, E, T, F, Fut>(
+    ctx: &'a Context<E>,
+    deps: &Deps,
+    id: impl Into<String>,
+    payer: &Payer,
+    code: F,
+) -> BoxFuture<'a, Result<T, StepError>>
+where
+    E: Send + Sync,
+    F: FnOnce(Spent) -> Fut + Send + 'a,
+    Fut: Future<Output = Result<T, Error>> + Send + 'a,
+    T: Serialize + DeserializeOwned + Send + 'a,
+{
+    let step = Metered {
+        ctx,
+        deps: deps.clone(),
+        id: id.into(),
+        payer: payer.clone(),
+        beside: Beside::Others,
+    };
+    Box::pin(step.run(code))
+}
+
+struct Metered<'a, E> {
+    ctx: &'a Context<E>,
+    deps: Deps,
+    id: String,
+    payer: Payer,
+    beside: Beside,
+}
+
+impl<'a, E: Send + Sync> Metered<'a, E> {
+    async fn run<T, F, Fut>(self, code: F) -> Result<T, StepError>
+    where
+        F: FnOnce(Spent) -> Fut + Send + 'a,
+        Fut: Future<Output = Result<T, Error>> + Send + 'a,
+        T: Serialize + DeserializeOwned + Send + 'a,
+    {
+        // What is held leaves its code to the next step of the round.
+        let code = Arc::new(Mutex::new(Some(code)));
+        let held_id = format!("{}-held", self.id);
+        let mut holding = Holding::new(self.ctx.step().clone(), held_id, self.beside);
+        let mut looks = Looks::WhenTriedAgain;
+        // Each round records two steps, and a run has a limit of them: it ends.
+        loop {
+            match self.step(Arc::clone(&code), looks).await? {
+                Attempted::Done(value) => return Ok(value),
+                Attempted::Held(held) => holding.hold(&held).await?,
+            }
+            looks = Looks::Always;
         }
-        let account = Account {
-            key: format!("{}/{step}/{}", ctx.run_id(), Uuid::new_v4()),
-            meter: Arc::clone(&deps.meter),
-            prices: deps.prices.clone(),
-            workspace: payer.workspace,
-            function: function_id(ctx).to_owned(),
-        };
-        let mut bill = Bill {
-            ctx,
-            account: Some(account),
-            charges: deps.charges,
-            spent: Spent::default(),
-        };
-        let outcome = code(bill.spent.clone()).await;
-        bill.pay().await;
-        outcome
-    })
+    }
+
+    fn step<T, F, Fut>(
+        &self,
+        code: Arc<Mutex<Option<F>>>,
+        looks: Looks,
+    ) -> RunStep<'a, Attempted<T>>
+    where
+        F: FnOnce(Spent) -> Fut + Send + 'a,
+        Fut: Future<Output = Result<T, Error>> + Send + 'a,
+        T: Serialize + DeserializeOwned + Send + 'a,
+    {
+        let ctx = self.ctx;
+        let (deps, payer) = (self.deps.clone(), self.payer.clone());
+        let step = ctx.step().run_identified(&self.id, move |step| async move {
+            if (looks == Looks::Always || ctx.attempt() > 0)
+                && let Some(held) = budget::look(ctx, &deps, &payer).await?
+            {
+                return Ok(Attempted::Held(held));
+            }
+            let account = Account {
+                key: format!("{}/{step}/{}", ctx.run_id(), Uuid::new_v4()),
+                meter: Arc::clone(&deps.meter),
+                prices: deps.prices.clone(),
+                workspace: payer.workspace,
+                function: function_id(ctx).to_owned(),
+            };
+            let mut bill = Bill {
+                ctx,
+                account: Some(account),
+                charges: deps.charges,
+                spent: Spent::default(),
+            };
+            let code = code.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let code = code.expect("a call executes one step at most that is not held");
+            let outcome = code(bill.spent.clone()).await;
+            bill.pay().await;
+            outcome.map(Attempted::Done)
+        });
+        match self.beside {
+            Beside::Nothing => step,
+            Beside::Others => step.in_race(),
+        }
+    }
+}
+
+/// When a metered step looks at the budgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    WhenTriedAgain,
+    /// It was held before.
+    Always,
 }
 
 /// What an execution of a step spends: paid when its code is done, or else when the code is dropped.

@@ -18,7 +18,10 @@ pub struct Price {
 
 /// What models cost, by their names or else their providers'. What has no price counts in no budget of money.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Prices(BTreeMap<String, Price>);
+pub struct Prices {
+    currency: Option<String>,
+    of: BTreeMap<String, Price>,
+}
 
 impl Prices {
     /// The same with the price of a model, or of all of a provider's that have none.
@@ -31,15 +34,28 @@ impl Prices {
     /// ```
     #[must_use]
     pub fn with(mut self, model_or_provider: impl Into<String>, price: Price) -> Self {
-        self.0.insert(model_or_provider.into(), price);
+        self.of.insert(model_or_provider.into(), price);
         self
+    }
+
+    /// The same in a currency, as people name it: `EUR`.
+    #[must_use]
+    pub fn in_currency(mut self, currency: impl Into<String>) -> Self {
+        self.currency = Some(currency.into());
+        self
+    }
+
+    /// What prices and budgets in money are in, if anybody said so.
+    #[must_use]
+    pub fn currency(&self) -> Option<&str> {
+        self.currency.as_deref()
     }
 
     /// What an answer cost, rounded up, in millionths of the currency.
     #[must_use]
     pub fn cost(&self, usage: &Usage) -> u64 {
-        let price = self.0.get(&usage.model);
-        let Some(price) = price.or_else(|| self.0.get(&usage.provider)) else {
+        let price = self.of.get(&usage.model);
+        let Some(price) = price.or_else(|| self.of.get(&usage.provider)) else {
             return 0;
         };
         let of_tokens = |tokens: u64, million: u64| {

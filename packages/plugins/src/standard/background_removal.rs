@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use studio233_media::Image;
+use studio233_media::{Format, Image};
 
 use super::{IMAGES, VERSION};
 use crate::each::{Job, Made, Opened};
@@ -19,7 +19,8 @@ const ID: &str = "background-removal";
 /// `background-removal`: asks a provider for the subject alone, looks at what came back, and writes PNG.
 ///
 /// With `auto` fal.ai is asked first; Gemini when that fails, or when its picture still has a background; then the studio's own
-/// remover, if there is one. What one provider gave is kept if the next ones do no better.
+/// remover, if there is one. What one provider gave is kept if the next ones do no better. A node that is tried again asks for
+/// those pictures only that it does not have yet.
 #[derive(Debug, Clone)]
 pub struct BackgroundRemoval {
     services: Services,
@@ -129,13 +130,18 @@ impl Plugin for BackgroundRemoval {
         let (removers, config) = (&removers, &config);
         let files = job
             .each(&files, |position, file| async move {
+                if let Some(made) = job.paid(position, file, Format::Png).await? {
+                    return Ok(made);
+                }
                 let opened = {
                     let _place = self.services.pool.file().await;
                     job.opened(file).await?
                 };
                 let made = removed(job, &opened, removers, config.api_key.as_ref()).await?;
                 let _place = self.services.pool.file().await;
-                job.stored(position, file, made).await
+                let made = job.stored(position, file, made).await?;
+                job.keep_receipt(position, file, Format::Png, &made).await?;
+                Ok(made)
             })
             .await?;
         Ok(Output {

@@ -1,20 +1,18 @@
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use studio233_media::{Color, Encoding, Info};
 
-use super::pictures;
+use super::pictures::{EachPicture, Operation};
 use super::{TargetFormat, default_quality};
-use crate::each::{Job, Made, Opened};
-use crate::{
-    About, ConfigProblem, Context, FileError, MediaFile, Output, Plugin, PluginError, Services,
-};
+use crate::each::{Made, Opened};
+use crate::{ConfigProblem, FileError};
 
 /// `format-conversion`: writes pictures in another format; of an animation its first frame.
-#[derive(Debug, Clone)]
-pub struct FormatConversion {
-    services: Services,
-}
+pub type FormatConversion = EachPicture<Convert>;
+
+/// Says which plugin it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Convert;
 
 /// Its config.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -39,54 +37,30 @@ impl Default for Config {
     }
 }
 
-impl FormatConversion {
-    pub fn new(services: &Services) -> Self {
-        let services = services.clone();
-        Self { services }
-    }
-}
-
-#[async_trait]
-impl Plugin for FormatConversion {
+impl Operation for Convert {
     type Config = Config;
 
-    fn about(&self) -> About {
-        pictures::about("format-conversion")
-    }
+    const ID: &'static str = "format-conversion";
+    const SUFFIX: &'static str = "";
 
-    fn check(&self, config: &Config) -> Vec<ConfigProblem> {
+    fn check(config: &Config) -> Vec<ConfigProblem> {
         match config.background.parse::<Color>() {
             Ok(_) => Vec::new(),
             Err(error) => vec![ConfigProblem::new("background", error.to_string())],
         }
     }
 
-    async fn run(
-        &self,
-        context: &Context,
-        config: Config,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let job = Job {
-            plugin: self.about().id,
-            services: &self.services,
-            context,
-            suffix: "",
-        };
-        pictures::transform(job, config, &files, pixels_made, make).await
+    fn pixels_made(_: &Config, _: &Info) -> u64 {
+        0
     }
-}
 
-fn pixels_made(_: &Config, _: &Info) -> u64 {
-    0
-}
-
-fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
-    let encoding = Encoding {
-        format: config.target_format.into(),
-        quality: config.quality,
-        // It was checked.
-        background: config.background.parse().unwrap_or(Color::WHITE),
-    };
-    Made::encoded(&opened.decode()?, &encoding)
+    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+        let encoding = Encoding {
+            format: config.target_format.into(),
+            quality: config.quality,
+            // It was checked.
+            background: config.background.parse().unwrap_or(Color::WHITE),
+        };
+        Made::encoded(&opened.decode()?, &encoding)
+    }
 }

@@ -1,17 +1,17 @@
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use studio233_media::{Frame, Info, reframe};
 
-use super::pictures;
-use crate::each::{Job, Made, Opened};
-use crate::{About, Context, FileError, MediaFile, Output, Plugin, PluginError, Services};
+use super::pictures::{EachPicture, Operation};
+use crate::FileError;
+use crate::each::{Made, Opened};
 
 /// `image-reframe`: brings pictures into a frame of a fixed size and writes PNG.
-#[derive(Debug, Clone)]
-pub struct ImageReframe {
-    services: Services,
-}
+pub type ImageReframe = EachPicture<Reframe>;
+
+/// Says which plugin it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Reframe;
 
 /// Its config.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -47,47 +47,23 @@ impl Default for Config {
     }
 }
 
-impl ImageReframe {
-    pub fn new(services: &Services) -> Self {
-        let services = services.clone();
-        Self { services }
-    }
-}
-
-#[async_trait]
-impl Plugin for ImageReframe {
+impl Operation for Reframe {
     type Config = Config;
 
-    fn about(&self) -> About {
-        pictures::about("image-reframe")
+    const ID: &'static str = "image-reframe";
+    const SUFFIX: &'static str = "_reframed";
+
+    fn pixels_made(config: &Config, _: &Info) -> u64 {
+        u64::from(config.target_width) * u64::from(config.target_height)
     }
 
-    async fn run(
-        &self,
-        context: &Context,
-        config: Config,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let job = Job {
-            plugin: self.about().id,
-            services: &self.services,
-            context,
-            suffix: "_reframed",
+    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+        let frame = match config.strategy {
+            Strategy::Cover => Frame::Cover,
+            Strategy::Contain => Frame::Contain,
+            Strategy::Attention => Frame::Attention,
         };
-        pictures::transform(job, config, &files, pixels_made, make).await
+        let (width, height) = (config.target_width, config.target_height);
+        Made::png(&reframe(&opened.decode()?, width, height, frame)?)
     }
-}
-
-fn pixels_made(config: &Config, _: &Info) -> u64 {
-    u64::from(config.target_width) * u64::from(config.target_height)
-}
-
-fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
-    let frame = match config.strategy {
-        Strategy::Cover => Frame::Cover,
-        Strategy::Contain => Frame::Contain,
-        Strategy::Attention => Frame::Attention,
-    };
-    let (width, height) = (config.target_width, config.target_height);
-    Made::png(&reframe(&opened.decode()?, width, height, frame)?)
 }

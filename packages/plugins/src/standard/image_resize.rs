@@ -1,18 +1,18 @@
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use studio233_media::{Color, Encoding, Fit, Format, Info, resize, resize_animation, resized_size};
 
 use super::default_quality;
-use super::pictures;
-use crate::each::{Job, Made, Opened};
-use crate::{About, Context, FileError, MediaFile, Object, Output, Plugin, PluginError, Services};
+use super::pictures::{EachPicture, Operation};
+use crate::each::{Made, Opened};
+use crate::{FileError, Object};
 
 /// `image-resize`: makes pictures larger or smaller. A GIF keeps its frames while its format is kept.
-#[derive(Debug, Clone)]
-pub struct ImageResize {
-    services: Services,
-}
+pub type ImageResize = EachPicture<Resize>;
+
+/// Says which plugin it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Resize;
 
 /// Its config.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -73,68 +73,44 @@ impl Default for Config {
     }
 }
 
-impl ImageResize {
-    pub fn new(services: &Services) -> Self {
-        let services = services.clone();
-        Self { services }
-    }
-}
-
-#[async_trait]
-impl Plugin for ImageResize {
+impl Operation for Resize {
     type Config = Config;
 
-    fn about(&self) -> About {
-        pictures::about("image-resize")
+    const ID: &'static str = "image-resize";
+    const SUFFIX: &'static str = "_resized";
+
+    fn pixels_made(config: &Config, info: &Info) -> u64 {
+        let fit = fit(config.fit_mode);
+        let made = resized_size(info.width, info.height, config.width, config.height, fit);
+        made.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
     }
 
-    async fn run(
-        &self,
-        context: &Context,
-        config: Config,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let job = Job {
-            plugin: self.about().id,
-            services: &self.services,
-            context,
-            suffix: "_resized",
+    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+        let fit = fit(config.fit_mode);
+        let format = match config.output_format {
+            OutputFormat::Original => opened.info.format,
+            OutputFormat::Png => Format::Png,
+            OutputFormat::Jpeg => Format::Jpeg,
+            OutputFormat::Webp => Format::Webp,
         };
-        pictures::transform(job, config, &files, pixels_made, make).await
-    }
-}
-
-fn pixels_made(config: &Config, info: &Info) -> u64 {
-    let fit = fit(config.fit_mode);
-    let made = resized_size(info.width, info.height, config.width, config.height, fit);
-    made.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
-}
-
-fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
-    let fit = fit(config.fit_mode);
-    let format = match config.output_format {
-        OutputFormat::Original => opened.info.format,
-        OutputFormat::Png => Format::Png,
-        OutputFormat::Jpeg => Format::Jpeg,
-        OutputFormat::Webp => Format::Webp,
-    };
-    let (width, height) = (config.width, config.height);
-    if format == Format::Gif {
-        let made = resize_animation(&opened.bytes, &opened.limits, width, height, fit)?;
-        return Ok(Made {
-            bytes: made.bytes,
+        let (width, height) = (config.width, config.height);
+        if format == Format::Gif {
+            let made = resize_animation(&opened.bytes, &opened.limits, width, height, fit)?;
+            return Ok(Made {
+                bytes: made.bytes,
+                format,
+                width: made.width,
+                height: made.height,
+                metadata: Object::new(),
+            });
+        }
+        let encoding = Encoding {
             format,
-            width: made.width,
-            height: made.height,
-            metadata: Object::new(),
-        });
+            quality: config.quality,
+            background: Color::WHITE,
+        };
+        Made::encoded(&resize(&opened.decode()?, width, height, fit)?, &encoding)
     }
-    let encoding = Encoding {
-        format,
-        quality: config.quality,
-        background: Color::WHITE,
-    };
-    Made::encoded(&resize(&opened.decode()?, width, height, fit)?, &encoding)
 }
 
 fn fit(mode: FitMode) -> Fit {

@@ -1,18 +1,18 @@
-use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 use studio233_media::{Info, upscale};
 
-use super::pictures;
-use crate::each::{Job, Made, Opened};
-use crate::{About, Context, FileError, MediaFile, Output, Plugin, PluginError, Services};
+use super::pictures::{EachPicture, Operation};
+use crate::FileError;
+use crate::each::{Made, Opened};
 
 /// `image-upscale`: enlarges with Lanczos3 and writes PNG. What is as large already keeps its size.
-#[derive(Debug, Clone)]
-pub struct ImageUpscale {
-    services: Services,
-}
+pub type ImageUpscale = EachPicture<Upscale>;
+
+/// Says which plugin it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Upscale;
 
 /// Its config.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -34,46 +34,22 @@ impl Default for Config {
     }
 }
 
-impl ImageUpscale {
-    pub fn new(services: &Services) -> Self {
-        let services = services.clone();
-        Self { services }
-    }
-}
-
-#[async_trait]
-impl Plugin for ImageUpscale {
+impl Operation for Upscale {
     type Config = Config;
 
-    fn about(&self) -> About {
-        pictures::about("image-upscale")
+    const ID: &'static str = "image-upscale";
+    const SUFFIX: &'static str = "_upscaled";
+
+    fn pixels_made(config: &Config, _: &Info) -> u64 {
+        u64::from(config.max_dimension).pow(2)
     }
 
-    async fn run(
-        &self,
-        context: &Context,
-        config: Config,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let job = Job {
-            plugin: self.about().id,
-            services: &self.services,
-            context,
-            suffix: "_upscaled",
-        };
-        pictures::transform(job, config, &files, pixels_made, make).await
+    fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
+        let image = opened.decode()?;
+        let larger = upscale(&image, config.scale, config.max_dimension)?;
+        let mut made = Made::png(&larger)?;
+        let scale = f64::from(larger.width()) / f64::from(image.width());
+        made.metadata.insert("scale".to_owned(), json!(scale));
+        Ok(made)
     }
-}
-
-fn pixels_made(config: &Config, _: &Info) -> u64 {
-    u64::from(config.max_dimension).pow(2)
-}
-
-fn make(config: &Config, opened: &Opened) -> Result<Made, FileError> {
-    let image = opened.decode()?;
-    let larger = upscale(&image, config.scale, config.max_dimension)?;
-    let mut made = Made::png(&larger)?;
-    let scale = f64::from(larger.width()) / f64::from(image.width());
-    made.metadata.insert("scale".to_owned(), json!(scale));
-    Ok(made)
 }

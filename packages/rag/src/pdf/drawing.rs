@@ -1,7 +1,7 @@
 //! What a page draws: letters with their places, filled colours, and how much room pictures take.
 
-use super::Stop;
 use super::font_names::FontNames;
+use super::reading::Stop;
 use hayro::hayro_interpret::font::{Glyph, GlyphRun};
 use hayro::hayro_interpret::hayro_cmap::BfString;
 use hayro::hayro_interpret::{

@@ -5,7 +5,7 @@
 
 mod jbig2;
 
-use super::Stop;
+use super::reading::Stop;
 use flate2::read::DeflateDecoder;
 use hayro::hayro_syntax::object::{Array, Dict, FromBytes, MaybeRef, Object, Stream};
 use hayro::hayro_syntax::{Filter, Pdf};

@@ -1,9 +1,9 @@
 //! What models cost, and what may be spent: `[prices]` and `[[budgets]]`.
 
 use super::bad;
-use crate::{Failure, amount};
+use crate::Failure;
 use std::collections::BTreeMap;
-use studio233_db::{Period, UsageKind, Workspace};
+use studio233_db::{Budget, BudgetScope, Period, UsageKind, Workspace, amount, workspace_slug};
 use studio233_inngest::functions::SPENDING;
 use studio233_inngest::middleware::{Price, Prices};
 use toml::Value;
@@ -24,9 +24,7 @@ const BUDGET_KEYS: [&str; 5] = ["workspace", "function", "unit", "amount", "peri
 /// What things cost, and what may be spent.
 #[derive(Debug, Clone, Default)]
 pub struct Money {
-    /// What prices and budgets in money are in, for people: `EUR`.
-    pub currency: Option<String>,
-    /// What models cost.
+    /// What models cost, and in what.
     pub prices: Prices,
     /// Budgets that are set when a program starts.
     pub budgets: Vec<FileBudget>,
@@ -46,11 +44,27 @@ pub struct FileBudget {
 }
 
 impl FileBudget {
-    /// Whether it limits this workspace, by its id, slug or name.
+    /// Whether it limits this workspace, as [`Database::workspace_named`](studio233_db::Database::workspace_named) finds it.
     #[must_use]
     pub fn is_of(&self, workspace: &Workspace) -> bool {
-        let names = [workspace.id.as_str(), &workspace.slug, &workspace.name];
-        matches!(&self.owner, BudgetOwner::Workspace(name) if names.contains(&name.as_str()))
+        let names = [workspace.id.as_str(), &workspace.name];
+        match &self.owner {
+            BudgetOwner::Workspace(name) => {
+                names.contains(&name.as_str()) || workspace_slug(name) == workspace.slug
+            }
+            BudgetOwner::Function(_) => false,
+        }
+    }
+
+    /// The budget of whoever it is for.
+    #[must_use]
+    pub fn budget(&self, scope: BudgetScope) -> Budget {
+        Budget {
+            scope,
+            kind: self.kind,
+            period: self.period,
+            limit: self.limit,
+        }
     }
 
     /// Whether it is of this kind and period.
@@ -63,10 +77,21 @@ impl FileBudget {
 /// Whose budget it is, as people name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BudgetOwner {
-    /// A workspace's: its id, its slug or its name.
+    /// A workspace's: its id, or its name in any spelling.
     Workspace(String),
     /// A function's: its id.
     Function(String),
+}
+
+impl BudgetOwner {
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Workspace(one), Self::Workspace(other)) => {
+                workspace_slug(one) == workspace_slug(other)
+            }
+            (one, other) => one == other,
+        }
+    }
 }
 
 type Table = BTreeMap<String, Value>;
@@ -75,7 +100,7 @@ pub(super) fn read(prices: &Table, budgets: &[Table]) -> Result<Money, Failure> 
     let mut money = Money::default();
     for (name, value) in prices {
         if name == CURRENCY {
-            money.currency = Some(currency(value)?);
+            money.prices = money.prices.in_currency(currency(value)?);
             continue;
         }
         let place = format!("[prices.{name:?}]");
@@ -94,7 +119,7 @@ pub(super) fn read(prices: &Table, budgets: &[Table]) -> Result<Money, Failure> 
     for (number, table) in (1..).zip(budgets) {
         let budget = budget(&format!("[[budgets]] number {number}"), table)?;
         let is_same = |other: &FileBudget| {
-            (&other.owner, other.kind, other.period) == (&budget.owner, budget.kind, budget.period)
+            other.limits(budget.kind, budget.period) && other.owner.is_same(&budget.owner)
         };
         if money.budgets.iter().any(is_same) {
             return Err(bad(format!(
@@ -243,7 +268,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!(money.currency.as_deref(), Some("EUR"));
+        assert_eq!(money.prices.currency(), Some("EUR"));
         let usage = Usage {
             model: "gemini-3-flash".to_owned(),
             input_tokens: 1_000_000,
@@ -318,6 +343,12 @@ mod tests {
             ),
             (
                 budget(&format!("workspace = \"w\"\n{rest}")).repeat(2),
+                "[[budgets]] number 2 is for the same as one before it",
+            ),
+            (
+                ["Solvane", "solvane!"]
+                    .map(|name| budget(&format!("workspace = \"{name}\"\n{rest}")))
+                    .concat(),
                 "[[budgets]] number 2 is for the same as one before it",
             ),
         ] {

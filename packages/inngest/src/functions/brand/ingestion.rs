@@ -24,7 +24,7 @@ use std::time::Duration;
 use stepwell::{Concurrency, Context, Error, Function, State, Throttle};
 use studio233_ai::{AcceptedReading, Document};
 use studio233_db::{AssetId, DbError, Indexed, IndexingRun, UsageKind, WorkspaceId};
-use studio233_rag::{DocumentSource, Indexer, pdf, shown_url};
+use studio233_rag::{DocumentSource, Indexer, shown_url};
 
 /// The function's id.
 pub const ID: &str = "brand-ingestion";
@@ -241,7 +241,7 @@ async fn look(
     event: &KnowledgeIngested,
     spent: &Spent,
 ) -> Result<AcceptedReading, Error> {
-    let document = open(deps, event, deps.pdf_limits.images_max).await?;
+    let document = open(deps, event, deps.pdfs.limits().images_max).await?;
     let extracted = deps.extraction.extract(&document).await;
     let accepted = extracted
         .inspect_err(|error| error.usage().iter().for_each(|usage| spent.add(usage)))
@@ -302,13 +302,9 @@ async fn end_indexing(
 
 async fn open(deps: &Deps, event: &KnowledgeIngested, images_max: u32) -> Result<Document, Error> {
     let fetched = deps.fetcher.fetch(&event.url).await.map_err(classify)?;
-    let limits = pdf::PdfLimits {
-        images_max,
-        ..deps.pdf_limits.clone()
-    };
-    pdf::read(&event.filename, fetched.bytes, &limits)
-        .await
-        .map_err(classify)
+    let reader = deps.pdfs.clone().with_images(images_max);
+    let read = reader.read(&event.filename, fetched.bytes);
+    read.await.map_err(classify)
 }
 
 fn log(event: &KnowledgeIngested, step: &str, error: &Error) {

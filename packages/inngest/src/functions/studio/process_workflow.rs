@@ -24,7 +24,7 @@ use crate::events::studio::{Node, WorkflowRequested};
 use crate::functions::Deps;
 use crate::functions::failure::{classify, classify_as};
 use crate::middleware::budget::{self, Payer};
-use crate::middleware::{Spent, metered};
+use crate::middleware::{Spent, metered_in_race};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
@@ -348,11 +348,11 @@ impl Workflow<'_> {
             return Ok(Outcome::Left);
         }
         let execute = format!("step-{id}-execute");
-        let executed = metered(self.ctx, self.deps, execute, &self.payer, |spent| {
+        let executed = metered_in_race(self.ctx, self.deps, execute, &self.payer, |spent| {
             self.execute(node, inputs.clone(), spent)
         });
         let mut done = Done {
-            executed: executed.in_race().await?,
+            executed: executed.await?,
             inputs: inputs.clone(),
             completed_at: String::new(),
         };

@@ -1,17 +1,22 @@
+mod tried_again;
+
+use super::held::{change_of, held_for};
 use super::*;
-use crate::functions::fixture::Fixture;
-use crate::middleware::{Meter, metered};
+use crate::functions::fixture::{Fixture, app_of};
+use crate::middleware::{Meter, Spent, metered};
 use async_trait::async_trait;
 use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use stepwell::embedded::Embedded;
 use stepwell::testing::{Builder, TestApp, TestError, TestRun, assert_survives_crashes};
-use stepwell::{App, Config, Event, Function, OutgoingEvent, State};
+use stepwell::{App, Event, Function, Moment, OutgoingEvent, State};
 use studio233_ai::Usage;
-use studio233_db::NewUsage;
+use studio233_db::{NewUsage, Standing};
 
 /// The noon at which tests begin.
 const NOON_MS: i64 = 1_767_268_800_000;
@@ -44,7 +49,7 @@ async fn paint(ctx: Context<Paint>, deps: State<Deps>) -> Result<String, Error> 
 fn app(deps: &Deps) -> App {
     let function = Function::new("paint").on::<Paint>();
     let function = function.state(deps.clone()).handler(paint);
-    App::new(crate::client(Config::dev())).function(function)
+    app_of(function)
 }
 
 fn builder(deps: &Deps) -> Builder {
@@ -135,7 +140,8 @@ async fn below_its_budget_a_run_starts_and_what_it_spends_fills_it() {
     let run = app.run(event()).await.unwrap();
     run.assert_took(12 * HOUR);
     let held: Held = run.step("budget").output();
-    assert_eq!((held.budgets[0].used, held.budgets[0].limit), (120, 100));
+    let amounts = held.budgets[0].amounts.as_ref().unwrap();
+    assert_eq!((amounts.used, amounts.limit), (120, 100));
 }
 
 #[tokio::test]
@@ -185,11 +191,13 @@ async fn a_budget_of_the_function_holds_all_workspaces() {
     let run = app.run(other).await.unwrap();
     // January, from the noon of its first day.
     run.assert_took(HOUR * (31 * 24 - 12));
-    assert!(
-        run.step("budget-held")
-            .name()
-            .contains("the function paint has used 900 of 900 tokens")
+    // How much all workspaces together used is told to none of them.
+    assert_eq!(
+        run.step("budget-held").name(),
+        "held: the function paint has used up its tokens, until 2026-02-01T00:00:00.000Z"
     );
+    let held = run.step("budget").output::<Value>().to_string();
+    assert!(!held.contains("900"), "{held}");
 }
 
 #[tokio::test]
@@ -445,8 +453,7 @@ fn ids_cannot_get_out_of_the_condition() {
             scope: BudgetScope::Workspace(WorkspaceId::new(id)),
             kind: UsageKind::Tokens,
             period: Period::Ever,
-            limit: 1,
-            used: 1,
+            amounts: None,
             until: None,
             until_ms: None,
         }],

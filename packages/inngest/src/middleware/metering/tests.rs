@@ -1,5 +1,5 @@
 use super::*;
-use crate::functions::fixture::Fixture;
+use crate::functions::fixture::{Fixture, app_of};
 use crate::middleware::Price;
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -8,7 +8,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
 use stepwell::embedded::Embedded;
 use stepwell::testing::TestApp;
-use stepwell::{App, Config, Event, Function, State};
+use stepwell::{Event, Function, State};
 use studio233_db::BudgetScope;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, Event)]
@@ -49,7 +49,7 @@ async fn ask(ctx: Context<Ask>, deps: State<Deps>) -> Result<String, Error> {
 async fn start(deps: &Deps) -> TestApp {
     let function = Function::new("ask").on::<Ask>();
     let function = function.state(deps.clone()).handler(ask);
-    let app = App::new(crate::client(Config::dev())).function(function);
+    let app = app_of(function);
     TestApp::builder().app(app).start().await.unwrap()
 }
 
@@ -121,7 +121,7 @@ async fn steps_of_one_id_count_each_and_replays_do_not() {
     let fixture = Fixture::new().await;
     let function = Function::new("ask").on::<Ask>();
     let function = function.state(fixture.deps.clone()).handler(ask_twice);
-    let app = App::new(crate::client(Config::dev())).function(function);
+    let app = app_of(function);
     let app = TestApp::builder().app(app).start().await.unwrap();
     // Each call after the first goes through the steps that were recorded before it.
     let run = app.run(Ask { failures: 0 }).await.unwrap();
@@ -184,7 +184,7 @@ async fn a_step_that_is_cut_off_has_spent_too() {
     };
     let function = Function::new("ask").on::<Ask>();
     let function = function.state(asked.clone()).handler(ask_for_ever);
-    let app = App::new(crate::client(Config::dev())).function(function);
+    let app = app_of(function);
     let engine = Embedded::builder().app(app).memory().start().await.unwrap();
     let sent = engine.send(Ask { failures: 0 }).await.unwrap();
     asked.asked.notified().await;
@@ -210,7 +210,7 @@ async fn an_attempt_that_is_executed_again_counts_again() {
     };
     let function = Function::new("ask").on::<Ask>();
     let function = function.state(asked.clone()).handler(ask_for_ever);
-    let app = App::new(crate::client(Config::dev())).function(function);
+    let app = app_of(function);
     let app = TestApp::builder().app(app).start().await.unwrap();
     app.send(Ask { failures: 0 }).await.unwrap();
     let scope = BudgetScope::Function("ask".to_owned());

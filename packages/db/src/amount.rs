@@ -1,6 +1,6 @@
 //! Amounts as people write them: whole tokens and images, seconds and money with decimals.
 
-use studio233_db::UsageKind;
+use crate::UsageKind;
 
 /// Decimals that an amount of a kind may have; its unit is the last of them.
 fn decimals(kind: UsageKind) -> u32 {
@@ -23,9 +23,9 @@ pub fn parse(kind: UsageKind, text: &str) -> Result<u64, String> {
     };
     let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|d| d.is_ascii_digit());
+    let is_written = is_number(whole) && is_number(part);
     let part = part.trim_end_matches('0');
-    let is_short = part.len() <= decimals as usize;
-    if !is_number(whole) || !(part.is_empty() || is_number(part)) || !is_short {
+    if !is_written || part.len() > decimals as usize {
         return Err(told());
     }
     let digits = format!("{whole}{part:0<width$}", width = decimals as usize);
@@ -45,6 +45,15 @@ pub fn shown(kind: UsageKind, amount: u64) -> String {
     }
     let part = format!("{part:0width$}", width = decimals as usize);
     format!("{whole}.{}", part.trim_end_matches('0'))
+}
+
+/// What amounts of a kind are called, with the name of the studio's currency where it has one.
+#[must_use]
+pub fn unit(kind: UsageKind, currency: Option<&str>) -> &str {
+    match kind {
+        UsageKind::Currency => currency.unwrap_or("of money"),
+        kind => kind.as_str(),
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +86,7 @@ mod tests {
             (UsageKind::Tokens, ""),
             (UsageKind::Currency, "0.0000001"),
             (UsageKind::Currency, ".5"),
+            (UsageKind::Currency, "1."),
             (UsageKind::Currency, "inf"),
             (UsageKind::Currency, "99999999999999"),
         ] {
