@@ -59,7 +59,7 @@ impl Objects {
     }
 }
 
-/// The name of [`pages`]' pictures, one a page.
+/// The dictionary of the picture that [`pages`] may draw.
 const PICTURE: &str =
     "/Type /XObject /Subtype /Image /Width 1 /Height 1 /BitsPerComponent 8 /ColorSpace /DeviceGray";
 

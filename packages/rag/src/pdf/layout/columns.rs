@@ -313,11 +313,14 @@ impl Region {
             .collect();
         let middle = steps.len() / 2;
         let usual = *steps.select_nth_unstable_by(middle, f32::total_cmp).1;
-        let mut bands = vec![from..from + 1];
-        for number in from + 1..to {
-            let step = rows[number].y - rows[number - 1].y;
-            match bands.last_mut() {
-                Some(band) if step <= BAND_STEP * usual => band.end = number + 1,
+        let mut bands: Vec<Range<usize>> = Vec::new();
+        for number in from..to {
+            let goes_on = |band: &&mut Range<usize>| {
+                let step = rows[number].y - rows[band.end - 1].y;
+                step <= BAND_STEP * usual
+            };
+            match bands.last_mut().filter(goes_on) {
+                Some(band) => band.end = number + 1,
                 _ => bands.push(number..number + 1),
             }
         }
@@ -329,7 +332,7 @@ impl Region {
             && 5 * sides.count() >= 4 * bands.len();
         match is_table {
             true => bands,
-            false => vec![from..to],
+            false => vec![self.rows.clone()],
         }
     }
 }
