@@ -186,7 +186,7 @@ pub enum ExtractionError {
     TooLittle {
         provider: String,
         score: QualityScore,
-        /// Whether the document has text at all.
+        /// [`Document::has_text`].
         has_text: bool,
         /// What all readings cost, a call each.
         usage: Vec<Usage>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use studio233_rag::pdf::{PdfError, PdfLimits, PdfReader, ReaderProgram};
+use testbed::pdf::Objects;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_studio233");
 
@@ -27,16 +28,15 @@ fn documents() -> Vec<(String, Vec<u8>)> {
     named.collect()
 }
 
-/// One page that draws a text, beside a stream.
+/// One page, beside a stream.
 fn beside_a_stream(dict: &str, data: &[u8]) -> Vec<u8> {
-    let head = b"%PDF-1.4
-1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj
-2 0 obj\n<< /Type /Pages /Kids [3 0 R] /Count 1 >>\nendobj
-3 0 obj\n<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R >>\nendobj
-4 0 obj\n<< /Length 28 >>\nstream\n1 0 0 rg 10 10 100 100 re f \nendstream\nendobj\n";
-    let start = format!("5 0 obj\n<< {dict} /Length {} >>\nstream\n", data.len());
-    let end = b"\nendstream\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n";
-    [head.as_slice(), start.as_bytes(), data, end].concat()
+    let mut objects = Objects::default();
+    objects.add("<< /Type /Catalog /Pages 2 0 R >>");
+    objects.add("<< /Type /Pages /Kids [3 0 R] /Count 1 >>");
+    objects.add("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R >>");
+    objects.add_stream("", b"1 0 0 rg 10 10 100 100 re f");
+    objects.add_stream(dict, data);
+    objects.finish("")
 }
 
 #[tokio::test]

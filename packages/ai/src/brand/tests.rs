@@ -66,8 +66,12 @@ async fn taken(parser: Option<Option<BrandDna>>, vision: Option<BrandDna>) -> St
     if let Some(answer) = parser {
         extraction = extraction.with_parser(Arc::new(Reader("parser", answer)));
     }
+    let block = Block {
+        text: "Hello brand".to_owned(),
+        ..Block::default()
+    };
     let page = Page {
-        blocks: vec![Block::default()],
+        blocks: vec![block],
         ..Page::default()
     };
     let document = Document {

@@ -1,4 +1,4 @@
-//! What a page draws: letters with their places, and filled colours.
+//! What a page draws: letters with their places, filled colours, and how much room pictures take.
 
 use super::font_names::FontNames;
 use super::reading::Stop;
@@ -23,6 +23,8 @@ pub(super) struct Drawn {
     pub(super) fonts: Vec<FontFace>,
     /// Filled area by colour.
     pub(super) fills: HashMap<Rgb, f32>,
+    /// Area of pictures.
+    pub(super) pictures: f32,
     pub(super) items: usize,
 }
 
@@ -66,6 +68,7 @@ pub(super) fn draw(
             letters: Vec::new(),
             fonts: Vec::new(),
             fills: HashMap::new(),
+            pictures: 0.0,
             items: 0,
         },
         names: FontNames::of(page),
@@ -195,8 +198,15 @@ impl<'a> Device<'a> for Collector {
         }
     }
 
-    fn draw_image(&mut self, _: Image<'a, '_>, _: ImageDrawProps<'a>) {
+    fn draw_image(&mut self, image: Image<'a, '_>, props: ImageDrawProps<'a>) {
         self.count();
+        let (width, height) = (f64::from(image.width()), f64::from(image.height()));
+        let place = Rect::new(0.0, 0.0, width, height);
+        let place = props.transform.transform_rect_bbox(place);
+        let area = place.intersect(self.target).area();
+        if area > 0.0 {
+            self.drawn.pictures += area as f32;
+        }
     }
 
     fn push_clip_path(&mut self, _: &ClipPath) {

@@ -307,6 +307,28 @@ async fn a_scan_is_looked_at_and_what_it_shows_is_found() {
 }
 
 #[tokio::test]
+async fn a_scan_with_a_stamp_is_looked_at() {
+    let studio = Studio::new().await;
+    let page = "q 300 0 0 200 0 0 cm /I Do Q 1 0 0 rg 10 10 100 100 re f \
+        BT /F1 8 Tf 20 100 Td (Scanned with Marram Scan, page 1) Tj ET";
+    let url = studio.document(pdf_of(page)).await;
+    let ingested = studio.ingest(event(&url)).await;
+    assert_eq!(
+        ingested.values["index-and-store"]["data"],
+        json!({"chunkCount": 0})
+    );
+    let known = studio
+        .deps
+        .database
+        .newest_knowledge(&WorkspaceId::new("w"), 5)
+        .await
+        .unwrap();
+    let texts: Vec<&str> = known.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].starts_with("Colours: #"), "{texts:?}");
+}
+
+#[tokio::test]
 async fn pages_that_show_nothing_fail_at_once_with_what_to_do() {
     let studio = Studio::new().await;
     let url = studio.document(blank_pdf()).await;
@@ -565,30 +587,5 @@ fn blank_pdf() -> Bytes {
 
 /// One page with this content.
 fn pdf_of(content: &str) -> Bytes {
-    let objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R \
-         /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>"
-            .to_owned(),
-        format!(
-            "<< /Length {} >>\nstream\n{content}\nendstream",
-            content.len()
-        ),
-    ];
-    let mut file = "%PDF-1.4\n".to_owned();
-    let mut offsets = Vec::new();
-    for (number, object) in (1..).zip(&objects) {
-        offsets.push(file.len());
-        file.push_str(&format!("{number} 0 obj\n{object}\nendobj\n"));
-    }
-    let start = file.len();
-    file.push_str("xref\n0 5\n0000000000 65535 f \n");
-    for offset in offsets {
-        file.push_str(&format!("{offset:010} 00000 n \n"));
-    }
-    file.push_str(&format!(
-        "trailer\n<< /Size 5 /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
-    ));
-    file.into()
+    testbed::pdf::pages((300, 200), &[content], "").into()
 }
