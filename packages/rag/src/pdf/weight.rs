@@ -204,7 +204,12 @@ impl Scales {
             Filter::FlateDecode => {
                 // As the interpreter does: the checksum is of no interest, and the header may be missing.
                 let packed = if is_zlib(data) { &data[2..] } else { data };
-                let _ = DeflateDecoder::new(packed).take(room).read_to_end(unpacked);
+                let mut unpacking = DeflateDecoder::new(packed).take(room);
+                let mut buffer = vec![0; 64 * 1024];
+                // `read_to_end` would take what memory has no room for as the end.
+                while let Ok(read @ 1..) = unpacking.read(&mut buffer) {
+                    unpacked.extend_from_slice(&buffer[..read]);
+                }
             }
             Filter::LzwDecode => {
                 let early = Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
