@@ -71,6 +71,14 @@ impl FetchLimits {
             ..Self::default()
         }
     }
+
+    /// For the photos of workflows, which are larger than what models are shown.
+    pub fn photos() -> Self {
+        Self {
+            bytes_max: 100 * 1024 * 1024,
+            ..Self::images()
+        }
+    }
 }
 
 /// What came back.

@@ -71,8 +71,10 @@ impl Parts {
         let fetcher = Fetcher::new(blobs.clone(), FetchLimits::default());
         let images = Fetcher::new(blobs.clone(), FetchLimits::images());
         let images = images.allowing(origins.clone());
+        let photos = Fetcher::new(blobs.clone(), FetchLimits::photos());
+        let photos = photos.allowing(origins.clone());
         let cast = Cast::of(&settings.providers, &images)?;
-        let mut services = Services::new(FetchedFiles::new(images.clone()), blobs.clone());
+        let mut services = Services::new(FetchedFiles::new(photos), blobs.clone());
         for remover in removers(&cast, &settings.providers, &images) {
             services = services.background_remover(remover);
         }

@@ -19,7 +19,7 @@ pub struct FetchedFiles(Fetcher);
 
 impl FetchedFiles {
     /// Gets files with this fetcher, whose limits have to be for media
-    /// ([`FetchLimits::images`](studio233_rag::FetchLimits::images)).
+    /// ([`FetchLimits::photos`](studio233_rag::FetchLimits::photos)).
     #[must_use]
     pub fn new(fetcher: Fetcher) -> Self {
         Self(fetcher)

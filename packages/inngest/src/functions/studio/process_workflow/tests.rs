@@ -382,6 +382,21 @@ async fn a_rows_config_shows_no_secret() {
 }
 
 #[tokio::test]
+async fn a_photo_that_is_larger_than_models_are_shown_is_worked_on() {
+    let studio = Studio::on_sqlite().await;
+    // What follows a picture is of no interest to who decodes it.
+    let mut photo = media("photo.jpg");
+    photo.resize(40 * 1024 * 1024, 0);
+    let file = studio.upload("large.jpg", &photo).await;
+    let nodes = [
+        ("input", "media-input", json!({})),
+        ("shrink", "image-resize", json!({"width": 8})),
+    ];
+    let event = request("r", &nodes, &[("input", "shrink")], &[file]);
+    studio.play(&event).await.assert_completed();
+}
+
+#[tokio::test]
 async fn places_that_must_not_be_reached_are_refused_at_once() {
     for url in [
         "file:///etc/passwd",
