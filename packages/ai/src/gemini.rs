@@ -7,6 +7,7 @@
 mod embedding;
 mod fallback;
 mod generate;
+mod images;
 mod wire;
 
 pub use crate::http::SetupError;

@@ -1,4 +1,5 @@
 use super::fallback::{Failure, with_fallback};
+use super::images::fitted;
 use super::wire::{Candidate, Content, GenerateRequest, GenerateResponse, GenerationConfig, Part};
 use super::{Gemini, GeminiSettings, INLINE_BYTES_MAX, Models, PROVIDER};
 use crate::vision::{Vision, VisionAnalysis, VisionError, VisionRequest, analyse_with};
@@ -74,13 +75,14 @@ impl Gemini {
     where
         E: Failure + std::error::Error + 'static,
     {
-        if let Some(bytes) = too_many(question.images) {
+        let images = fitted(question.images).await;
+        if let Some(bytes) = too_many(&images) {
             return Err(E::too_large(shown(&models.primary), bytes));
         }
         let material = as_material(question.material);
         let mut parts = vec![Part::Text(question.prompt)];
         parts.extend(material.iter().map(|text| Part::Text(text)));
-        parts.extend(question.images.iter().map(inline));
+        parts.extend(images.iter().map(inline));
         let request = GenerateRequest {
             contents: [Content {
                 role: "user",

@@ -13,6 +13,9 @@ use tokio_util::task::TaskTracker;
 /// What is known already is waited for this long.
 pub const CACHE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// An image that takes longer is given up, so that its host is blamed, and not the model that never saw it.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// An archive that takes longer is given up, so that one that hangs does not pile up work.
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -383,7 +386,8 @@ impl Analyzer {
                 EncodedImage::from_data_url(url).map_err(AnalysisError::NotAnImage)?
             }
             _ => {
-                let fetched = self.images.fetch(url).await;
+                let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.images.fetch(url));
+                let fetched = fetched.await.unwrap_or_else(|_| Err(late(url)));
                 fetched.map_err(|error| AnalysisError::Source(Arc::new(error)))?
             }
         };
@@ -454,6 +458,16 @@ impl Analyzer {
                 Err(_) => tracing::warn!(image_hash = %hash, "archiving did not end in time"),
             }
         });
+    }
+}
+
+fn late(url: &str) -> SourceError {
+    let host = url::Url::parse(url).ok();
+    let host = host.as_ref().and_then(url::Url::host_str);
+    SourceError {
+        url: host.unwrap_or("its host").to_owned(),
+        transient: true,
+        source: format!("it did not arrive within {} s", FETCH_TIMEOUT.as_secs()).into(),
     }
 }
 

@@ -1,13 +1,15 @@
-use crate::server::{KEY, PATIENCE, Reply, Server, png, shown, wait_for};
+use crate::server::{Asked, KEY, PATIENCE, Reply, Server, png, shown, wait_for};
+use image::{ImageFormat, RgbaImage};
 use serde_json::{Value, json};
+use std::io::Cursor;
 use std::time::Duration;
 use studio233_ai::background::{BackgroundRemover, ByImageModel};
-use studio233_ai::gemini::{Gemini, GeminiSettings, Models};
+use studio233_ai::gemini::{Gemini, GeminiSettings, INLINE_BYTES_MAX, Models};
 use studio233_ai::vision::{Mode, Vision, VisionRequest};
 use studio233_ai::{
-    ApiKey, Comparison, EMBEDDING_DIMENSIONS, EmbedError, Embedder, ImageError, ImageModel,
-    ImageRequest, LanguageError, LanguageModel, LanguageRequest, ModelVerifier, Purpose, Verdict,
-    Verifier,
+    ApiKey, Comparison, EMBEDDING_DIMENSIONS, EmbedError, Embedder, EncodedImage, ImageError,
+    ImageModel, ImageRequest, LanguageError, LanguageModel, LanguageRequest, ModelVerifier,
+    Purpose, Verdict, Verifier,
 };
 
 fn gemini(server: &Server) -> Gemini {
@@ -102,6 +104,66 @@ async fn a_question_goes_out_with_its_schema_and_comes_back_typed() {
     );
     assert_eq!(parts[2]["inlineData"]["mimeType"], "image/png");
     assert_eq!(parts[2]["inlineData"]["data"], png(false).to_base64());
+}
+
+/// The images of a request as the service sees them: what they are called, and their files.
+fn images_of(asked: &Asked) -> Vec<(String, EncodedImage)> {
+    let body = asked.json();
+    let parts = body["contents"][0]["parts"].as_array().unwrap().clone();
+    let images = parts.iter().filter_map(|part| {
+        let data = part.get("inlineData")?;
+        let mime_type = data["mimeType"].as_str()?;
+        let url = format!("data:{mime_type};base64,{}", data["data"].as_str()?);
+        let image = EncodedImage::from_data_url(&url).unwrap();
+        Some((mime_type.to_owned(), image))
+    });
+    images.collect()
+}
+
+/// A picture that hardly packs.
+fn noise(side: u32, has_alpha: bool) -> EncodedImage {
+    let mut state = 1_u32;
+    let mut picture = RgbaImage::new(side, side);
+    for pixel in picture.pixels_mut() {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let [r, g, b, a] = state.to_be_bytes();
+        pixel.0 = [r, g, b, if has_alpha { a } else { 255 }];
+    }
+    let mut file = Cursor::new(Vec::new());
+    picture.write_to(&mut file, ImageFormat::Png).unwrap();
+    EncodedImage::new(file.into_inner()).unwrap()
+}
+
+#[tokio::test]
+async fn images_are_brought_into_what_the_service_takes() {
+    const GIF: &[u8] = include_bytes!("../../../media/tests/files/animated.gif");
+    const PHOTO: &[u8] = include_bytes!("../../../media/tests/files/photo.jpg");
+    let gif = EncodedImage::new(GIF).unwrap();
+    let photo = EncodedImage::new(PHOTO).unwrap();
+    let large = [noise(1600, false), noise(1600, true)];
+    let all: usize = large.iter().map(|image| image.bytes().len()).sum();
+    assert!(all > INLINE_BYTES_MAX, "{all}");
+
+    let answer = || says(r#"{"pass": true, "issues": []}"#);
+    let server = Server::start([answer(), answer()]).await;
+    let gemini = gemini(&server);
+    ask(&gemini, &question().images([gif, photo.clone()]))
+        .await
+        .unwrap();
+    let images = large.into_iter().chain([photo.clone()]);
+    ask(&gemini, &question().images(images)).await.unwrap();
+
+    let asked = server.asked();
+    let first = images_of(&asked[0]);
+    assert_ne!(first[0].0, "image/gif");
+    assert_eq!(first[0].0, first[0].1.kind().content_type());
+    assert_eq!(first[1].1, photo, "byte for byte");
+    let second = images_of(&asked[1]);
+    let all: usize = second.iter().map(|(_, image)| image.bytes().len()).sum();
+    assert!(all <= INLINE_BYTES_MAX, "{all}");
+    let kinds: Vec<&str> = second.iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!(kinds, ["image/jpeg", "image/png", "image/jpeg"]);
+    assert_eq!(second[2].1, photo, "byte for byte");
 }
 
 #[tokio::test]
@@ -438,9 +500,9 @@ async fn a_painted_background_is_cut_away() {
             false => Rgba([0, 255, 0, 255]),
         }
     });
-    let mut file = std::io::Cursor::new(Vec::new());
-    green.write_to(&mut file, image::ImageFormat::Png).unwrap();
-    let painted = studio233_ai::EncodedImage::new(file.into_inner()).unwrap();
+    let mut file = Cursor::new(Vec::new());
+    green.write_to(&mut file, ImageFormat::Png).unwrap();
+    let painted = EncodedImage::new(file.into_inner()).unwrap();
     let parts = json!([{"inlineData": {"mimeType": "image/png", "data": painted.to_base64()}}]);
     let server = Server::start([paints(parts, "STOP")]).await;
     let remover = ByImageModel::new(std::sync::Arc::new(gemini(&server)));

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Response, Uri};
 use image::{ImageFormat, Rgba, RgbaImage};
 use serde_json::Value;
@@ -94,7 +94,11 @@ impl Server {
 
     pub(crate) async fn idle() -> Self {
         let script = Script::default();
-        let app = Router::new().fallback(answer).with_state(script.clone());
+        let app = Router::new()
+            .fallback(answer)
+            // As the services take them.
+            .layer(DefaultBodyLimit::max(20 * 1024 * 1024))
+            .with_state(script.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+const SLOW: &str = "https://slow.test/desk.png?signature=secret";
 const URL: &str = "https://images.test/desk.png";
 
 fn seen(scene: &str) -> VisionAnalysis {
@@ -93,6 +94,9 @@ struct Images;
 #[async_trait]
 impl ImageSource for Images {
     async fn fetch(&self, url: &str) -> Result<EncodedImage, SourceError> {
+        if url == SLOW {
+            return std::future::pending().await;
+        }
         if url == URL {
             return Ok(EncodedImage::new(b"\x89PNG\r\n\x1a\n".to_vec()).unwrap());
         }
@@ -260,6 +264,28 @@ async fn a_model_that_hangs_is_given_up_after_its_modes_time() {
         assert_eq!(started.elapsed().as_secs(), seconds);
         assert!(error.is_transient());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_does_not_come_is_not_the_models_fault() {
+    let set = set(Model::AnswersAfter(1), None);
+    let request = AnalysisRequest {
+        image_url: Some(SLOW.to_owned()),
+        mode: Mode::Full,
+    };
+    let begun = Instant::now();
+    let context = AnalysisContext::default();
+    let error = set.analyzer.analyse(&request, &context).await.unwrap_err();
+    assert_eq!(begun.elapsed(), FETCH_TIMEOUT);
+    assert!(error.is_transient());
+    let AnalysisError::Source(source) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(
+        format!("{source}: {}", source.source),
+        "cannot fetch the image at slow.test: it did not arrive within 30 s"
+    );
+    assert_eq!(set.calls(), 0);
 }
 
 #[tokio::test(start_paused = true)]
