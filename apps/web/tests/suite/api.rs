@@ -483,7 +483,7 @@ async fn a_url_that_leads_inside_fails_the_run() {
     for (path, told) in [
         ("away.pdf", "only public addresses are fetched"),
         ("gone.pdf", "answered 410"),
-        ("page.pdf", "is text/html, not a document"),
+        ("page.pdf", "is text/html, which is not read here"),
     ] {
         let workspace = studio.workspace(path).await;
         let url = format!("{origin}/{path}");
