@@ -1,13 +1,14 @@
-use crate::server::{KEY, PATIENCE, Reply, Server, png, shown, wait_for};
+use crate::server::{KEY, PATIENCE, Reply, Server, noise, png, shown, wait_for};
+use image::ImageFormat;
 use serde_json::{Value, json};
 use std::time::Duration;
 use studio233_ai::background::{BackgroundRemover, ByImageModel};
-use studio233_ai::gemini::{Gemini, GeminiSettings, Models};
+use studio233_ai::gemini::{Gemini, GeminiSettings, INLINE_BYTES_MAX, Models};
 use studio233_ai::vision::{Mode, Vision, VisionRequest};
 use studio233_ai::{
-    ApiKey, Comparison, EMBEDDING_DIMENSIONS, EmbedError, Embedder, ImageError, ImageModel,
-    ImageRequest, LanguageError, LanguageModel, LanguageRequest, ModelVerifier, Purpose, Verdict,
-    Verifier,
+    ApiKey, Comparison, EMBEDDING_DIMENSIONS, EmbedError, Embedder, EncodedImage, ImageError,
+    ImageModel, ImageRequest, LanguageError, LanguageModel, LanguageRequest, ModelVerifier,
+    Purpose, Verdict, Verifier,
 };
 
 fn gemini(server: &Server) -> Gemini {
@@ -504,4 +505,87 @@ async fn a_redirect_is_not_followed_with_the_key() {
     let error = ask(&gemini(&server), &question()).await.unwrap_err();
     assert!(shown(&error).contains("the service answered 307"));
     assert!(other.asked().is_empty());
+}
+
+/// What arrived in the only request: each image's declared type, and its file.
+fn images_sent(server: &Server) -> Vec<(String, EncodedImage)> {
+    let body = server.asked()[0].json();
+    let parts = body["contents"][0]["parts"].as_array().unwrap();
+    let data = parts.iter().filter_map(|part| part.get("inlineData"));
+    data.map(|data| {
+        let (kind, text) = (&data["mimeType"], &data["data"]);
+        let [kind, text] = [kind, text].map(|value| value.as_str().unwrap());
+        let url = format!("data:{kind};base64,{text}");
+        (
+            kind.to_owned(),
+            EncodedImage::from_data_url(&url).expect("it is an image"),
+        )
+    })
+    .collect()
+}
+
+fn seen(image: &EncodedImage) -> image::RgbaImage {
+    let decoded = image::load_from_memory(image.bytes());
+    decoded.expect("it can be decoded").into_rgba8()
+}
+
+#[tokio::test]
+async fn a_gif_arrives_as_what_the_api_takes() {
+    const GIF: &str =
+        "data:image/gif;base64,R0lGODlhAQABAIAAAP8AAP///yH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==";
+    let analysis = json!({"global_context": {"scene_description": "A red dot."}});
+    let server = Server::start([says(&analysis.to_string())]).await;
+    let request = VisionRequest {
+        image: EncodedImage::from_data_url(GIF).unwrap(),
+        mode: Mode::Quick,
+    };
+    gemini(&server).analyse(&request).await.unwrap();
+    let sent = images_sent(&server);
+    assert_eq!((sent.len(), sent[0].0.as_str()), (1, "image/png"));
+    assert_eq!(seen(&sent[0].1).get_pixel(0, 0).0, [255, 0, 0, 255]);
+}
+
+#[tokio::test]
+async fn images_that_are_too_large_together_arrive_smaller_and_the_small_one_as_it_was() {
+    let server = Server::start([says(r#"{"pass": true, "issues": []}"#)]).await;
+    let small = noise(40, 30, ImageFormat::Jpeg);
+    let comparison = Comparison {
+        original: noise(1700, 1600, ImageFormat::Png),
+        reference: small.clone(),
+        result: noise(1600, 1700, ImageFormat::Png),
+    };
+    let given: usize = [&comparison.original, &comparison.result]
+        .iter()
+        .map(|image| image.bytes().len())
+        .sum();
+    assert!(given > INLINE_BYTES_MAX, "{given}");
+    let verifier = ModelVerifier::new(std::sync::Arc::new(gemini(&server)));
+    assert!(verifier.verify(&comparison).await.unwrap().value.pass);
+    let sent = images_sent(&server);
+    let bytes: usize = sent.iter().map(|(_, image)| image.bytes().len()).sum();
+    assert!(bytes <= INLINE_BYTES_MAX, "{bytes}");
+    assert_eq!(sent[1], ("image/jpeg".to_owned(), small));
+    for (at, width, height) in [(0, 1700, 1600), (2, 1600, 1700)] {
+        assert_eq!(seen(&sent[at].1).dimensions(), (width, height));
+        assert_eq!(sent[at].0, sent[at].1.kind().content_type());
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_has_to_be_made_anew_and_cannot_be_read_is_told_without_asking() {
+    let server = Server::idle().await;
+    let broken = EncodedImage::new(&b"GIF89a and no more"[..]).unwrap();
+    let request = question().images([png(false), broken.clone()]);
+    let error = ask(&gemini(&server), &request).await.unwrap_err();
+    assert!(!error.is_transient());
+    assert!(
+        shown(&error).starts_with("image 2 cannot be read: the gif is "),
+        "{}",
+        shown(&error)
+    );
+    let request = ImageRequest::new("Dress the mannequin.", [broken]);
+    let error = gemini(&server).make(&request).await.unwrap_err();
+    assert!(!error.is_transient());
+    assert_eq!(error.to_string(), "image 1 cannot be read");
+    assert!(server.asked().is_empty());
 }
