@@ -13,6 +13,9 @@ use tokio_util::task::TaskTracker;
 /// What is known already is waited for this long.
 pub const CACHE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// An image that takes longer to come is not analysed. A model's own time begins when it is asked.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// An archive that takes longer is given up, so that one that hangs does not pile up work.
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -283,8 +286,8 @@ impl Analyzer {
     ///
     /// The cache and the model are asked at once, and the first usable answer is taken; what goes wrong with the cache or
     /// the archive is logged. Requests for one image and mode that overlap share one call of the model, also when the one
-    /// that started it is dropped, and when the last is dropped the call is. Nothing comes later than [`Mode::timeout`].
-    /// Only full analyses are archived, so that the cache knows no others.
+    /// that started it is dropped, and when the last is dropped the call is. Nothing comes later than
+    /// [`FETCH_TIMEOUT`] and [`Mode::timeout`] together. Only full analyses are archived, so that the cache knows no others.
     pub async fn analyse(
         &self,
         request: &AnalysisRequest,
@@ -303,7 +306,7 @@ impl Analyzer {
         });
         let provider = || self.model.provider().to_owned();
         let after = request.mode.timeout();
-        let outcome = tokio::time::timeout(after, flight.outcome())
+        let outcome = tokio::time::timeout(FETCH_TIMEOUT + after, flight.outcome())
             .await
             .map_err(|_| AnalysisError::Timeout {
                 provider: provider(),
@@ -341,7 +344,7 @@ impl Analyzer {
     }
 
     async fn race(self, url: String, hash: ImageHash, mode: Mode) -> Outcome {
-        let model = tokio::time::timeout(mode.timeout(), self.ask_model(&url, mode));
+        let model = self.ask_model(&url, mode);
         let known = self.ask_cache(&hash);
         tokio::pin!(model, known);
         let mut may_be_known = true;
@@ -357,24 +360,14 @@ impl Analyzer {
                 asked = &mut model => break asked,
             }
         };
-        let failed = !matches!(asked, Ok(Ok(_)));
         // A cache that has not answered may still know what the model could not say.
-        if failed
+        if let Err(error) = &asked
             && may_be_known
             && let Some(analysis) = known.await
         {
-            let spent = match &asked {
-                Ok(Err(error)) => error.usage().cloned(),
-                Ok(Ok(_)) | Err(_) => None,
-            };
-            return Ok(Answered::by_cache(analysis, spent));
+            return Ok(Answered::by_cache(analysis, error.usage().cloned()));
         }
-        asked.unwrap_or_else(|_| {
-            Err(AnalysisError::Timeout {
-                provider: self.model.provider().to_owned(),
-                after: mode.timeout(),
-            })
-        })
+        asked
     }
 
     async fn ask_model(&self, url: &str, mode: Mode) -> Outcome {
@@ -383,12 +376,18 @@ impl Analyzer {
                 EncodedImage::from_data_url(url).map_err(AnalysisError::NotAnImage)?
             }
             _ => {
-                let fetched = self.images.fetch(url).await;
-                fetched.map_err(|error| AnalysisError::Source(Arc::new(error)))?
+                let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.images.fetch(url)).await;
+                fetched
+                    .unwrap_or_else(|_| Err(SourceError::too_slow(url, FETCH_TIMEOUT)))
+                    .map_err(|error| AnalysisError::Source(Arc::new(error)))?
             }
         };
         let provider = self.model.provider().to_owned();
-        match self.model.analyse(&VisionRequest { image, mode }).await {
+        let (request, after) = (VisionRequest { image, mode }, mode.timeout());
+        let Ok(analysed) = tokio::time::timeout(after, self.model.analyse(&request)).await else {
+            return Err(AnalysisError::Timeout { provider, after });
+        };
+        match analysed {
             Ok(answer) => Ok(Answered {
                 analysis: answer.value,
                 spent: Some(answer.usage.clone()),

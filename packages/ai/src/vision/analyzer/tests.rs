@@ -88,12 +88,23 @@ impl Vision for FakeVision {
     }
 }
 
+/// Comes after two seconds.
+const SLOW_URL: &str = "https://images.test/slow.png";
+
+/// Never comes, and says what nobody may see.
+const HANGING_URL: &str = "https://me:s3cret@images.test/hanging.png?signature=s3cret";
+
 struct Images;
 
 #[async_trait]
 impl ImageSource for Images {
     async fn fetch(&self, url: &str) -> Result<EncodedImage, SourceError> {
-        if url == URL {
+        match url {
+            SLOW_URL => tokio::time::sleep(Duration::from_secs(2)).await,
+            HANGING_URL => std::future::pending().await,
+            _ => {}
+        }
+        if matches!(url, URL | SLOW_URL) {
             return Ok(EncodedImage::new(b"\x89PNG\r\n\x1a\n".to_vec()).unwrap());
         }
         Err(SourceError {
@@ -115,7 +126,11 @@ enum Cache {
 #[async_trait]
 impl VisionCache for Cache {
     async fn lookup(&self, hash: &ImageHash) -> Result<Option<VisionAnalysis>, BoxError> {
-        assert_eq!(*hash, ImageHash::of_url(URL));
+        assert!(
+            [URL, SLOW_URL, HANGING_URL]
+                .map(ImageHash::of_url)
+                .contains(hash)
+        );
         match self {
             Self::Knows(after) => {
                 tokio::time::sleep(Duration::from_secs(*after)).await;
@@ -181,8 +196,12 @@ fn set(does: Model, cache: Option<Cache>) -> Set {
 
 impl Set {
     async fn analyse(&self, mode: Mode) -> Result<Analysed, AnalysisError> {
+        self.analyse_at(URL, mode).await
+    }
+
+    async fn analyse_at(&self, url: &str, mode: Mode) -> Result<Analysed, AnalysisError> {
         let request = AnalysisRequest {
-            image_url: Some(URL.to_owned()),
+            image_url: Some(url.to_owned()),
             mode,
         };
         self.analyzer.analyse(&request, &self.context).await
@@ -259,6 +278,51 @@ async fn a_model_that_hangs_is_given_up_after_its_modes_time() {
         assert!(matches!(error, AnalysisError::Timeout { .. }), "{error:?}");
         assert_eq!(started.elapsed().as_secs(), seconds);
         assert!(error.is_transient());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_does_not_come_is_told_and_not_blamed_on_the_model() {
+    for (mode, cache) in [
+        (Mode::Quick, None),
+        (Mode::Full, Some(Cache::DoesNotKnow(1))),
+    ] {
+        let set = set(Model::AnswersAfter(0), cache);
+        let started = Instant::now();
+        let error = set.analyse_at(HANGING_URL, mode).await.unwrap_err();
+        assert_eq!(started.elapsed().as_secs(), 3);
+        assert!(error.is_transient());
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(
+            [error.to_string(), source.to_string()],
+            [
+                "there is nothing to analyse",
+                "cannot fetch the image at https://images.test/hanging.png"
+            ]
+        );
+        let reason = source.source().unwrap().to_string();
+        assert_eq!(reason, "it did not come within 3 s");
+        assert_eq!(set.calls(), 0);
+        assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+    }
+    let known = set(Model::AnswersAfter(0), Some(Cache::Knows(1)));
+    let analysed = known.analyse_at(HANGING_URL, Mode::Full).await.unwrap();
+    assert_eq!(analysed.answered_by, AnsweredBy::Cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_models_time_begins_when_it_is_asked() {
+    for (mode, seconds) in [(Mode::Quick, 60), (Mode::Full, 120)] {
+        let in_time = set(Model::AnswersAfter(seconds - 1), None);
+        in_time.analyse_at(SLOW_URL, mode).await.unwrap();
+        let late = set(Model::AnswersAfter(1_000), None);
+        let started = Instant::now();
+        let error = late.analyse_at(SLOW_URL, mode).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("fake did not analyse the image within {seconds} s")
+        );
+        assert_eq!(started.elapsed().as_secs(), 2 + seconds);
     }
 }
 
