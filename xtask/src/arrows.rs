@@ -185,7 +185,7 @@ const RULES: &[Rule] = &[
             "studio233-db",
         ],
         may_optionally: &[],
-        tests_may: &[],
+        tests_may: &["testbed"],
     },
     Rule {
         name: "studio233-media",

@@ -13,6 +13,7 @@ mod usage;
 use crate::terminal;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::time::Duration;
 use studio233_setup::{Failure, Flags, LogArguments, ReaderProgram, Settings, set_up_logs};
 
 /// The studio: brand documents become knowledge that can be searched, durably.
@@ -52,6 +53,9 @@ enum Command {
     Usage(usage::Arguments),
 }
 
+/// What still blocks a thread gets this long when a command ends.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
+
 /// Runs a command. The exit code is 0 only when it did what was asked. PDFs are read in processes of that program.
 pub fn run(arguments: Arguments, pdf_program: ReaderProgram) -> ExitCode {
     let command = arguments.command.unwrap_or(Command::Serve);
@@ -82,8 +86,8 @@ pub fn run(arguments: Arguments, pdf_program: ReaderProgram) -> ExitCode {
                 Command::Usage(arguments) => usage::run(arguments, settings).await,
             }
         });
-        // What still blocks a thread must not hold the process.
-        tokio.shutdown_background();
+        // What is dropped ends its processes; what still blocks a thread must not hold this one.
+        tokio.shutdown_timeout(SHUTDOWN_MAX);
         done
     });
     match done {

@@ -16,6 +16,9 @@ use studio233_setup::{
 /// Calls in flight get this long when the worker stops; what is given up is executed by another.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// What still blocks a thread gets this long when the worker ends.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(1);
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "studio233-worker", version)]
@@ -55,8 +58,8 @@ pub fn main(arguments: &Arguments, pdf_program: ReaderProgram) -> ExitCode {
                 Failure::new("start", format!("cannot start the async runtime: {error}"))
             })?;
             let done = tokio.block_on(run(&settings, &arguments.options, shutdown_signal()));
-            // What still blocks a thread must not hold the process.
-            tokio.shutdown_background();
+            // What is dropped ends its processes; what still blocks a thread must not hold this one.
+            tokio.shutdown_timeout(SHUTDOWN_MAX);
             done
         });
     match done {

@@ -406,7 +406,7 @@ impl Handle {
         let (asker, answer) = oneshot::channel();
         self.decider
             .send(Message::Rest(asker))
-            .map_err(|_| Unavailable::Stopping)?;
+            .map_err(|_| self.vitals.unavailable())?;
         answer.await.map_err(|_| self.vitals.unavailable())
     }
 

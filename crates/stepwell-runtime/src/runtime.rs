@@ -14,7 +14,7 @@ use crate::invoke::Invokers;
 use crate::pruner::{Pruner, Retention};
 use crate::teller::{Teller, ToTeller};
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -166,7 +166,11 @@ impl Runtime {
             spawn("stepwell-decider", &vitals, move || decider.run())?,
             spawn("stepwell-committer", &vitals, move || committer.run())?,
         ];
-        let farewell = Farewell(Arc::clone(&ends), Epitaph(Arc::clone(&vitals)));
+        let farewell = Farewell {
+            ends: Arc::clone(&ends),
+            decider: to_decider.clone(),
+            _epitaph: Epitaph(Arc::clone(&vitals)),
+        };
         let teller = tokio::spawn(async move {
             let _farewell = farewell;
             teller.run(tellings).await;
@@ -255,15 +259,19 @@ fn spawn(
         .map_err(StartError::Thread)
 }
 
-/// Lets everyone go when nothing will be told any more.
-struct Farewell(
-    Arc<Ends>,
-    #[expect(dead_code, reason = "it speaks when it is dropped")] Epitaph,
-);
+/// Lets everyone go when nothing will be told any more, and has nothing decided that nobody would hear of.
+struct Farewell {
+    ends: Arc<Ends>,
+    decider: Sender<Message>,
+    /// Speaks when it is dropped.
+    _epitaph: Epitaph,
+}
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        self.0.close();
+        self.ends.close();
+        // Mostly it is gone already.
+        drop(self.decider.send(Message::Stop));
     }
 }
 

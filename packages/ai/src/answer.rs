@@ -1,3 +1,4 @@
+use crate::PassedOver;
 use serde::{Deserialize, Serialize};
 
 /// What a provider answered, and what the answer cost.
@@ -36,6 +37,9 @@ pub struct Usage {
     pub images: u32,
     /// How long the provider says it worked; how long the call took where it does not say.
     pub seconds: f64,
+    /// The model that was asked before this one and did not do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<PassedOver>,
 }
 
 impl Usage {

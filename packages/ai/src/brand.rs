@@ -4,7 +4,7 @@ mod synthesis;
 pub use model_reader::ModelBrandReader;
 pub use synthesis::{BrandSynthesis, FRAGMENTS_MAX, synthesize};
 
-use crate::{Document, LanguageError, ProviderError, Usage};
+use crate::{Document, LanguageError, PassedOver, ProviderError, Usage};
 use async_trait::async_trait;
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +29,12 @@ fn no_text_hint(has_text: &bool) -> &'static str {
              vision model"
         }
     }
+}
+
+/// What became of the parser, if it was asked.
+fn asked_first(passed_over: &Option<PassedOver>) -> String {
+    let passed_over = passed_over.as_ref();
+    passed_over.map_or_else(String::new, |parser| format!("; asked before, {parser}"))
 }
 
 /// What one provider read in a document.
@@ -164,6 +170,8 @@ pub struct AcceptedReading {
     pub reading: BrandReading,
     pub path: ReadingPath,
     pub score: QualityScore,
+    /// The parser, if its reading did not do.
+    pub passed_over: Option<PassedOver>,
 }
 
 /// Why no profile was good enough.
@@ -171,19 +179,26 @@ pub struct AcceptedReading {
 #[non_exhaustive]
 pub enum ExtractionError {
     #[error(
-        "the document says too little about a brand: {provider} scored {score}, which is not above {VISION_ACCEPTED_ABOVE}{}",
-        no_text_hint(.has_text)
+        "the document says too little about a brand: {provider} scored {score}, which is not above {VISION_ACCEPTED_ABOVE}{}{}",
+        no_text_hint(.has_text),
+        asked_first(.passed_over)
     )]
     TooLittle {
         provider: String,
         score: QualityScore,
-        /// Whether the document has text at all.
+        /// [`Document::has_text`].
         has_text: bool,
         /// What all readings cost, a call each.
         usage: Vec<Usage>,
+        /// The parser, if its reading did not do.
+        passed_over: Option<PassedOver>,
     },
-    #[error("no provider could read the brand")]
-    Read(#[from] ReadError),
+    #[error("no provider could read the brand{}", asked_first(.passed_over))]
+    Read {
+        source: ReadError,
+        /// The parser, if its reading did not do.
+        passed_over: Option<PassedOver>,
+    },
 }
 
 impl ExtractionError {
@@ -191,7 +206,7 @@ impl ExtractionError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::TooLittle { .. } => false,
-            Self::Read(error) => error.is_transient(),
+            Self::Read { source, .. } => source.is_transient(),
         }
     }
 
@@ -199,7 +214,7 @@ impl ExtractionError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::TooLittle { .. } => None,
-            Self::Read(error) => error.retry_after(),
+            Self::Read { source, .. } => source.retry_after(),
         }
     }
 
@@ -207,7 +222,7 @@ impl ExtractionError {
     pub fn usage(&self) -> &[Usage] {
         match self {
             Self::TooLittle { usage, .. } => usage,
-            Self::Read(error) => error.usage(),
+            Self::Read { source, .. } => source.usage(),
         }
     }
 }
@@ -249,6 +264,7 @@ impl BrandExtraction {
     /// for vision; what vision reads must then do.
     pub async fn extract(&self, document: &Document) -> Result<AcceptedReading, ExtractionError> {
         let mut spent = Vec::new();
+        let mut passed_over = None;
         if let Some(parser) = &self.parser {
             match parser.read(document).await {
                 Ok(reading) => {
@@ -259,21 +275,34 @@ impl BrandExtraction {
                             reading,
                             path,
                             score,
+                            passed_over,
                         });
                     }
                     let provider = parser.provider();
                     tracing::info!(provider, %score, "parser read too little, trying vision");
+                    let reason = format!(
+                        "it read too little: it scored {score}, which is not above {PARSER_ACCEPTED_ABOVE}"
+                    );
+                    passed_over = Some(PassedOver::because(provider, &reason));
                     spent = reading.usage;
                 }
                 Err(error) => {
                     spent.extend_from_slice(error.usage());
+                    passed_over = Some(PassedOver::failed(parser.provider(), &error));
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, "parser failed, trying vision");
                 }
             }
         }
-        let reading = self.vision.read(document).await;
-        let mut reading = reading.map_err(|error| error.after(&spent))?;
+        let mut reading = match self.vision.read(document).await {
+            Ok(reading) => reading,
+            Err(error) => {
+                return Err(ExtractionError::Read {
+                    source: error.after(&spent),
+                    passed_over,
+                });
+            }
+        };
         reading.usage.splice(..0, spent);
         let score = reading.dna.quality_score();
         if score.exceeds(VISION_ACCEPTED_ABOVE) {
@@ -281,6 +310,7 @@ impl BrandExtraction {
                 reading,
                 path: ReadingPath::Vision,
                 score,
+                passed_over,
             });
         }
         Err(ExtractionError::TooLittle {
@@ -288,6 +318,7 @@ impl BrandExtraction {
             score,
             has_text: document.has_text(),
             usage: reading.usage,
+            passed_over,
         })
     }
 }

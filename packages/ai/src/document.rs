@@ -30,10 +30,25 @@ const RUNNING_ON_PAGES: usize = 3;
 /// The part of a page's height, above and below, where running titles and page numbers stand.
 const EDGE: f32 = 0.12;
 
+/// A page is a picture if pictures take this part of it.
+const PICTURE_SHARE: f32 = 0.5;
+
+/// Letters and digits that a page has on average, if a document of pictures has text: more than what a scanner or an
+/// archive stamps on pages, less than a paragraph.
+const STAMP_LETTERS: usize = 50;
+
 impl Document {
-    /// Whether any page has text. Scanned pages have none: they are pictures.
+    /// Whether it has text to read, running titles and page numbers aside. Pages that were scanned have none: they are pictures, with
+    /// a stamp on them at the most.
     pub fn has_text(&self) -> bool {
-        self.pages.iter().any(|page| !page.blocks.is_empty())
+        let letters: usize = self
+            .content()
+            .flat_map(|(_, blocks)| blocks)
+            .map(|block| block.text.chars().filter(|c| c.is_alphanumeric()).count())
+            .sum();
+        let pictures = self.pages.iter().filter(|page| page.is_picture()).count();
+        letters > 0
+            && (2 * pictures < self.pages.len() || letters >= STAMP_LETTERS * self.pages.len())
     }
 
     /// The pages with what belongs to them: without running titles and page numbers.
@@ -73,6 +88,8 @@ pub struct Page {
     pub blocks: Vec<Block>,
     /// Filled areas by colour, the largest first.
     pub fills: Vec<Fill>,
+    /// Area that pictures take, in square points; those that overlap count each time.
+    pub pictures: f32,
 }
 
 impl Page {
@@ -84,6 +101,10 @@ impl Page {
             .map(|block| block.text.as_str())
             .collect();
         texts.join("\n\n")
+    }
+
+    fn is_picture(&self) -> bool {
+        self.pictures > PICTURE_SHARE * self.width * self.height
     }
 
     fn is_at_edge(&self, block: &Block) -> bool {
@@ -209,5 +230,67 @@ mod tests {
             let texts: Vec<&str> = blocks.iter().map(|block| block.text.as_str()).collect();
             assert_eq!(texts, ["Guidelines", "1990"]);
         }
+    }
+
+    /// Pages of 100 by 100, of which pictures take this part, with this text in the middle.
+    fn pages(texts: &[&str], pictures: f32) -> Document {
+        let page = |(number, text): (u32, &&str)| Page {
+            number,
+            width: 100.0,
+            height: 100.0,
+            blocks: vec![Block {
+                text: (*text).to_owned(),
+                top: 50.0,
+                ..Block::default()
+            }],
+            pictures: pictures * 10_000.0,
+            ..Page::default()
+        };
+        Document {
+            pages: (1..).zip(texts).map(page).collect(),
+            ..Document::default()
+        }
+    }
+
+    #[test]
+    fn stamps_on_pictures_are_no_text() {
+        let stamp = "Scanned with Marram Scan, 2031-03-12 14:05";
+        let sentence = "Every board stands on a grid of six columns, and the horizon runs through all six of them.";
+        for (texts, pictures, has_text) in [
+            (&[stamp, stamp][..], 1.0, false),
+            (&[stamp, stamp], 0.6, false),
+            // Words beside small pictures, or without any, are what there is to read.
+            (&[stamp, stamp], 0.4, true),
+            (&["Hello brand"], 0.0, true),
+            // On a background.
+            (&[sentence, sentence], 1.0, true),
+            (&[sentence, ""], 1.0, false),
+            (&["…", ""], 0.0, false),
+            (&[], 0.0, false),
+        ] {
+            let document = pages(texts, pictures);
+            assert_eq!(document.has_text(), has_text, "{texts:?} {pictures}");
+        }
+        let mut mixed = pages(&[stamp, stamp, stamp], 1.0);
+        mixed.pages[0].pictures = 0.0;
+        assert!(!mixed.has_text());
+        mixed.pages[1].pictures = 0.0;
+        assert!(mixed.has_text());
+    }
+
+    #[test]
+    fn page_numbers_and_running_titles_alone_are_no_text() {
+        let mut document = pages(&["Guidelines", "Guidelines", "Guidelines"], 0.0);
+        assert!(document.has_text());
+        for page in &mut document.pages {
+            page.blocks[0].top = 2.0;
+            let folio = Block {
+                text: page.number.to_string(),
+                top: 95.0,
+                ..Block::default()
+            };
+            page.blocks.push(folio);
+        }
+        assert!(!document.has_text());
     }
 }

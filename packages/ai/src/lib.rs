@@ -124,6 +124,7 @@ mod image_source;
 mod language_model;
 pub mod llama_parse;
 pub mod local;
+mod passed_over;
 mod pixels;
 mod polling;
 mod provider_error;
@@ -144,6 +145,7 @@ pub use encoded_image::{DATA_URL_BYTES_MAX, EncodedImage, NotAnImage};
 pub use image_model::{ImageError, ImageModel, ImageRequest, MadeImage};
 pub use image_source::{ImageSource, SourceError};
 pub use language_model::{LanguageError, LanguageModel, LanguageRequest, MODEL_TIMEOUT, schema_of};
+pub use passed_over::PassedOver;
 pub use polling::Polling;
 pub use provider_error::{Billed, ProviderError};
 /// How an [`EncodedImage`] is encoded.

@@ -31,9 +31,21 @@ pub struct Bucket {
 
 /// The text is no bucket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a bucket; write it like `s3://bucket` or `s3://bucket/folder`")]
+#[error("{shown:?} is not a bucket; write it like `s3://bucket` or `s3://bucket/folder`")]
 pub struct InvalidBucketUrl {
-    text: String,
+    shown: String,
+}
+
+/// Some write the keys before the bucket, and a signature behind it.
+fn without_keys(text: &str) -> String {
+    let text = text.split(['?', '#']).next().unwrap_or_default();
+    match text.rsplit_once('@') {
+        Some((before, after)) => {
+            let scheme = before.find("//").map_or("", |at| &before[..at + 2]);
+            format!("{scheme}…@{after}")
+        }
+        None => text.to_owned(),
+    }
 }
 
 /// Takes `s3://bucket/folder` apart: the bucket's name and the folder in it.
@@ -42,7 +54,7 @@ pub struct InvalidBucketUrl {
 /// The text is of another form, or names a folder that no key could be in.
 pub fn parse_bucket_url(text: &str) -> Result<(String, Option<Key>), InvalidBucketUrl> {
     let invalid = || InvalidBucketUrl {
-        text: text.chars().take(200).collect(),
+        shown: without_keys(text).chars().take(200).collect(),
     };
     let rest = text.strip_prefix("s3://").ok_or_else(invalid)?;
     let (name, folder) = rest.split_once('/').unwrap_or((rest, ""));
@@ -137,6 +149,15 @@ mod tests {
         ] {
             assert!(parse_bucket_url(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn keys_in_a_url_are_not_told_either() {
+        let error = parse_bucket_url("s3://AKIA:secret/x@studio/a?signature=secret").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"s3://…@studio/a\" is not a bucket; write it like `s3://bucket` or `s3://bucket/folder`"
+        );
     }
 
     #[test]

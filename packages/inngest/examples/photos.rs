@@ -6,8 +6,8 @@
 //!
 //! Photos are made into a folder once, and found there the next time. Both sides read each as JPEG, make it smaller, write
 //! that as JPEG, read it again and write it as WebP; both use all cores. The plain loop writes files and remembers
-//! nothing. The workflow runs in the embedded engine on an SQLite file, keeps the studio's rows in another, and has every
-//! file on the disk before it says so.
+//! nothing. The workflow runs in the embedded engine on an SQLite file, keeps the studio's rows in another, or in PostgreSQL
+//! (`--database-url`), and has every file on the disk before it says so.
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 
 use clap::Parser;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use stepwell::embedded::{Embedded, RunStatus};
 use stepwell::{Config, OutgoingEvent};
 use studio233_blob::BlobStore;
-use studio233_db::{Database, NewWorkflowRun, WorkflowRunId};
+use studio233_db::{Database, DatabaseUrl, NewWorkflowRun, WorkflowRunId};
 use studio233_inngest::events::studio::WorkflowRequested;
 use studio233_inngest::functions::{Deps, app};
 use studio233_inngest::middleware::LogReporter;
@@ -46,6 +46,9 @@ struct Options {
     /// Where photos are made and results go.
     #[arg(long, default_value = "target/photos")]
     folder: PathBuf,
+    /// Where the studio's rows are; in a file in the folder when nothing is said. `postgres://…` for PostgreSQL.
+    #[arg(long)]
+    database_url: Option<String>,
 }
 
 #[tokio::main]
@@ -69,7 +72,8 @@ async fn main() -> Result<()> {
         options.width
     );
 
-    let studio = Studio::open(&options.folder, photos.blobs.clone()).await?;
+    let database = options.database_url.as_deref();
+    let studio = Studio::open(&options.folder, photos.blobs.clone(), database).await?;
     let (mut plain, mut durable) = (Vec::new(), Vec::new());
     for round in 1..=options.rounds {
         let out = options.folder.join("plain");
@@ -215,8 +219,11 @@ struct Studio {
 }
 
 impl Studio {
-    async fn open(folder: &Path, blobs: PathBuf) -> Result<Self> {
-        let database = Database::open_sqlite(folder.join("studio.db")).await?;
+    async fn open(folder: &Path, blobs: PathBuf, database: Option<&str>) -> Result<Self> {
+        let database = match database {
+            Some(url) => Database::open(&DatabaseUrl::parse(url)?).await?,
+            None => Database::open_sqlite(folder.join("studio.db")).await?,
+        };
         let blobs = BlobStore::in_folder(blobs).await?;
         let services = Services::new(BlobSource::new(blobs.clone()), blobs.clone());
         let deps = Deps {

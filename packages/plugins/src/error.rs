@@ -1,4 +1,4 @@
-use std::error::Error as _;
+use std::error::Error;
 use std::time::Duration;
 
 use studio233_blob::{BlobError, InvalidKey};
@@ -85,15 +85,20 @@ impl PluginError {
 
     /// The whole chain in one line, for a run's record.
     pub fn message(&self) -> String {
-        let mut message = self.to_string();
-        let mut source = self.source();
-        while let Some(error) = source {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
-            source = error.source();
-        }
-        message
+        chain(self)
     }
+}
+
+/// An error with all its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        message.push_str(": ");
+        message.push_str(&error.to_string());
+        source = error.source();
+    }
+    message
 }
 
 impl FileError {

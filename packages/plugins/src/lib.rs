@@ -52,4 +52,4 @@ pub use services::{
     BackgroundRemover, BlobSource, Provider, PythonExecutor, PythonJob, Removal, Removed, Secret,
     ServiceError, Services, Source,
 };
-pub use spending::{Cost, Spending};
+pub use spending::{Cost, PassedOver, Spending};

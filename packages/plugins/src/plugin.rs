@@ -23,6 +23,12 @@ pub trait Plugin: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What the app lacks to run it with a config that passed its checks, such as a provider's key. A run then fails with it.
+    fn lacks(&self, config: &Self::Config) -> Option<&'static str> {
+        let _ = config;
+        None
+    }
+
     /// Whether a run may cost money: it is then held while the budget of who pays is used up.
     fn spends(&self) -> bool {
         false

@@ -125,6 +125,19 @@ impl Handle {
         self.plugin.check(config, &self.schema)
     }
 
+    /// Whether it could run with this config: its checks, and what the app lacks for it.
+    ///
+    /// # Errors
+    /// [`PluginError::Config`] or [`PluginError::NotConfigured`].
+    pub fn check_ready(&self, config: Option<&Object>) -> Result<(), Box<PluginError>> {
+        let plugin = self.id();
+        match self.plugin.lacks(config, &self.schema) {
+            Ok(None) => Ok(()),
+            Ok(Some(missing)) => Err(Box::new(PluginError::NotConfigured { plugin, missing })),
+            Err(error) => Err(Box::new(error.into())),
+        }
+    }
+
     /// The config as it may be stored and shown: secrets are replaced by `***`.
     pub fn redacted_config(&self, config: &Object) -> Object {
         config::redacted(config, &self.schema)
@@ -180,6 +193,12 @@ trait Erased: Send + Sync {
 
     fn check(&self, config: Option<&Object>, schema: &Value) -> Result<(), ConfigError>;
 
+    fn lacks(
+        &self,
+        config: Option<&Object>,
+        schema: &Value,
+    ) -> Result<Option<&'static str>, ConfigError>;
+
     async fn run(
         &self,
         context: &Context,
@@ -197,6 +216,15 @@ impl<P: Plugin> Erased for P {
 
     fn check(&self, config: Option<&Object>, schema: &Value) -> Result<(), ConfigError> {
         read(self, config, schema).map(drop)
+    }
+
+    fn lacks(
+        &self,
+        config: Option<&Object>,
+        schema: &Value,
+    ) -> Result<Option<&'static str>, ConfigError> {
+        let config = read(self, config, schema)?;
+        Ok(Plugin::lacks(self, &config))
     }
 
     async fn run(

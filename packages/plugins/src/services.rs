@@ -199,6 +199,11 @@ impl Provider {
 pub trait BackgroundRemover: Send + Sync + 'static {
     fn provider(&self) -> Provider;
 
+    /// Whether it has no key of the app's: it is asked only where a node brings its own.
+    fn needs_key(&self) -> bool {
+        false
+    }
+
     /// The picture with nothing behind its subject. May be called again for the same picture.
     async fn remove(&self, removal: Removal) -> Result<Removed, ServiceError>;
 }

@@ -1,3 +1,4 @@
+use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,6 +15,17 @@ pub struct Cost {
     pub images: u32,
     /// Seconds of work.
     pub seconds: f64,
+    /// The model that was asked before this one and did not do.
+    pub passed_over: Option<PassedOver>,
+}
+
+/// Who was asked first and did not do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PassedOver {
+    /// A provider, or a model of one.
+    pub provider: String,
+    /// For people.
+    pub reason: String,
 }
 
 /// Where a plugin tells what it spent, at once and also when what comes after it fails. Clones tell the same place.

@@ -36,7 +36,7 @@ pub struct FetchLimits {
     /// Before the first retry; each next wait is twice as long.
     pub wait_first: Duration,
     pub redirects_max: u32,
-    /// Accepted media types, lower case. A missing `Content-Type` is accepted: the reader looks at the bytes.
+    /// Accepted media types, lower case; `image/*` accepts all of a kind. A missing `Content-Type` is accepted: the reader looks at the bytes.
     pub content_types: Vec<String>,
 }
 
@@ -61,20 +61,22 @@ impl Default for FetchLimits {
 }
 
 impl FetchLimits {
-    /// For images instead of documents.
+    /// For images instead of documents. Headers often say another image than the bytes are, or one by a name of its own
+    /// (`image/jpg`): which it is, its reader finds out.
     pub fn images() -> Self {
-        let images = [
-            "image/png",
-            "image/jpeg",
-            "image/gif",
-            "image/webp",
-            "application/octet-stream",
-            "binary/octet-stream",
-        ];
+        let images = ["image/*", "application/octet-stream", "binary/octet-stream"];
         Self {
             bytes_max: 32 * 1024 * 1024,
             content_types: images.map(str::to_owned).to_vec(),
             ..Self::default()
+        }
+    }
+
+    /// For the photos of workflows, which are larger than what models are shown.
+    pub fn photos() -> Self {
+        Self {
+            bytes_max: 100 * 1024 * 1024,
+            ..Self::images()
         }
     }
 }
@@ -173,7 +175,7 @@ pub enum FetchError {
     BadRedirect { url: String },
     #[error("{url} is larger than {limit_bytes} bytes")]
     TooLarge { url: String, limit_bytes: u64 },
-    #[error("{url} is {content_type}, not a document that can be read; expected {expected}")]
+    #[error("{url} is {content_type}, which is not read here; expected {expected}")]
     ContentType {
         url: String,
         content_type: String,
@@ -326,7 +328,10 @@ impl Fetcher {
             .limits
             .content_types
             .iter()
-            .any(|accepted| accepted == content_type)
+            .any(|accepted| match accepted.strip_suffix('*') {
+                Some(kind) => content_type.starts_with(kind),
+                None => accepted == content_type,
+            })
         {
             return Ok(());
         }

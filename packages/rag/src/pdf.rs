@@ -39,7 +39,7 @@ pub struct PdfLimits {
     /// Of one picture in the file.
     pub pixels_max: u64,
     /// What a process that reads may take beyond its program, where processes can be held to it: on Linux. It is the last
-    /// resort for what the other limits do not foresee.
+    /// resort for what the other limits do not foresee. What its allocator reserves, some 100 MB, is not counted.
     pub memory_bytes_max: u64,
     /// Reading everything, pictures included.
     pub time_max: Duration,

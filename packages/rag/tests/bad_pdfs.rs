@@ -5,50 +5,10 @@ use studio233_blob::{BlobStore, Key};
 use studio233_rag::pdf::{PdfError, PdfLimits, PdfReader};
 use studio233_rag::{FetchError, FetchLimits, Fetcher, blob_url};
 
-/// A PDF with one page per content stream. `trailer` is added to the trailer dictionary.
 fn pdf_of(contents: &[&str], trailer: &str) -> Bytes {
-    let mut objects = vec!["<< /Type /Catalog /Pages 2 0 R >>".to_owned()];
-    let kids: Vec<String> = (0..contents.len())
-        .map(|page| format!("{} 0 R", 4 + 2 * page))
-        .collect();
-    objects.push(format!(
-        "<< /Type /Pages /Kids [{}] /Count {} >>",
-        kids.join(" "),
-        contents.len()
-    ));
-    objects.push("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned());
-    for (page, content) in contents.iter().enumerate() {
-        objects.push(format!(
-            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents {} 0 R /Resources << /Font << /F1 3 0 R /F2 {BOLD} >> >> >>",
-            5 + 2 * page
-        ));
-        objects.push(format!(
-            "<< /Length {} >>\nstream\n{content}\nendstream",
-            content.len()
-        ));
-    }
-    let mut file = "%PDF-1.4\n".to_owned();
-    let mut offsets = Vec::new();
-    for (number, object) in (1..).zip(&objects) {
-        offsets.push(file.len());
-        file.push_str(&format!("{number} 0 obj\n{object}\nendobj\n"));
-    }
-    let start = file.len();
-    file.push_str(&format!(
-        "xref\n0 {}\n0000000000 65535 f \n",
-        objects.len() + 1
-    ));
-    for offset in offsets {
-        file.push_str(&format!("{offset:010} 00000 n \n"));
-    }
-    let size = objects.len() + 1;
-    file.push_str(&format!(
-        "trailer\n<< /Size {size} /Root 1 0 R {trailer} >>\nstartxref\n{start}\n%%EOF\n"
-    ));
-    file.into()
+    testbed::pdf::pages((300, 200), contents, trailer).into()
 }
 
-const BOLD: &str = "<< /Type /Font /Subtype /Type1 /BaseFont /Times-Bold >>";
 const TEXT: &str = "BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
 const PICTURE: &str = "1 0 0 rg 10 10 100 100 re f";
 
@@ -105,6 +65,27 @@ async fn a_file_of_pictures_is_a_document_without_text() {
     assert!(!document.has_text());
     let image = &document.images[0];
     assert_eq!((image.width, image.height), (1024, 682));
+}
+
+/// A page is 300 by 200 points; the picture covers it, or half of that.
+#[tokio::test]
+async fn a_stamped_scan_is_a_document_without_text() {
+    let stamp = "BT /F1 8 Tf 20 100 Td (Scanned with Marram Scan on 12 March) Tj ET";
+    let page = |picture: &str, text: &str| format!("q {picture} cm /I Do Q {text}");
+    let whole = page("300 0 0 200 0 0", stamp);
+    let document = read(pdf_of(&[&whole, &whole], "")).await.unwrap();
+    assert!(!document.has_text());
+    assert_eq!(document.pages[0].pictures, 60_000.0);
+    let strips = page("300 0 0 60 0 0", &page("300 0 0 60 0 60", stamp));
+    let document = read(pdf_of(&[&strips], "")).await.unwrap();
+    assert!(!document.has_text());
+    let outside = page("300 0 0 400 0 -320", stamp);
+    let document = read(pdf_of(&[&outside], "")).await.unwrap();
+    assert_eq!(document.pages[0].pictures, 24_000.0);
+    assert!(document.has_text());
+    let sentence = "BT /F1 8 Tf 20 100 Td (Every board stands on a grid of six columns, and the horizon runs through all.) Tj ET";
+    let background = page("300 0 0 200 0 0", sentence);
+    assert!(read(pdf_of(&[&background], "")).await.unwrap().has_text());
 }
 
 #[tokio::test]

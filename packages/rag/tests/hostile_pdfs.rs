@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use studio233_ai::Document;
 use studio233_rag::pdf::{PdfError, PdfLimits, PdfReader};
+use testbed::pdf::Objects;
 
 const TEXT: &[u8] = b"BT /F1 12 Tf 20 100 Td (Hello brand) Tj ET";
 const DRAW: &[u8] = b"q 200 0 0 100 20 20 cm /I Do Q BT /F1 12 Tf 20 150 Td (Hello brand) Tj ET";
@@ -16,85 +17,55 @@ type StreamParts<'a> = (&'a str, &'a [u8]);
 
 /// A page with this content and one more stream, which it may draw as `/I`. `more` goes into the catalog.
 fn pdf(more: &str, content: StreamParts<'_>, other: StreamParts<'_>) -> Bytes {
-    let mut file = b"%PDF-1.5\n".to_vec();
-    let mut offsets = Vec::new();
-    let mut object = |body: &[u8]| {
-        offsets.push(file.len());
-        file.extend(format!("{} 0 obj\n", offsets.len()).bytes());
-        file.extend(body);
-        file.extend(b"\nendobj\n");
-    };
-    let stream = |(dict, data): StreamParts<'_>| {
-        let start = format!("<< {dict} /Length {} >>\nstream\n", data.len());
-        [start.as_bytes(), data, b"\nendstream"].concat()
-    };
-    object(format!("<< /Type /Catalog /Pages 2 0 R {more} >>").as_bytes());
-    object(b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>");
-    object(
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Annots [6 0 R] /Resources << \
+    let mut objects = Objects::default();
+    objects.add(format!("<< /Type /Catalog /Pages 2 0 R {more} >>"));
+    objects.add("<< /Type /Pages /Kids [3 0 R] /Count 1 >>");
+    objects.add(
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R /Annots [6 0 R] /Resources << \
           /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> /XObject << /I 5 0 R >> >> \
           /AA << /O << /S /JavaScript /JS (app.launchURL\\('http://127.0.0.1:1/'\\)) >> >> >>",
     );
-    object(&stream(content));
-    object(&stream(other));
-    object(
-        b"<< /Type /Annot /Subtype /Link /Rect [0 0 300 200] /A << /S /Launch /F (/bin/sh) >> >>",
+    objects.add_stream(content.0, content.1);
+    objects.add_stream(other.0, other.1);
+    objects.add(
+        "<< /Type /Annot /Subtype /Link /Rect [0 0 300 200] /A << /S /Launch /F (/bin/sh) >> >>",
     );
-    let start = file.len();
-    file.extend(format!("xref\n0 {}\n0000000000 65535 f \n", offsets.len() + 1).bytes());
-    for offset in &offsets {
-        file.extend(format!("{offset:010} 00000 n \n").bytes());
-    }
-    let size = offsets.len() + 1;
-    let trailer = format!("trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n");
-    file.extend(trailer.bytes());
-    file.into()
+    objects.finish("").into()
 }
 
-/// A file whose catalog is in a stream of objects, as its table says.
+/// A file whose objects from 3 on, the catalog first, are in a stream of objects, as its table says.
 fn with_objects_in_a_stream(dict: &str, data: &[u8]) -> Bytes {
-    let mut file = b"%PDF-1.5\n".to_vec();
-    let objects = file.len();
-    file.extend(format!("2 0 obj\n<< {dict} /Length {} >>\nstream\n", data.len()).bytes());
-    file.extend(data);
-    file.extend(b"\nendstream\nendobj\n");
-    let table = file.len();
-    // Free, or at a place in the file, or at an index of the stream 2.
+    let mut objects = Objects::default();
+    let stream = objects.end();
+    objects.add_stream(dict, data);
+    let table = objects.end();
+    // Free, or at a place in the file, or at an index of the stream 1.
     let entry = |kind: u8, place: usize, index: u8| {
         let place = u32::try_from(place).unwrap().to_be_bytes();
         [&[kind][..], &place, &[index]].concat()
     };
     let entries = [
         entry(0, 0, 0),
-        entry(2, 2, 0),
-        entry(1, objects, 0),
+        entry(1, stream, 0),
         entry(1, table, 0),
-        entry(2, 2, 1),
-        entry(2, 2, 2),
+        entry(2, 1, 0),
+        entry(2, 1, 1),
+        entry(2, 1, 2),
     ]
     .concat();
-    let length = entries.len();
-    let start = format!(
-        "3 0 obj\n<< /Type /XRef /Size 6 /W [1 4 1] /Root 1 0 R /Length {length} >>\nstream\n"
-    );
-    file.extend(start.bytes());
-    file.extend(entries);
-    file.extend(format!("\nendstream\nendobj\nstartxref\n{table}\n%%EOF\n").bytes());
-    file.into()
+    objects.add_stream("/Type /XRef /Size 6 /W [1 4 1] /Root 3 0 R", &entries);
+    objects.finish_with_table_at(table).into()
 }
 
 /// A file whose table is packed.
 fn with_table_in_a_stream((filter, data): StreamParts<'_>) -> Bytes {
-    let mut file = b"%PDF-1.5\n".to_vec();
-    let table = file.len();
-    let length = data.len();
-    let start = format!(
-        "1 0 obj\n<< /Type /XRef /Size 4 /W [1 4 1] /Root 1 0 R {filter} /Length {length} >>\nstream\n"
+    let mut objects = Objects::default();
+    let table = objects.end();
+    objects.add_stream(
+        &format!("/Type /XRef /Size 4 /W [1 4 1] /Root 1 0 R {filter}"),
+        data,
     );
-    file.extend(start.bytes());
-    file.extend(data);
-    file.extend(format!("\nendstream\nendobj\nstartxref\n{table}\n%%EOF\n").bytes());
-    file.into()
+    objects.finish_with_table_at(table).into()
 }
 
 fn packed(data: &[u8]) -> Vec<u8> {
@@ -152,7 +123,10 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
         .encode(&bomb)
         .unwrap();
     let headerless = &once[2..];
-    let bombs: [StreamParts<'_>; 7] = [
+    let late_lzw = weezl::encode::Encoder::new(weezl::BitOrder::Msb, 8)
+        .encode(&bomb)
+        .unwrap();
+    let bombs: [StreamParts<'_>; 8] = [
         ("/Filter /FlateDecode", headerless),
         ("/Filter /FlateDecode", &once),
         ("/Filter [/FlateDecode /FlateDecode]", &twice),
@@ -160,6 +134,10 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
         ("/Filter /RunLengthDecode", &runs),
         ("/Filter [/FlateDecode /RunLengthDecode]", &packed_runs),
         ("/Filter /LZWDecode", &lzw),
+        (
+            "/Filter /LZWDecode /DecodeParms << /EarlyChange 0 >>",
+            &late_lzw,
+        ),
     ];
     for bomb in bombs {
         // As the page's content, as a picture it draws, and as objects that are unpacked at once.
@@ -192,7 +170,7 @@ async fn what_unpacks_beyond_measure_is_refused_however_it_is_packed() {
 async fn objects_in_a_stream_are_read() {
     let catalog = "<< /Type /Catalog /Pages 4 0 R >> ";
     let pages = "<< /Type /Pages /Kids [5 0 R] /Count 1 /MediaBox [0 0 321 200] >> ";
-    let index = format!("1 0 4 {} 5 {} ", catalog.len(), catalog.len() + pages.len());
+    let index = format!("3 0 4 {} 5 {} ", catalog.len(), catalog.len() + pages.len());
     let dict = format!(
         "/Type /ObjStm /N 3 /First {} /Filter /FlateDecode",
         index.len()
@@ -211,6 +189,7 @@ async fn packing_that_cannot_be_checked_is_refused() {
         "/Filter 9 0 R",
         "/Filter [9 0 R]",
         "/Filter /FlateDecode /DecodeParms 9 0 R",
+        "/Filter [/LZWDecode /ASCIIHexDecode] /DecodeParms [<< /EarlyChange 0 >>]",
     ] {
         let error = read(pdf("", ("", TEXT), (filter, b"00>")))
             .await
@@ -283,11 +262,102 @@ async fn a_picture_of_enormous_size_is_refused_by_what_it_says_of_itself() {
     let side = 50_000_u32.to_be_bytes();
     // The first codestream is a decoy.
     let start = &[0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0][..];
-    let size = [start, &[0; 8], start, &side, &side].concat();
+    let size = [start, &[0; 34], start, &side, &side].concat();
     let picture = "/Subtype /Image /Width 1 /Height 1 /Filter /JPXDecode";
     let error = read(pdf("", ("", DRAW), (picture, &size))).await;
     let told = error.unwrap_err().to_string();
     assert!(told.contains("50000 × 50000"), "{told}");
+}
+
+/// A segment of a JBIG2 picture: its number, its type, segments that it refers to, and its data.
+fn segment(number: u32, kind: u8, referred: &[u8], data: &[u8]) -> Vec<u8> {
+    let referred_to = match u8::try_from(referred.len()).unwrap() {
+        few @ 0..=4 => vec![few << 5],
+        many => vec![0xE0, 0, 0, many, 0],
+    };
+    let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+    [
+        &number.to_be_bytes()[..],
+        &[kind],
+        &referred_to,
+        referred,
+        &[1],
+        &length,
+        data,
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn a_jbig2_picture_of_enormous_size_is_refused() {
+    let side = 50_000_u32.to_be_bytes();
+    let sides = |width: u32, height: u32| [width.to_be_bytes(), height.to_be_bytes()].concat();
+    let page = |size: &[u8]| segment(8, 48, &[], &[size, &[0; 11]].concat());
+    let small = page(&sides(8, 8));
+    // A symbol dictionary, and a region whose length is not told.
+    let other = segment(7, 0, &[], &[0; 30]);
+    let mut endless = segment(
+        7,
+        38,
+        &[],
+        &[&sides(8, 8)[..], &[0; 18], &[0xFF, 0xAC, 0, 0, 0, 8]].concat(),
+    );
+    endless[7..11].fill(0xFF);
+    let region = |kind: u8| segment(9, kind, &[], &[&side[..], &side, &[0; 10]].concat());
+    for data in [
+        page(&sides(50_000, 50_000)),
+        [&other[..], &page(&sides(50_000, 50_000))].concat(),
+        [&endless[..], &page(&sides(50_000, 50_000))].concat(),
+        [
+            &segment(7, 0, &[1, 2, 3, 4, 5, 6], b"")[..],
+            &page(&sides(50_000, 50_000)),
+        ]
+        .concat(),
+        [
+            &page(&sides(50_000, u32::MAX))[..],
+            &segment(9, 50, &[], &49_999_u32.to_be_bytes()),
+        ]
+        .concat(),
+        [&small[..], &region(6)].concat(),
+        [&small[..], &region(22)].concat(),
+        [&small[..], &region(38)].concat(),
+        [&small[..], &region(42)].concat(),
+    ] {
+        let picture = "/Subtype /Image /Width 8 /Height 8 /BitsPerComponent 1 /Filter /JBIG2Decode";
+        let error = read(pdf("", ("", DRAW), (picture, &data))).await;
+        let told = error.unwrap_err().to_string();
+        assert!(told.contains("50000 × 50000"), "{told}: {data:X?}");
+    }
+    for data in [small, other, vec![0; 40], vec![0xFF; 40], Vec::new()] {
+        let picture = "/Subtype /Image /Width 8 /Height 8 /BitsPerComponent 1 /Filter /JBIG2Decode";
+        let document = read(pdf("", ("", DRAW), (picture, &data))).await.unwrap();
+        assert_eq!(document.pages[0].text(), "Hello brand");
+    }
+}
+
+#[tokio::test]
+async fn components_of_a_picture_are_weighed() {
+    let picture = "/Subtype /Image /Width 1 /Height 1 /Filter /JPXDecode";
+    let size = |components: u16| {
+        let side = 1_000_u32.to_be_bytes();
+        let rest = [0; 24];
+        [
+            &[0xFF, 0x4F, 0xFF, 0x51, 0, 47, 0, 0][..],
+            &side,
+            &side,
+            &rest,
+            &components.to_be_bytes(),
+        ]
+        .concat()
+    };
+    let error = read(pdf("", ("", DRAW), (picture, &size(16_384)))).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, PdfError::TooHeavy { .. }), "{error}");
+    // Four colours of a pixel, and how opaque it is.
+    let document = read(pdf("", ("", DRAW), (picture, &size(5))))
+        .await
+        .unwrap();
+    assert_eq!(document.pages[0].text(), "Hello brand");
 }
 
 /// What is packed within the limits is read, however it is packed.
@@ -301,12 +371,19 @@ async fn honest_packing_is_read() {
         .unwrap();
     let length = u8::try_from(TEXT.len() - 1).unwrap();
     let runs = [&[length][..], TEXT, &[128]].concat();
-    let contents: [StreamParts<'_>; 5] = [
+    let late_lzw = weezl::encode::Encoder::new(weezl::BitOrder::Msb, 8)
+        .encode(TEXT)
+        .unwrap();
+    let contents: [StreamParts<'_>; 6] = [
         ("/Filter /FlateDecode", &once),
         ("/Filter [/FlateDecode /FlateDecode]", &twice),
         ("/Filter [/ASCIIHexDecode /FlateDecode]", hex.as_bytes()),
         ("/Filter /RunLengthDecode", &runs),
         ("/Filter /LZWDecode", &lzw),
+        (
+            "/Filter /LZWDecode /DecodeParms << /EarlyChange 0 >>",
+            &late_lzw,
+        ),
     ];
     for content in contents {
         let document = read(pdf("", content, ("", b""))).await.unwrap();

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use stepwell::{App, Client};
+use studio233_ai::ApiKey;
 use studio233_ai::background::ByImageModel;
 use studio233_ai::fal::Fal;
-use studio233_ai::gemini::Gemini;
+use studio233_ai::gemini::{Gemini, GeminiSettings};
 use studio233_ai::llama_parse::{LlamaParse, LlamaParseBrandReader};
 use studio233_ai::local::{
     LocalBackgroundRemover, LocalBrandReader, LocalEmbedder, LocalImageModel, LocalLanguageModel,
@@ -70,10 +71,12 @@ impl Parts {
         let fetcher = Fetcher::new(blobs.clone(), FetchLimits::default());
         let images = Fetcher::new(blobs.clone(), FetchLimits::images());
         let images = images.allowing(origins.clone());
+        let photos = Fetcher::new(blobs.clone(), FetchLimits::photos());
+        let photos = photos.allowing(origins.clone());
         let cast = Cast::of(&settings.providers, &images)?;
-        let mut services = Services::new(FetchedFiles::new(images.clone()), blobs.clone());
-        for (provider, remover) in &cast.removers {
-            services = services.background_remover(RemovedBy::new(*provider, remover.clone()));
+        let mut services = Services::new(FetchedFiles::new(photos), blobs.clone());
+        for remover in removers(&cast, &settings.providers, &images) {
+            services = services.background_remover(remover);
         }
         let providers = cast.shown();
         let mut pdfs = PdfReader::default();
@@ -235,6 +238,38 @@ impl Cast {
             ("backgrounds", removers.join(", then ")),
         ]
     }
+}
+
+/// Who removes backgrounds for nodes, with the studio's keys where it has them, and with those that nodes bring.
+fn removers(cast: &Cast, providers: &Providers, images: &Fetcher) -> Vec<RemovedBy> {
+    let (_, fal) = providers.fal.clone().unzip();
+    let (fal, results) = (fal.unwrap_or_default(), Arc::new(images.clone()));
+    let fal = RemovedBy::with_keys_of_nodes(Provider::Fal, move |key| {
+        let fal = Fal::new(ApiKey::new(key)?, fal.clone(), results.clone())?;
+        Ok(Arc::new(fal))
+    });
+    let gemini = providers.gemini.as_ref();
+    let gemini = gemini.map_or_else(GeminiSettings::default, |gemini| gemini.settings.clone());
+    let gemini = RemovedBy::with_keys_of_nodes(Provider::Gemini, move |key| {
+        let gemini = Gemini::new(ApiKey::new(key)?, gemini.clone())?;
+        Ok(Arc::new(ByImageModel::new(Arc::new(gemini))))
+    });
+    let with_studios_key = |remover: RemovedBy, provider: Provider| {
+        let mut known = cast.removers.iter();
+        match known.find(|(known, _)| *known == provider) {
+            Some((_, known)) => remover.or_else(known.clone()),
+            None => remover,
+        }
+    };
+    let local = cast.removers.iter();
+    let local = local.filter(|(provider, _)| *provider == Provider::Local);
+    local
+        .map(|(provider, remover)| RemovedBy::new(*provider, remover.clone()))
+        .chain([
+            with_studios_key(fal, Provider::Fal),
+            with_studios_key(gemini, Provider::Gemini),
+        ])
+        .collect()
 }
 
 fn unusable(error: &(dyn std::error::Error + 'static)) -> Failure {

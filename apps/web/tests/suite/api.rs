@@ -163,6 +163,36 @@ async fn a_result_that_nobody_was_shown_can_be_come_back_for() {
     studio.stop().await;
 }
 
+/// Keys of uploads did not always say whose they are.
+#[tokio::test]
+async fn an_upload_without_an_owner_is_nobodys_until_it_is_uploaded_again() {
+    let studio = TestStudio::start().await;
+    let workspace = studio.workspace("w").await;
+    let file = std::fs::read(files::sample()).unwrap();
+    let uploaded = studio.upload("a.pdf", file.clone()).await;
+    let url = uploaded.text("/url");
+    let registered = studio.post("/api/assets", &asset(&workspace, &url)).await;
+    let event = registered.text("/event/id");
+    studio.watch(&studio.run_of(&event).await).await;
+
+    let old = format!("uploads/{}/a.pdf", uploaded.text("/sha256"));
+    studio.put(&old, &file);
+    let old = asset(&workspace, &format!("blob:{old}"));
+    let refused = studio.post("/api/assets", &old).await;
+    assert_eq!(refused.code(), "bad_url");
+    let message = refused.text("/error/message");
+    assert!(message.ends_with("is not an upload of yours"), "{message}");
+    let hint = refused.text("/error/hint");
+    assert!(hint.starts_with("upload the file with PUT"), "{hint}");
+
+    // It is the same asset then: its content says which it is.
+    let url = studio.upload("again.pdf", file).await.text("/url");
+    let again = studio.post("/api/assets", &asset(&workspace, &url)).await;
+    assert_eq!(again.text("/asset/id"), registered.text("/asset/id"));
+    assert_eq!(again.text("/asset/url"), url);
+    studio.stop().await;
+}
+
 #[tokio::test]
 async fn registering_from_many_sides_at_once_sends_one_event() {
     let studio = TestStudio::start().await;

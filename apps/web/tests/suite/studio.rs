@@ -134,6 +134,13 @@ impl TestStudio {
         self.send(request.body(file)).await
     }
 
+    /// Writes a blob, as if it had been there before.
+    pub(crate) fn put(&self, key: &str, bytes: &[u8]) {
+        let path = self.folder.path().join("data/blobs").join(key);
+        std::fs::create_dir_all(path.parent().expect("a key is below the folder")).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
     /// Its database, past the studio.
     pub(crate) async fn database(&self) -> Database {
         let path = self.folder.path().join("data/studio.db");

@@ -1,17 +1,17 @@
 //! An audience hears what is recorded, and nothing else.
 
 use crate::engine::{
-    App, Mood, ended, moody, ran, recovered, register, returned, send, soon, start, value,
+    App, Mood, ended, moody, ran, recovered, register, returned, runs, send, soon, start, value,
 };
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use stepwell_protocol::RunId;
 use stepwell_runtime::{Audience, Clock, Report};
 use stepwell_store::memory;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 /// Follows every run, or none.
 #[derive(Debug, Default)]
@@ -103,4 +103,62 @@ async fn what_could_not_be_written_is_not_heard() {
         follower.left.load(Ordering::SeqCst),
         "it is told of the end"
     );
+}
+
+/// Does not return, the first time, before it may.
+#[derive(Debug)]
+struct Slow {
+    hears: Notify,
+    may_return: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Audience for Slow {
+    fn is_present(&self) -> bool {
+        true
+    }
+
+    fn follows(&self, _: RunId) -> bool {
+        true
+    }
+
+    fn hear(&self, _: Report) {
+        self.hears.notify_one();
+        // An error is leave, too: whoever gives it is gone.
+        let _ = self.may_return.lock().unwrap().recv();
+    }
+
+    fn leave(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_keeps_nothing_from_being_written() {
+    let app = App::new(|_| async { returned(&json!(1)) });
+    let runtime = start(memory::open(), &app, Clock::System);
+    let handle = runtime.handle();
+    register(&handle, &["app-f"]).await;
+    let (lets_return, may_return) = mpsc::channel();
+    let slow = Arc::new(Slow {
+        hears: Notify::new(),
+        may_return: Mutex::new(may_return),
+    });
+    handle.admit(&(Arc::clone(&slow) as _));
+    let meanwhile = async {
+        soon("it hears of the first", slow.hears.notified()).await;
+        let written = async {
+            soon("the second is written", async {
+                while !runs(&handle).await.contains_key("second") {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            drop(lets_return);
+        };
+        tokio::join!(send(&handle, "second"), written).0
+    };
+    let (first, second) = tokio::join!(send(&handle, "first"), meanwhile);
+    first.unwrap();
+    second.unwrap();
+    assert_eq!(ended(&handle).await.len(), 2);
 }

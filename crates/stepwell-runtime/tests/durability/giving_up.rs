@@ -1,13 +1,14 @@
 //! What is given up ends, and what has ended is noticed.
 
 use crate::engine::{App, Mood, moody, register, returned, send, soon, start};
+use futures::future::BoxFuture;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use stepwell_engine::ItemId;
-use stepwell_protocol::StepId;
 use stepwell_protocol::op::{Op, Opcode};
-use stepwell_runtime::{Clock, Stopped, Unavailable, report_steps};
+use stepwell_protocol::{RunId, StepId};
+use stepwell_runtime::{Audience, Clock, Report, Stopped, Unavailable, report_steps};
 use stepwell_store::memory;
 use tokio::sync::{Semaphore, watch};
 
@@ -52,6 +53,53 @@ async fn an_engine_that_broke_is_noticed() {
         send(&handle, "late").await,
         Err(Unavailable::Store(failure))
     );
+}
+
+/// Has a bug.
+#[derive(Debug)]
+struct Broken;
+
+impl Audience for Broken {
+    fn is_present(&self) -> bool {
+        true
+    }
+
+    fn follows(&self, _: RunId) -> bool {
+        true
+    }
+
+    fn hear(&self, _: Report) {
+        panic!("it cannot bear to hear it");
+    }
+
+    fn leave(self: Arc<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_what_is_not_told_any_more() {
+    let (app, _) = silent();
+    let runtime = start(memory::open(), &app, Clock::System);
+    let handle = runtime.handle();
+    register(&handle, &["app-f"]).await;
+    send(&handle, "event").await.unwrap();
+    app.called(1).await;
+    let end = handle.end_of(app.calls()[0].run);
+    let resting = handle.clone();
+    let rest = tokio::spawn(async move { resting.rest().await });
+    let broken: Arc<dyn Audience> = Arc::new(Broken);
+    handle.admit(&broken);
+    let sent = soon("the sender is answered", send(&handle, "untold")).await;
+    assert!(sent.is_err(), "{sent:?}");
+    assert!(!soon("whoever waits for an end is let go", end.wait()).await);
+    soon("the engine has ended", runtime.ended()).await;
+    let failure = handle.failure().expect("it says so");
+    assert!(failure.contains("restart the program"), "{failure}");
+    let late = soon("the sender is answered", send(&handle, "late")).await;
+    assert_eq!(late, Err(Unavailable::Store(failure)));
+    let rest = soon("who waits for rest is answered", rest).await;
+    assert!(rest.unwrap().is_err());
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use crate::{Config, NonRetriable, State};
 use http::{Method, StatusCode};
 use serde_json::Value;
 use stepwell_protocol::StepId;
+use tokio::sync::Notify;
 
 const RUN: &str = "01KDW000000000000000000002";
 const KEY: &str = "signkey-test-00112233445566778899aabbccddeeff";
@@ -17,6 +18,8 @@ const NOW_MS: i64 = 1_767_225_600_000;
 #[derive(Clone, Default)]
 struct Server {
     reports: Arc<Mutex<Vec<Value>>>,
+    /// Of each report.
+    reported: Arc<Notify>,
     refusals: Arc<Mutex<Vec<Result<u16, &'static str>>>>,
     steps: Arc<Mutex<Value>>,
 }
@@ -50,6 +53,7 @@ impl HttpClient for Server {
                 _ => {
                     let body = serde_json::from_slice(request.body()).unwrap();
                     self.reports.lock().unwrap().push(body);
+                    self.reported.notify_one();
                     let data =
                         json!({"fn_id": "f-1", "app_id": "a-1", "run_id": RUN, "token": "t+1"});
                     answer(200, &json!({ "data": data }))
@@ -512,24 +516,21 @@ async fn whoever_made_the_request_does_not_see_what_led_to_a_failure() {
 #[tokio::test]
 async fn a_step_that_takes_long_is_told_to_go_on() {
     let server = Server::default();
-    async fn handler(
-        request: Request,
-        reports: State<Arc<Mutex<Vec<Value>>>>,
-    ) -> Result<&'static str, Error> {
+    async fn handler(request: Request, server: State<Server>) -> Result<&'static str, Error> {
         let step = request.step();
         // The server knows nothing of the run before there is something to report.
         step.run("first", || async { Ok(()) }).await?;
         let long = || async {
-            while reports.0.lock().unwrap().len() < 4 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+            while server.0.reports.lock().unwrap().len() < 4 {
+                server.0.reported.notified().await;
             }
             Ok(())
         };
         step.run("second", long).await?;
         Ok("done")
     }
-    let (client, reports) = (server.client(Config::dev()), Arc::clone(&server.reports));
-    let mut endpoint = Endpoint::with_state(client, reports, handler);
+    let client = server.client(Config::dev());
+    let mut endpoint = Endpoint::with_state(client, server.clone(), handler);
     endpoint.heartbeat = Duration::from_millis(1);
     let asked = request("POST", "/").body(Bytes::new()).unwrap();
     let answered = tokio::time::timeout(Duration::from_secs(60), endpoint.handle(asked));

@@ -66,8 +66,12 @@ async fn taken(parser: Option<Option<BrandDna>>, vision: Option<BrandDna>) -> St
     if let Some(answer) = parser {
         extraction = extraction.with_parser(Arc::new(Reader("parser", answer)));
     }
+    let block = Block {
+        text: "Hello brand".to_owned(),
+        ..Block::default()
+    };
     let page = Page {
-        blocks: vec![Block::default()],
+        blocks: vec![block],
         ..Page::default()
     };
     let document = Document {
@@ -101,7 +105,11 @@ async fn what_is_not_good_enough_is_an_error() {
     assert_eq!(taken(None, Some(dna(2))).await, too_little);
     assert_eq!(
         taken(Some(Some(dna(3))), None).await,
-        "no provider could read the brand"
+        "no provider could read the brand; asked before, parser: it read too little: it scored 0.300, which is not above 0.5"
+    );
+    assert_eq!(
+        taken(Some(None), Some(dna(2))).await,
+        format!("{too_little}; asked before, parser: parser could not read the document: down")
     );
 }
 

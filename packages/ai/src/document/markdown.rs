@@ -21,6 +21,7 @@ pub(crate) fn from_markdown(document: &Document, pages: &[String]) -> Document {
             height: room * 1.25,
             blocks,
             fills: Vec::new(),
+            pictures: 0.0,
         }
     });
     Document {

@@ -3,7 +3,7 @@
 use super::generate::shown;
 use super::inline::Unfit;
 use super::{INLINE_BYTES_MAX, Models};
-use crate::{Answer, ImageError, LanguageError, ProviderError, Usage};
+use crate::{Answer, ImageError, LanguageError, PassedOver, ProviderError, Usage};
 use std::future::Future;
 
 /// Why one model gave nothing, in the terms of a capability's error.
@@ -143,6 +143,7 @@ where
             if let Some(paid) = &paid {
                 answer.usage.add(paid);
             }
+            answer.usage.passed_over = Some(PassedOver::failed(&models.primary, &first));
             return Ok(answer);
         }
     };

@@ -123,6 +123,7 @@ impl Gemini {
             output_tokens: metadata.candidates_token_count + metadata.thoughts_token_count,
             images: 0,
             seconds: started.elapsed().as_secs_f64(),
+            passed_over: None,
         };
         let blocked = |reason: String, message: Option<String>, usage| {
             let reason = match message {

@@ -1,7 +1,7 @@
 use super::background::{cut_out, unreadable};
 use super::tone::Tone;
 use super::{HINT, PROVIDER, usage};
-use crate::pixels::{self, PixelError};
+use crate::pixels;
 use crate::{Answer, EncodedImage, ImageError, ImageModel, ImageRequest, MadeImage};
 use async_trait::async_trait;
 use image::RgbaImage;
@@ -62,9 +62,7 @@ async fn change_tone(image: &EncodedImage, prompt: &str) -> Result<MadeImage, Im
     }
     let names: Vec<&str> = tones.iter().map(|tone| tone.name()).collect();
     let note = format!("local provider: made {}, without a model", names.join(", "));
-    let pixels = decode(image, 1).await?;
-    encode(note, count([&pixels]), move || {
-        let mut pixels = pixels;
+    make(note, [image.clone()], move |[mut pixels]| {
         tones.into_iter().for_each(|tone| tone.apply(&mut pixels));
         pixels
     })
@@ -75,11 +73,9 @@ async fn compose(
     subject: &EncodedImage,
     background: &EncodedImage,
 ) -> Result<MadeImage, ImageError> {
-    let mut subject = decode(subject, 1).await?;
-    let background = decode(background, 2).await?;
     let note = "local provider: the first image placed on the second, without a model";
-    let count = count([&subject, &background]);
-    encode(note.to_owned(), count, move || {
+    let images = [subject.clone(), background.clone()];
+    make(note.to_owned(), images, |[mut subject, background]| {
         // A background that is not plain comes along: better than guessing what the subject is.
         let _ = cut_out(&mut subject);
         let subject = trimmed(&subject);
@@ -126,29 +122,30 @@ fn trimmed(pixels: &RgbaImage) -> RgbaImage {
     imageops::crop_imm(pixels, left, top, right - left + 1, bottom - top + 1).to_image()
 }
 
-async fn decode(image: &EncodedImage, number: usize) -> Result<RgbaImage, ImageError> {
-    let image = image.clone();
-    let decoded = pixels::off_thread(pixels::count([&image]), move || pixels::decode(&image)).await;
-    decoded.map_err(|error| unreadable(number, error))
-}
-
-fn count<'i>(images: impl IntoIterator<Item = &'i RgbaImage>) -> u64 {
-    let images = images.into_iter();
-    let counted = images.map(|image| u64::from(image.width()) * u64::from(image.height()));
-    counted.sum()
-}
-
-async fn encode(
+/// Decodes, works and encodes at one go: what is decoded takes memory until all is done, and nobody waits for more with it in
+/// hand.
+async fn make<const N: usize>(
     note: String,
-    count: u64,
-    work: impl FnOnce() -> RgbaImage + Send + 'static,
+    images: [EncodedImage; N],
+    work: impl FnOnce([RgbaImage; N]) -> RgbaImage + Send + 'static,
 ) -> Result<MadeImage, ImageError> {
-    let encoded = pixels::off_thread(count, move || pixels::encode_png(work())).await;
-    let image = encoded.map_err(|error: PixelError| unreadable(1, error))?;
-    Ok(MadeImage {
-        image,
-        note: Some(note),
-    })
+    let pixels = pixels::count(&images);
+    let made = pixels::off_thread(pixels, move || {
+        let mut decoded = Vec::with_capacity(N);
+        for (number, image) in (1..).zip(&images) {
+            match pixels::decode(image) {
+                Ok(image) => decoded.push(image),
+                Err(error) => return Ok(Err(unreadable(number, error))),
+            }
+        }
+        let decoded = decoded.try_into().expect("each image was decoded");
+        let image = pixels::encode_png(work(decoded))?;
+        Ok(Ok(MadeImage {
+            image,
+            note: Some(note),
+        }))
+    });
+    made.await.unwrap_or_else(|error| Err(unreadable(1, error)))
 }
 
 #[cfg(test)]
@@ -200,6 +197,38 @@ mod tests {
         assert!(note.contains("without a model"), "{note}");
         let (again, _) = make("Dress the mannequin.", &images).await.unwrap();
         assert_eq!(again, dressed);
+    }
+
+    #[tokio::test]
+    async fn work_that_has_begun_needs_no_more_memory() {
+        use std::sync::mpsc;
+        let images = [
+            png(&RgbaImage::from_pixel(8, 8, RED)),
+            png(&RgbaImage::from_pixel(16, 16, GREY)),
+        ];
+        // All memory is taken; next in line is who dresses, and then again somebody who takes it all.
+        let all_of_it = || {
+            let (let_go, held) = mpsc::channel::<()>();
+            let (begun, has_begun) = tokio::sync::oneshot::channel();
+            let taking = pixels::off_thread(u64::MAX, move || {
+                let _ = begun.send(());
+                Ok(held.recv().is_ok())
+            });
+            (tokio::spawn(taking), has_begun, let_go)
+        };
+        let (first, first_has_begun, let_go_first) = all_of_it();
+        first_has_begun.await.unwrap();
+        let dressing = tokio::spawn(async move { make("Dress it.", &images).await.map(drop) });
+        let (second, second_has_begun, let_go_second) = all_of_it();
+        tokio::task::yield_now().await;
+        let_go_first.send(()).unwrap();
+        assert!(first.await.unwrap().unwrap());
+        second_has_begun.await.unwrap();
+        let dressed = tokio::time::timeout(std::time::Duration::from_secs(30), dressing).await;
+        let dressed = dressed.expect("it does not wait for memory a second time");
+        dressed.unwrap().unwrap();
+        let_go_second.send(()).unwrap();
+        assert!(second.await.unwrap().unwrap());
     }
 
     #[tokio::test]

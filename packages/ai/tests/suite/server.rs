@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, Response, Uri};
-use image::{ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+use image::{ImageFormat, Rgba, RgbaImage};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::io::Cursor;
@@ -14,9 +14,6 @@ use studio233_ai::EncodedImage;
 
 /// The key of every test; it must show up nowhere.
 pub(crate) const KEY: &str = "k3y-that-nobody-may-see";
-
-/// As much as Gemini takes.
-const REQUEST_BYTES_MAX: usize = 20_000_000;
 
 /// What is answered to one request.
 #[derive(Debug, Clone)]
@@ -99,7 +96,8 @@ impl Server {
         let script = Script::default();
         let app = Router::new()
             .fallback(answer)
-            .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+            // As the services take them.
+            .layer(DefaultBodyLimit::max(20 * 1024 * 1024))
             .with_state(script.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -156,21 +154,6 @@ pub(crate) fn png(half_transparent: bool) -> EncodedImage {
     });
     let mut file = Cursor::new(Vec::new());
     pixels.write_to(&mut file, ImageFormat::Png).unwrap();
-    EncodedImage::new(file.into_inner()).unwrap()
-}
-
-/// An image that hardly gets smaller by packing it.
-pub(crate) fn noise(width: u32, height: u32, format: ImageFormat) -> EncodedImage {
-    let mut state = 0x9e37_79b9_u32;
-    let pixels = RgbImage::from_fn(width, height, |_, _| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        let [r, g, b, _] = state.to_be_bytes();
-        Rgb([r, g, b])
-    });
-    let mut file = Cursor::new(Vec::new());
-    pixels.write_to(&mut file, format).unwrap();
     EncodedImage::new(file.into_inner()).unwrap()
 }
 

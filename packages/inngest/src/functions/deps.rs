@@ -68,10 +68,11 @@ impl Deps {
     #[must_use]
     pub fn local(database: Database, blobs: BlobStore, temp_folder: impl Into<PathBuf>) -> Self {
         let images = Fetcher::new(blobs.clone(), FetchLimits::images());
+        let photos = Fetcher::new(blobs.clone(), FetchLimits::photos());
         let archived = Arc::new(ArchivedAnalyses::new(blobs.clone()));
         let vision = Analyzer::new(Arc::new(LocalVision), Arc::new(images.clone()));
         let remover = RemovedBy::new(Provider::Local, Arc::new(LocalBackgroundRemover));
-        let services = Services::new(FetchedFiles::new(images.clone()), blobs.clone());
+        let services = Services::new(FetchedFiles::new(photos), blobs.clone());
         Self {
             meter: Arc::new(database.clone()),
             database,

@@ -12,13 +12,17 @@ pub use attempted::held_by;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stepwell::{Context, Error, RunStep, StepError};
-use studio233_ai::Usage;
+use studio233_ai::{PassedOver, Usage};
 use studio233_db::{Database, DbError, NewUsage, Standing, UsageKind, WorkspaceId};
 use uuid::Uuid;
+
+/// The kind of note that tells of models that did not do, and why, so that others were asked.
+const PASSED_OVER: &str = "passed-over";
 
 /// Answers that one execution of a step may add.
 const USAGES_MAX: usize = 1000;
@@ -118,6 +122,7 @@ impl fmt::Debug for Spent {
 /// - An attempt that fails has spent, too, and so has one that is cut off, for its run is cancelled, its worker stops or its
 ///   code panics: what it added is counted. Only a process that is killed counts nothing of what was under way.
 /// - Each execution counts: one whose answer was lost has paid as well as the one after it.
+/// - An answer that comes from a fallback is noted of the step: whom it stands in for, and why.
 /// - An attempt after the first looks at the payer's budgets before it spends, for its run has held no place among those at
 ///   work since. Where one is used up the step records so, the run is held as [`budget::admit`] holds it, and then makes the
 ///   step anew, under the same id and with all its attempts.
@@ -234,6 +239,11 @@ impl<'a, E: Send + Sync> Metered<'a, E> {
             let code = code.lock().unwrap_or_else(PoisonError::into_inner).take();
             let code = code.expect("a call executes one step at most that is not held");
             let outcome = code(bill.spent.clone()).await;
+            for usage in bill.spent.so_far() {
+                if let Some(PassedOver { provider, reason }) = usage.passed_over {
+                    ctx.step().note(PASSED_OVER, &json!({ provider: reason }));
+                }
+            }
             bill.pay().await;
             outcome.map(Attempted::Done)
         });

@@ -91,6 +91,7 @@ mod tests {
             output_tokens: 10,
             images: 1,
             seconds: 1.5,
+            passed_over: None,
         };
         assert_eq!(prices.cost(&usage("gemini", "flash")), 301 + 25 + 39_000);
         assert_eq!(

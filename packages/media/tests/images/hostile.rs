@@ -126,12 +126,35 @@ fn a_small_file_of_very_many_pixels_is_refused() {
 
 #[test]
 fn pixels_beyond_what_the_header_says_are_not_unpacked() {
+    let smaller = |name: &str, at: std::ops::Range<usize>, sides: &[u8]| {
+        let mut bytes = file(name);
+        bytes[at].copy_from_slice(sides);
+        bytes
+    };
     // 64 MB of zeros behind a header of 8 × 8.
-    let bomb = png(8, 8, 8, &vec![0; 64 * 1024 * 1024]);
-    match decode(&bomb, &Limits::default()) {
-        Ok(image) => assert_eq!((image.width(), image.height()), (8, 8)),
-        Err(error) => assert_eq!(error.format(), Some(Format::Png)),
+    let png = png(8, 8, 8, &vec![0; 64 * 1024 * 1024]);
+    let jpeg = {
+        let bytes = file("gray.jpg");
+        let mut pairs = bytes.windows(2);
+        let frame = pairs.position(|two| two == [0xff, 0xc0]).unwrap();
+        smaller("gray.jpg", frame + 5..frame + 9, &[0, 8, 0, 8])
+    };
+    let gif = smaller("animated.gif", 6..10, &[8, 0, 8, 0]);
+    let webp = smaller("alpha.webp", 24..30, &[7, 0, 0, 7, 0, 0]);
+    for (bytes, format) in [(png, Format::Png), (jpeg, Format::Jpeg), (gif, Format::Gif)] {
+        let image = decode(&bytes, &Limits::default()).unwrap();
+        assert_eq!((image.width(), image.height()), (8, 8), "{format}");
     }
+    // A WebP's frame says its size again, and contradicts.
+    let error = refused(&webp);
+    let told = matches!(
+        error,
+        DecodeError::Damaged {
+            format: Format::Webp,
+            ..
+        }
+    );
+    assert!(told, "{error}");
 }
 
 #[test]

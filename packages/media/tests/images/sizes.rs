@@ -96,6 +96,50 @@ fn upscaling_stops_at_the_longest_side_and_never_shrinks() {
     assert_eq!(size(upscale(&image, 1.0, 4096).unwrap()), (600, 300));
 }
 
+/// What Lanczos makes of a row of greys that is `scale` times as long: each new pixel is the sum of those within three of
+/// where it lies, weighed by sinc(x) sinc(x / 3) (Duchon 1979).
+fn lanczos3(row: &[f64], scale: f64) -> Vec<f64> {
+    let sinc = |x: f64| {
+        let x = x * std::f64::consts::PI;
+        if x == 0.0 { 1.0 } else { x.sin() / x }
+    };
+    let new = |at: usize| {
+        let centre = (at as f64 + 0.5) / scale - 0.5;
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for (from, grey) in row.iter().enumerate() {
+            let distance = from as f64 - centre;
+            if distance.abs() < 3.0 {
+                let weight = sinc(distance) * sinc(distance / 3.0);
+                sum += grey * weight;
+                weights += weight;
+            }
+        }
+        sum / weights
+    };
+    (0..(row.len() as f64 * scale) as usize).map(new).collect()
+}
+
+#[test]
+fn what_is_enlarged_is_enlarged_with_lanczos() {
+    let (dark, light) = (60, 190);
+    let row: Vec<u8> = (0..16).map(|x| if x < 8 { dark } else { light }).collect();
+    let samples = (0..16).flat_map(|_| row.iter().flat_map(|grey| [*grey; 3]));
+    let edge = Image::from_rgb(16, 16, samples.collect()).unwrap();
+    let greys: Vec<f64> = row.iter().copied().map(f64::from).collect();
+    let expected = lanczos3(&greys, 4.0);
+    let larger = upscale(&edge, 4.0, 2048).unwrap();
+    let made: Vec<u8> = (0..64).map(|x| larger.pixel(x, 32).unwrap()[0]).collect();
+    for (x, (made, expected)) in made.iter().zip(&expected).enumerate() {
+        let off = (f64::from(*made) - expected).abs();
+        assert!(off <= 1.5, "at {x}: {made}, expected {expected}");
+    }
+    // On both sides of the edge it swings beyond, and back: a second time, which no narrower filter does.
+    let (darkest, lightest) = (made.iter().min().unwrap(), made.iter().max().unwrap());
+    assert!(*darkest < dark - 6 && *lightest > light + 6, "{made:?}");
+    assert!(made[..26].iter().any(|grey| *grey > dark), "{made:?}");
+    assert!(made[38..].iter().any(|grey| *grey < light), "{made:?}");
+}
+
 #[test]
 fn no_dark_rim_where_alpha_begins() {
     // The disc is red on transparent black; mixed without alpha in mind its rim would turn dark.

@@ -8,10 +8,11 @@ use studio233_media::{Format, Image};
 
 use super::{IMAGES, VERSION};
 use crate::each::{Job, Made, Opened};
+use crate::error::chain;
 use crate::pool::Panicked;
 use crate::{
     About, BackgroundRemover, ConfigProblem, Context, Executor, FileError, MediaFile, Object,
-    Output, Plugin, PluginError, Provider, Removal, Secret, ServiceError, Services,
+    Output, PassedOver, Plugin, PluginError, Provider, Removal, Secret, ServiceError, Services,
 };
 
 const ID: &str = "background-removal";
@@ -65,14 +66,17 @@ impl BackgroundRemoval {
         Self { services }
     }
 
-    fn removers(&self, choice: Choice) -> Vec<Arc<dyn BackgroundRemover>> {
+    fn removers(&self, config: &Config) -> Vec<Arc<dyn BackgroundRemover>> {
+        let has_key = config.api_key.is_some();
         let named = |provider: &Provider| {
             let mut removers = self.services.removers.iter();
             removers
                 .find(|remover| remover.provider() == *provider)
+                .filter(|remover| has_key || !remover.needs_key())
                 .cloned()
         };
-        choice.in_order().iter().filter_map(named).collect()
+        let order = config.provider.in_order();
+        order.iter().filter_map(named).collect()
     }
 }
 
@@ -98,9 +102,19 @@ impl Plugin for BackgroundRemoval {
         vec![ConfigProblem::new("apiKey", message)]
     }
 
+    fn lacks(&self, config: &Config) -> Option<&'static str> {
+        let missing = match config.provider {
+            Choice::Auto => "no provider is configured; it needs fal.ai or Gemini",
+            Choice::Fal => "fal.ai is not configured",
+            Choice::Gemini => "Gemini is not configured",
+        };
+        self.removers(config).is_empty().then_some(missing)
+    }
+
     fn spends(&self) -> bool {
+        // What a node's own key pays for is not the app's to hold.
         let mut removers = self.services.removers.iter();
-        removers.any(|remover| remover.provider() != Provider::Local)
+        removers.any(|remover| remover.provider() != Provider::Local && !remover.needs_key())
     }
 
     async fn run(
@@ -109,18 +123,13 @@ impl Plugin for BackgroundRemoval {
         config: Config,
         files: Vec<MediaFile>,
     ) -> Result<Output, PluginError> {
-        let removers = self.removers(config.provider);
-        if removers.is_empty() {
-            let missing = match config.provider {
-                Choice::Auto => "no provider is configured; it needs fal.ai or Gemini",
-                Choice::Fal => "fal.ai is not configured",
-                Choice::Gemini => "Gemini is not configured",
-            };
+        if let Some(missing) = self.lacks(&config) {
             return Err(PluginError::NotConfigured {
                 plugin: ID,
                 missing,
             });
         }
+        let removers = self.removers(&config);
         let job = Job {
             plugin: ID,
             services: &self.services,
@@ -161,11 +170,20 @@ async fn removed(
 ) -> Result<Made, FileError> {
     let mut best: Option<(f64, Made)> = None;
     let mut first_error = None;
+    let mut passed_over = Vec::new();
     for remover in removers {
         let tried = one(job, opened, remover.as_ref(), api_key).await;
         match tried {
-            Ok((quality, made)) if quality.verified => return Ok(made),
-            Ok((quality, made)) => {
+            Ok((quality, mut made)) if quality.verified => {
+                tell(&mut made, &passed_over);
+                return Ok(made);
+            }
+            Ok((quality, mut made)) => {
+                tell(&mut made, &passed_over);
+                passed_over.push(PassedOver {
+                    provider: remover.provider().name().to_owned(),
+                    reason: "no subject stands alone in its picture".to_owned(),
+                });
                 if best
                     .as_ref()
                     .is_none_or(|(score, _)| quality.score > *score)
@@ -176,6 +194,10 @@ async fn removed(
             Err(error) => {
                 let provider = remover.provider().name();
                 tracing::warn!(provider, %error, "background removal failed");
+                passed_over.push(PassedOver {
+                    provider: provider.to_owned(),
+                    reason: chain(&error),
+                });
                 // One that may work later beats one that never will: the whole is then tried again.
                 let replaces = |first: &FileError| !first.is_retriable() && error.is_retriable();
                 if first_error.as_ref().is_none_or(replaces) {
@@ -192,6 +214,13 @@ async fn removed(
             Err(FileError::Removal(none))
         }
     }
+}
+
+/// Says in a file's metadata who was asked before the one who made it; also that nobody was, for what it was made of may say
+/// otherwise of itself.
+fn tell(made: &mut Made, passed_over: &[PassedOver]) {
+    made.metadata
+        .insert("passedOver".to_owned(), json!(passed_over));
 }
 
 async fn one(

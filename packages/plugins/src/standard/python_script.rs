@@ -37,6 +37,8 @@ pub struct Config {
     pub env: BTreeMap<String, String>,
 }
 
+const NO_EXECUTOR: &str = "no Python executor is configured";
+
 impl PythonScript {
     pub fn new(services: &Services) -> Self {
         let services = services.clone();
@@ -94,6 +96,13 @@ impl Plugin for PythonScript {
         problems
     }
 
+    fn lacks(&self, _: &Config) -> Option<&'static str> {
+        match self.services.python {
+            Some(_) => None,
+            None => Some(NO_EXECUTOR),
+        }
+    }
+
     fn spends(&self) -> bool {
         self.services.python.is_some()
     }
@@ -107,7 +116,7 @@ impl Plugin for PythonScript {
         let Some(python) = &self.services.python else {
             return Err(PluginError::NotConfigured {
                 plugin: ID,
-                missing: "no Python executor is configured",
+                missing: NO_EXECUTOR,
             });
         };
         let job = PythonJob {

@@ -64,6 +64,12 @@ async fn answer(
             b"\x89PNG\r\n\x1a\n".as_slice(),
         )
             .into_response(),
+        // Its bytes say what it is.
+        "jpg" => (
+            [(header::CONTENT_TYPE, "image/jpg")],
+            b"\x89PNG\r\n\x1a\n".as_slice(),
+        )
+            .into_response(),
         "no-png" => ([(header::CONTENT_TYPE, "image/png")], "<html>").into_response(),
         "untyped" => Response::new(Body::from("%PDF-")),
         "html" => (
@@ -202,7 +208,7 @@ async fn size_and_type_limits_hold_while_streaming() {
     );
     let html = outcome(&server, "html").await;
     assert!(
-        html.starts_with("http://127.0.0.1:PORT/html is text/html, not a document"),
+        html.starts_with("http://127.0.0.1:PORT/html is text/html, which is not read here"),
         "{html}"
     );
 }
@@ -361,6 +367,8 @@ async fn images_come_under_the_same_rules_and_are_images() {
     let allowed: &dyn ImageSource = &allowed;
     let image = allowed.fetch(&server.url("png?signature=x")).await.unwrap();
     assert_eq!(image.kind(), ImageType::Png);
+    let misnamed = allowed.fetch(&server.url("jpg")).await.unwrap();
+    assert_eq!(misnamed.kind(), ImageType::Png);
     // (path, why, whether to try again)
     let cases = [
         (
@@ -368,7 +376,7 @@ async fn images_come_under_the_same_rules_and_are_images() {
             "it is neither PNG, JPEG, GIF nor WebP",
             false,
         ),
-        ("doc", "not a document that can be read", false),
+        ("doc", "is application/pdf, which is not read here", false),
         ("missing", "answered 404", false),
     ];
     for (path, why, transient) in cases {

@@ -2,7 +2,8 @@
 //!
 //! The process is this program once more, asked by its one argument to be nothing but a reader. It is given the limits and the
 //! file on its standard input, and tells on its standard output what came of it: each a length (8 bytes, little endian), JSON
-//! of that length, and bytes to the end. Of the environment, which has keys, it is given nothing.
+//! of that length, and bytes. Its standard input stays open until it has answered: when that ends, nobody waits for it any more, and
+//! it ends too. On unix it is given nothing of the environment, which has keys.
 
 use super::reading::{self, Reading, Undrawn};
 use super::{PdfError, PdfLimits, patience, too_slow};
@@ -18,14 +19,25 @@ use studio233_ai::document::{Document, Page, PageImage};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
+/// The parent knows the file's name.
+const NO_NAME: &str = "";
+
 /// What asks a program to be a reader.
 const ARGUMENT: &str = "read-pdf-from-standard-input";
 
-/// Limits and a name; a longer head was not written by a parent.
+/// Limits and a length; a longer head was not written by a parent.
 const REQUEST_HEAD_BYTES_MAX: u64 = 64 * 1024;
 
 /// A reader that is ended by the system says why in a line.
 const COMPLAINT_BYTES_MAX: u64 = 4 * 1024;
+
+/// All that a page can say of five million letters, and five pictures of a megapixel. The parent, which nothing limits, reads it into
+/// memory.
+const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// What the allocator reserves at once, in KiB: what it has before the file is read is not held against the file.
+#[cfg(unix)]
+const ALLOCATOR_RESERVES: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "65536");
 
 /// A program that reads PDFs for its parent: proof that its `main` begins with [`ReaderProgram::enter`].
 #[derive(Debug, Clone)]
@@ -77,31 +89,44 @@ impl ReaderProgram {
             filename: filename.to_owned(),
             how: error.to_string(),
         };
-        let asked = self.ask(filename, &file, limits);
+        let asked = self.ask(&file, limits);
         // What is dropped is killed.
         let ended = match tokio::time::timeout(patience(limits), asked).await {
             Ok(ended) => ended.map_err(|error| lost(&error))?,
             Err(_) => return Err(too_slow(filename, limits)),
         };
-        match Answer::read(&ended.answer, filename, file) {
-            Some(outcome) if ended.status.success() => outcome,
-            _ => Err(ended.why(filename, limits)),
+        if !ended.status.success() {
+            return Err(ended.why(filename, limits));
         }
+        let read = {
+            let (answer, filename) = (ended.answer, filename.to_owned());
+            tokio::task::spawn_blocking(move || Answer::read(answer, filename, file))
+        };
+        // An end without an answer is no better the next time.
+        let unreadable = || PdfError::ReaderFailed {
+            filename: filename.to_owned(),
+            place: "its answer".to_owned(),
+        };
+        read.await
+            .map_err(|_| unreadable())?
+            .unwrap_or_else(|| Err(unreadable()))
     }
 
-    async fn ask(&self, filename: &str, file: &[u8], limits: &PdfLimits) -> io::Result<Ended> {
+    async fn ask(&self, file: &[u8], limits: &PdfLimits) -> io::Result<Ended> {
         let mut command = Command::new(&self.program);
         command.arg(ARGUMENT).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.stderr(Stdio::piped());
         #[cfg(unix)]
         {
-            command.env_clear();
-            // `/proc/self/exe` would say nothing in a list of processes.
+            command
+                .env_clear()
+                .env(ALLOCATOR_RESERVES.0, ALLOCATOR_RESERVES.1);
+            // `/proc/self/exe` would say little in a list of processes.
             if let Some(name) = std::env::args_os().next() {
                 command.arg0(name);
             }
-            // Ctrl-C is for the parent, which lets what is at work come to its end.
+            // Ctrl-C in a terminal is for the parent, which lets what is at work come to its end.
             command.process_group(0);
         }
         let mut child = command.spawn()?;
@@ -110,20 +135,22 @@ impl ReaderProgram {
             return Err(io::Error::other("it has no standard streams"));
         };
         let request = Request {
-            filename: filename.to_owned(),
+            file_bytes: file.len() as u64,
             limits: limits.clone(),
         };
         let head = head_of(&request)?;
-        let write = async move {
+        let write = async {
             // One that ended already says why elsewhere.
             let _ = stdin.write_all(&head).await;
             let _ = stdin.write_all(file).await;
+            let _ = stdin.flush().await;
         };
         let (answer, complaint, ()) = tokio::join!(
-            read_within(stdout, limits.memory_bytes_max),
+            read_within(stdout, ANSWER_BYTES_MAX),
             read_within(stderr, COMPLAINT_BYTES_MAX),
             write,
         );
+        drop(stdin);
         Ok(Ended {
             answer: answer?.into(),
             complaint: String::from_utf8_lossy(&complaint?).into_owned(),
@@ -170,16 +197,37 @@ impl Ended {
                 place: "a page that is nested too deeply".to_owned(),
             };
         }
+        if self.was_the_files_fault() {
+            return PdfError::ReaderFailed {
+                filename,
+                place: "a page that it could not survive".to_owned(),
+            };
+        }
         // A signal that the file did not cause, such as that of a system without memory.
         let how = self.status.to_string();
         tracing::warn!(filename, how, complaint = self.complaint, "PDF reader lost");
         PdfError::ReaderLost { filename, how }
     }
+
+    /// Whether it ended by a signal that a process causes itself.
+    #[cfg(unix)]
+    fn was_the_files_fault(&self) -> bool {
+        use rustix::process::Signal;
+        use std::os::unix::process::ExitStatusExt;
+        let own = [Signal::ABORT, Signal::SEGV, Signal::BUS, Signal::ILL];
+        let signal = self.status.signal();
+        own.iter().any(|own| signal == Some(own.as_raw()))
+    }
+
+    #[cfg(not(unix))]
+    fn was_the_files_fault(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Request {
-    filename: String,
+    file_bytes: u64,
     limits: PdfLimits,
 }
 
@@ -195,18 +243,22 @@ struct Answer {
 
 impl Answer {
     /// None when it is no answer, or was cut off.
-    fn read(told: &Bytes, filename: &str, file: Bytes) -> Option<Result<Reading, PdfError>> {
-        let mut told = told.clone();
+    fn read(mut told: Bytes, filename: String, file: Bytes) -> Option<Result<Reading, PdfError>> {
         let length = usize::try_from(told.try_get_u64_le().ok()?).ok()?;
         let head = (length <= told.len()).then(|| told.split_to(length))?;
-        let answer: Self = match serde_json::from_slice(&head).ok()? {
+        let head: Result<Self, PdfError> = serde_json::from_slice(&head).ok()?;
+        let answer = match head {
             Ok(answer) => answer,
-            Err(error) => return Some(Err(error)),
+            Err(error) => return Some(Err(error.naming(filename))),
         };
         let mut images = Vec::new();
         for (page, width, height) in answer.images {
-            let bytes = usize::try_from(u64::from(width) * u64::from(height) * 3).ok()?;
-            let rgb = (bytes <= told.len()).then(|| told.split_to(bytes))?;
+            let bytes = u64::from(width)
+                .checked_mul(u64::from(height))?
+                .checked_mul(3)?;
+            let bytes = usize::try_from(bytes).ok()?;
+            // Copied, so that it keeps nothing else in memory.
+            let rgb = (bytes <= told.len()).then(|| told.split_to(bytes).to_vec().into())?;
             images.push(PageImage {
                 page,
                 width,
@@ -215,7 +267,7 @@ impl Answer {
             });
         }
         let document = Document {
-            filename: filename.to_owned(),
+            filename,
             file,
             title: answer.title,
             pages: answer.pages,
@@ -248,7 +300,9 @@ fn read_head<T: DeserializeOwned>(mut stream: impl Read) -> io::Result<T> {
 /// The child's side: reads one file, and tells what came of it.
 #[allow(clippy::print_stderr, reason = "somebody started a reader by hand")]
 fn serve() -> ExitCode {
-    match answer(io::stdin().lock(), io::stdout().lock()) {
+    // Panics that are caught are answered; what is not caught is said last.
+    std::panic::set_hook(Box::new(|_| {}));
+    match answer(io::stdin(), io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{ARGUMENT}: the studio asks its own processes for this: {error}");
@@ -257,17 +311,29 @@ fn serve() -> ExitCode {
     }
 }
 
-fn answer(mut asked: impl Read, mut told: impl Write) -> io::Result<()> {
-    let Request { filename, limits } = read_head(&mut asked)?;
+fn answer(mut asked: impl Read + Send + 'static, mut told: impl Write) -> io::Result<()> {
+    let Request { file_bytes, limits } = read_head(&mut asked)?;
     confine(&limits)?;
-    let mut file = Vec::new();
-    asked.take(limits.bytes_max).read_to_end(&mut file)?;
+    let length = usize::try_from(file_bytes.min(limits.bytes_max)).map_err(io::Error::other)?;
+    // What has no room is out of memory like all else.
+    let mut file = vec![0; length];
+    asked.read_exact(&mut file)?;
+    // Nobody waits for the answer any more when this ends.
+    std::thread::Builder::new().spawn(move || {
+        let _ = asked.read(&mut [0]);
+        std::process::exit(1);
+    })?;
     let (tell, outcome) = mpsc::channel();
-    reading::spawn(&filename, file.into(), &limits, move |outcome| {
+    reading::spawn(NO_NAME, file.into(), &limits, move |outcome| {
         // Whoever waits does so until this is told.
         let _ = tell.send(outcome);
     })?;
-    let outcome = outcome.recv().map_err(io::Error::other)?;
+    let outcome = outcome.recv().unwrap_or_else(|_| {
+        Err(PdfError::ReaderFailed {
+            filename: NO_NAME.to_owned(),
+            place: "an unknown page".to_owned(),
+        })
+    });
     let (answer, images): (Result<Answer, PdfError>, _) = match outcome {
         Ok(Reading { document, undrawn }) => {
             let images = document.images;
@@ -284,7 +350,17 @@ fn answer(mut asked: impl Read, mut told: impl Write) -> io::Result<()> {
         }
         Err(error) => (Err(error), Vec::new()),
     };
-    told.write_all(&head_of(&answer)?)?;
+    let mut head = head_of(&answer)?;
+    let pictures = images.iter().map(|image| image.rgb.len() as u64);
+    if head.len() as u64 + pictures.sum::<u64>() > ANSWER_BYTES_MAX {
+        let filename = NO_NAME.to_owned();
+        let limit = limits.items_max;
+        let answer: Result<Answer, PdfError> = Err(PdfError::TooComplex { filename, limit });
+        head = head_of(&answer)?;
+        told.write_all(&head)?;
+        return told.flush();
+    }
+    told.write_all(&head)?;
     for image in images {
         told.write_all(&image.rgb)?;
     }
@@ -294,14 +370,21 @@ fn answer(mut asked: impl Read, mut told: impl Write) -> io::Result<()> {
 /// Has the system hold this process to the limits: memory, time also when the parent is gone, and no files.
 #[cfg(unix)]
 fn confine(limits: &PdfLimits) -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let hold = |resource, most: u64| {
+        // Nobody may raise what the system allows.
+        let most = getrlimit(resource)
+            .maximum
+            .map_or(most, |now| now.min(most));
         let limit = Rlimit {
             current: Some(most),
             maximum: Some(most),
         };
         setrlimit(resource, limit).map_err(io::Error::from)
     };
+    // A system that runs out of memory had better end this process than its parent.
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     hold(Resource::Core, 0)?;
     hold(Resource::Fsize, 0)?;
     hold(Resource::Cpu, patience(limits).as_secs() + 1)?;

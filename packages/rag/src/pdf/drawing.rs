@@ -1,4 +1,4 @@
-//! What a page draws: letters with their places, and filled colours.
+//! What a page draws: letters with their places, filled colours, and how much room pictures take.
 
 use super::font_names::FontNames;
 use super::reading::Stop;
@@ -23,6 +23,8 @@ pub(super) struct Drawn {
     pub(super) fonts: Vec<FontFace>,
     /// Filled area by colour.
     pub(super) fills: HashMap<Rgb, f32>,
+    /// Area of pictures.
+    pub(super) pictures: f32,
     pub(super) items: usize,
 }
 
@@ -39,6 +41,9 @@ pub(super) struct Letter {
     pub(super) color: Rgb,
 }
 
+/// In points. No page is so large; what is beyond is not on it, and may not be a number for long.
+const LENGTH_MAX: f64 = 1e9;
+
 /// Checking the clock at each item would cost more than the item.
 const CLOCK_EVERY_ITEMS: usize = 1024;
 
@@ -50,6 +55,8 @@ pub(super) fn draw(
     deadline: Instant,
 ) -> Drawn {
     let (width, height) = page.render_dimensions();
+    let side = |length: f32| if length.is_finite() { length } else { 0.0 };
+    let (width, height) = (side(width), side(height));
     let target = Rect::new(0.0, 0.0, f64::from(width), f64::from(height));
     let cache = InterpreterCache::new();
     let transform = page.initial_transform(true).to_kurbo();
@@ -61,6 +68,7 @@ pub(super) fn draw(
             letters: Vec::new(),
             fonts: Vec::new(),
             fills: HashMap::new(),
+            pictures: 0.0,
             items: 0,
         },
         names: FontNames::of(page),
@@ -107,7 +115,9 @@ impl Collector {
         if let Some((color, alpha)) = solid(paint)
             && area > 0.0
         {
-            *self.drawn.fills.entry(color).or_default() += area as f32 * alpha;
+            let area = area.min(LENGTH_MAX * LENGTH_MAX) as f32 * alpha;
+            let filled = self.drawn.fills.entry(color).or_default();
+            *filled = (*filled + area).min(f32::MAX);
         }
     }
 }
@@ -153,7 +163,10 @@ impl<'a> Device<'a> for Collector {
             let origin = place * Point::ZERO;
             let end = place * Point::new(f64::from(advance.unwrap_or(500.0)), 0.0);
             let size = (place * Point::new(0.0, 1000.0)).distance(origin);
-            if !(size.is_finite() && origin.is_finite() && end.is_finite()) || size < 0.5 {
+            let on_paper = [size, origin.x, origin.y, end.x]
+                .iter()
+                .all(|length| length.abs() < LENGTH_MAX);
+            if !on_paper || size < 0.5 {
                 continue;
             }
             let text = match glyph.as_unicode() {
@@ -185,8 +198,15 @@ impl<'a> Device<'a> for Collector {
         }
     }
 
-    fn draw_image(&mut self, _: Image<'a, '_>, _: ImageDrawProps<'a>) {
+    fn draw_image(&mut self, image: Image<'a, '_>, props: ImageDrawProps<'a>) {
         self.count();
+        let (width, height) = (f64::from(image.width()), f64::from(image.height()));
+        let place = Rect::new(0.0, 0.0, width, height);
+        let place = props.transform.transform_rect_bbox(place);
+        let area = place.intersect(self.target).area();
+        if area > 0.0 {
+            self.drawn.pictures += area as f32;
+        }
     }
 
     fn push_clip_path(&mut self, _: &ClipPath) {

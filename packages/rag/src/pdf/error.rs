@@ -65,6 +65,27 @@ pub enum PdfError {
 }
 
 impl PdfError {
+    /// The same of a file of that name: whoever read it did not know.
+    pub(super) fn naming(mut self, filename: String) -> Self {
+        let (Self::Empty { filename: name, .. }
+        | Self::TooLarge { filename: name, .. }
+        | Self::NotPdf { filename: name, .. }
+        | Self::Encrypted { filename: name, .. }
+        | Self::Damaged { filename: name, .. }
+        | Self::TooManyPages { filename: name, .. }
+        | Self::TooComplex { filename: name, .. }
+        | Self::TooHeavy { filename: name, .. }
+        | Self::Opaque { filename: name, .. }
+        | Self::LargeImage { filename: name, .. }
+        | Self::TooSlow { filename: name, .. }
+        | Self::ReaderFailed { filename: name, .. }
+        | Self::TooMuchMemory { filename: name, .. }
+        | Self::ReaderLost { filename: name, .. }
+        | Self::Busy { filename: name, .. }) = &mut self;
+        *name = filename;
+        self
+    }
+
     /// Whether reading the same file later may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Busy { .. } | Self::ReaderLost { .. })

@@ -1,16 +1,20 @@
 //! From letters to lines to blocks.
 //!
 //! Letters are taken in the order they were drawn: programs draw a frame or column whole before
-//! the next, which is the reading order more often than any sorting by place.
+//! the next, which is the reading order more often than any sorting by place. Columns that were drawn row by row are
+//! [put one after the other](columns).
+
+mod columns;
 
 use super::drawing::{Drawn, Letter};
+use columns::Piece;
 use std::collections::HashMap;
 use studio233_ai::document::{Block, Fill, FontFace, Page, Rgb};
 
 /// A gap of this many ems between letters is a space that was not drawn.
 const SPACE_EMS: f32 = 0.18;
 
-/// A gap this wide separates columns or cells.
+/// A gap this wide ends a line: it separates columns or cells.
 const COLUMN_EMS: f32 = 3.5;
 
 /// Lines of one block are at most this many ems apart.
@@ -35,6 +39,7 @@ pub(super) fn lay_out(number: u32, drawn: Drawn) -> Page {
         height: drawn.height,
         blocks,
         fills,
+        pictures: drawn.pictures,
     }
 }
 
@@ -64,13 +69,6 @@ impl Line {
         line
     }
 
-    /// Whether the letter goes on where the line ends.
-    fn continues_with(&self, letter: &Letter) -> bool {
-        let em = self.size.max(letter.size);
-        let gap = letter.x - self.end_x;
-        (letter.y - self.y).abs() < 0.35 * em && gap > -0.6 * em && gap < COLUMN_EMS * em
-    }
-
     fn push(&mut self, letter: &Letter) {
         let em = self.size.max(letter.size);
         let spaced = self.text.ends_with(' ') || letter.text.starts_with(char::is_whitespace);
@@ -79,7 +77,7 @@ impl Line {
         }
         for c in letter.text.chars() {
             match c {
-                '\u{AD}' | '\u{200B}' | '\u{FEFF}' => {}
+                c if is_invisible(c) => {}
                 c if c.is_whitespace() || c.is_control() => {
                     if !self.text.ends_with(' ') {
                         self.text.push(' ');
@@ -114,14 +112,81 @@ fn main_font(fonts: &HashMap<usize, u32>) -> Option<usize> {
 
 fn lines(letters: &[Letter]) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
-    for letter in letters {
-        match lines.last_mut() {
-            Some(line) if line.continues_with(letter) => line.push(letter),
-            _ => lines.push(Line::starting_with(letter)),
+    let mut last: Option<Piece> = None;
+    for piece in columns::in_reading_order(pieces(letters)) {
+        let goes_on = last
+            .is_some_and(|last| last.line == piece.line && last.letters.end == piece.letters.start);
+        let mut own = letters[piece.letters.clone()].iter();
+        if !goes_on && let Some(first) = own.find(|letter| marks(letter).next().is_some()) {
+            lines.push(Line::starting_with(first));
+        }
+        if let Some(line) = lines.last_mut() {
+            own.for_each(|letter| line.push(letter));
+        }
+        last = Some(piece);
+    }
+    lines
+}
+
+/// What of a letter is not blank.
+fn marks(letter: &Letter) -> impl Iterator<Item = char> {
+    let blank = |c: char| c.is_whitespace() || c.is_control() || is_invisible(c);
+    letter.text.chars().filter(move |c| !blank(*c))
+}
+
+/// Letters as they were drawn, one after the other on a line, cut where there is room for a gutter. What is blank is no piece.
+fn pieces(letters: &[Letter]) -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    // Where the line started, and where it ends, as it was drawn.
+    let (mut number, mut from) = (0, 0);
+    let (mut y, mut end_x, mut size) = (0.0, 0.0, 0.0);
+    for (at, letter) in letters.iter().enumerate() {
+        let em = f32::max(size, letter.size);
+        let gap = letter.x - end_x;
+        let goes_on = (letter.y - y).abs() < 0.35 * em && gap > -0.6 * em && gap < COLUMN_EMS * em;
+        if goes_on {
+            (end_x, size) = (f32::max(end_x, letter.end_x), em);
+        } else {
+            (y, end_x, size) = (letter.y, f32::max(letter.x, letter.end_x), letter.size);
+            (number, from) = (number + 1, at);
+        }
+        let mut marks = marks(letter);
+        let Some(first) = marks.next() else {
+            continue;
+        };
+        let near = letter.x.min(letter.end_x);
+        let far = letter.x.max(letter.end_x);
+        match pieces.last_mut() {
+            Some(piece)
+                if piece.line == number
+                    && letter.x - piece.end_x
+                        < columns::GUTTER_EMS * piece.size.max(letter.size) =>
+            {
+                piece.letters.end = at + 1;
+                (piece.x, piece.end_x) = (piece.x.min(near), piece.end_x.max(far));
+                piece.size = piece.size.max(letter.size);
+                piece.marks += 1;
+                piece.last = marks.last().unwrap_or(first);
+            }
+            last => {
+                // Blanks before it belong to it.
+                let same = last.filter(|piece| piece.line == number);
+                let start = same.map_or(from, |piece| piece.letters.end);
+                pieces.push(Piece {
+                    line: number,
+                    letters: start..at + 1,
+                    x: near,
+                    end_x: far,
+                    y: letter.y,
+                    size: letter.size,
+                    marks: 1,
+                    first,
+                    last: marks.last().unwrap_or(first),
+                });
+            }
         }
     }
-    lines.retain(|line| !line.text.trim().is_empty());
-    lines
+    pieces
 }
 
 fn blocks(lines: &[Line], fonts: &[FontFace]) -> Vec<Block> {
@@ -156,6 +221,11 @@ fn belongs(group: &[&Line], line: &Line, fonts: &[FontFace]) -> bool {
         && aligned
         && same_face
         && !line.text.trim_start().starts_with(is_bullet)
+}
+
+/// Where a word may be broken, and the like.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{AD}' | '\u{200B}' | '\u{FEFF}')
 }
 
 fn is_bullet(c: char) -> bool {

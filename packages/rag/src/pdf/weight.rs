@@ -1,7 +1,9 @@
 //! What a file unpacks to, weighed before the interpreter unpacks it: it would do so whole, into memory.
 //!
 //! A JPEG is no larger than its dictionary says, as the interpreter reads it. Not weighed are pictures within a page's content,
-//! which have no object of their own, the sides that JBIG2 data have (of 16 bits), and LZW with `/EarlyChange 0`.
+//! which have no object of their own, and symbols in JBIG2 data.
+
+mod jbig2;
 
 use super::reading::Stop;
 use flate2::read::DeflateDecoder;
@@ -115,9 +117,24 @@ impl Scales {
             return Err(Stop::Opaque);
         }
         self.weigh_rows(dict)?;
-        for filter in &filters {
+        for (number, filter) in filters.iter().enumerate() {
             self.check_time()?;
             let unpacked = match filter {
+                Filter::LzwDecode if changes_late(dict) => {
+                    // Which of several filters is told so is the interpreter's choice.
+                    if number + 1 < filters.len() {
+                        return Err(Stop::Opaque);
+                    }
+                    let late = Decoder::new(BitOrder::Msb, 8);
+                    let late =
+                        self.unpack_with(|room, unpacked| unlzw(late, &data, room, unpacked))?;
+                    let early = self.unpack(filter, &data)?;
+                    if late.len() > early.len() {
+                        late
+                    } else {
+                        early
+                    }
+                }
                 Filter::FlateDecode
                 | Filter::LzwDecode
                 | Filter::RunLengthDecode
@@ -131,11 +148,18 @@ impl Scales {
                 }
                 Filter::Crypt => continue,
                 Filter::JpxDecode => {
-                    let (width, height) = jpeg_2000_size(&data).unwrap_or_default();
-                    self.weigh_image(width, height)?;
+                    for size in jpeg_2000_sizes(&data) {
+                        self.weigh_jpeg_2000(size)?;
+                    }
                     return Ok(0);
                 }
-                Filter::DctDecode | Filter::Jbig2Decode => return Ok(0),
+                Filter::Jbig2Decode => {
+                    for (width, height) in jbig2::sizes(&data) {
+                        self.weigh_image(width, height)?;
+                    }
+                    return Ok(0);
+                }
+                Filter::DctDecode => return Ok(0),
             };
             data = Cow::Owned(unpacked);
         }
@@ -165,24 +189,42 @@ impl Scales {
         }
     }
 
+    fn weigh_jpeg_2000(&self, size: Jpeg2000Size) -> Result<(), Stop> {
+        self.weigh_image(size.width, size.height)?;
+        let samples = u64::from(size.width) * u64::from(size.height) * u64::from(size.components);
+        match size.components > COMPONENTS_MAX && samples > self.bytes_max {
+            true => Err(Stop::TooHeavy),
+            false => Ok(()),
+        }
+    }
+
     /// What a filter makes of data, as far as it goes: what is damaged ends where it is.
     fn unpack(&self, filter: &Filter, data: &[u8]) -> Result<Vec<u8>, Stop> {
-        let mut unpacked = Vec::new();
-        let room = self.bytes_max.saturating_add(1);
-        match filter {
+        self.unpack_with(|room, unpacked| match filter {
             Filter::FlateDecode => {
                 // As the interpreter does: the checksum is of no interest, and the header may be missing.
                 let packed = if is_zlib(data) { &data[2..] } else { data };
-                let _ = DeflateDecoder::new(packed)
-                    .take(room)
-                    .read_to_end(&mut unpacked);
+                let mut unpacking = DeflateDecoder::new(packed).take(room);
+                let mut buffer = vec![0; 64 * 1024];
+                // `read_to_end` would take what memory has no room for as the end.
+                while let Ok(read @ 1..) = unpacking.read(&mut buffer) {
+                    unpacked.extend_from_slice(&buffer[..read]);
+                }
             }
-            Filter::LzwDecode => unlzw(data, room, &mut unpacked),
-            Filter::RunLengthDecode => unrun(data, room, &mut unpacked),
-            Filter::AsciiHexDecode => unhex(data, &mut unpacked),
-            Filter::Ascii85Decode => un85(data, &mut unpacked),
+            Filter::LzwDecode => {
+                let early = Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
+                unlzw(early, data, room, unpacked);
+            }
+            Filter::RunLengthDecode => unrun(data, room, unpacked),
+            Filter::AsciiHexDecode => unhex(data, unpacked),
+            Filter::Ascii85Decode => un85(data, unpacked),
             _ => {}
-        }
+        })
+    }
+
+    fn unpack_with(&self, unpack: impl FnOnce(u64, &mut Vec<u8>)) -> Result<Vec<u8>, Stop> {
+        let mut unpacked = Vec::new();
+        unpack(self.bytes_max.saturating_add(1), &mut unpacked);
         match unpacked.len() as u64 > self.bytes_max {
             true => Err(Stop::TooHeavy),
             false => Ok(unpacked),
@@ -264,20 +306,42 @@ fn parameters<'a>(dict: &Dict<'a>) -> Vec<Dict<'a>> {
     all
 }
 
-/// What a JPEG 2000 codestream says of its size, which may be unlike what the dictionary says (ISO 15444-1, A.5.1).
-fn jpeg_2000_size(data: &[u8]) -> Option<(Side, Side)> {
+/// Whether LZW codes may grow one code later than is usual (ISO 32000-2, table 8).
+fn changes_late(dict: &Dict<'_>) -> bool {
+    let told = |params: &Dict<'_>| params.get::<Object<'_>>("EarlyChange").is_some();
+    let usual = |params: &Dict<'_>| params.get::<u8>("EarlyChange") == Some(1);
+    parameters(dict)
+        .iter()
+        .any(|params| told(params) && !usual(params))
+}
+
+/// Colours of a pixel, and its opacity. Pictures of so many are bounded by their pixels.
+const COMPONENTS_MAX: u16 = 5;
+
+struct Jpeg2000Size {
+    width: Side,
+    height: Side,
+    components: u16,
+}
+
+/// What JPEG 2000 codestreams say of their sizes, which may be unlike what the dictionary says (ISO 15444-1, A.5.1).
+fn jpeg_2000_sizes(data: &[u8]) -> Vec<Jpeg2000Size> {
     // Data may be around a codestream, and look like one.
-    let mut largest = None;
+    let mut sizes = Vec::new();
     let mut rest = data;
     while let Some(at) = find(rest, &[0xFF, 0x4F, 0xFF, 0x51]) {
         rest = &rest[at + 4..];
         let side = |at: usize| Some(Side::from_be_bytes(*rest.get(at..)?.first_chunk()?));
+        let components = rest.get(36..).and_then(<[u8]>::first_chunk);
         if let (Some(width), Some(height)) = (side(4), side(8)) {
-            let area = u64::from(width) * u64::from(height);
-            largest = largest.max(Some((area, width, height)));
+            sizes.push(Jpeg2000Size {
+                width,
+                height,
+                components: components.map_or(0, |bytes| u16::from_be_bytes(*bytes)),
+            });
         }
     }
-    largest.map(|(_, width, height)| (width, height))
+    sizes
 }
 
 fn find(bytes: &[u8], keyword: &[u8]) -> Option<usize> {
@@ -294,8 +358,7 @@ fn is_zlib(data: &[u8]) -> bool {
     cmf & 0x0F == 8 && u16::from_be_bytes([cmf, flags]).is_multiple_of(31) && flags & 0x20 == 0
 }
 
-fn unlzw(mut data: &[u8], room: u64, unpacked: &mut Vec<u8>) {
-    let mut decoder = Decoder::with_tiff_size_switch(BitOrder::Msb, 8);
+fn unlzw(mut decoder: Decoder, mut data: &[u8], room: u64, unpacked: &mut Vec<u8>) {
     let mut buffer = vec![0; 64 * 1024];
     while (unpacked.len() as u64) < room {
         let step = decoder.decode_bytes(data, &mut buffer);

@@ -5,7 +5,9 @@ use crate::studio::{Studio, assert_output, on_both};
 use serde_json::{Value, json};
 use stepwell::embedded::RunStatus;
 use studio233_db::IndexingStatus;
-use studio233_inngest::events::brand::{AssetVisionSync, Classification, KnowledgeIngested};
+use studio233_inngest::events::brand::{
+    AssetVisionSync, Classification, IntelligenceSyncRequested, KnowledgeIngested,
+};
 
 on_both!(
     a_document_is_read_by_the_parser_and_summed_up,
@@ -14,12 +16,12 @@ on_both!(
     pictures_that_show_too_little_fail_the_run_at_once,
     a_document_without_colours_leaves_those_of_an_image,
     an_image_becomes_knowledge_is_archived_and_summed_up,
-    the_history_tells_what_a_service_refused_and_when_it_was_asked_again,
+    a_brand_that_no_model_sums_up_keeps_its_summary,
 );
 
-const SUMMED_UP: &str = "brand.intelligence.sync_requested";
+pub(crate) const SUMMED_UP: &str = "brand.intelligence.sync_requested";
 
-async fn ingested(studio: &Studio, name: &str) -> KnowledgeIngested {
+pub(crate) async fn ingested(studio: &Studio, name: &str) -> KnowledgeIngested {
     let url = studio
         .put("uploads/brand.pdf", document(name), "application/pdf")
         .await;
@@ -32,7 +34,7 @@ async fn ingested(studio: &Studio, name: &str) -> KnowledgeIngested {
     }
 }
 
-async fn pictured(studio: &Studio) -> AssetVisionSync {
+pub(crate) async fn pictured(studio: &Studio) -> AssetVisionSync {
     let url = studio
         .put("uploads/photo.jpg", media("photo.jpg"), "image/jpeg")
         .await;
@@ -84,6 +86,10 @@ async fn what_the_parser_reads_too_little_of_is_looked_at(studio: Studio) {
     assert_output(&run, &completed());
     let read = studio.step(&run, "extract-brand-dna").await;
     assert_eq!(read["path"], "vision");
+    let parser = &read["passedOver"];
+    assert_eq!(parser["provider"], "llama-parse + gemini (smart)");
+    let reason = "it read too little: it scored 0.500, which is not above 0.5";
+    assert_eq!(parser["reason"], reason);
     assert_eq!(read["score"], 0.3);
     assert_eq!(read["provider"], "gemini (smart)");
     assert_eq!(studio.services.asked("/api/v2/parse/upload").len(), 1);
@@ -184,58 +190,37 @@ async fn an_image_becomes_knowledge_is_archived_and_summed_up(studio: Studio) {
     assert_eq!(studio.runs_of(SUMMED_UP).await.len(), 1);
 }
 
-async fn the_history_tells_what_a_service_refused_and_when_it_was_asked_again(studio: Studio) {
-    let details =
-        json!([{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "77s"}]);
-    let quota = Refusal {
-        status: 429,
+async fn a_brand_that_no_model_sums_up_keeps_its_summary(studio: Studio) {
+    studio.run(ingested(&studio, "printed.pdf").await).await;
+    let known = studio.workspace().await.brand_summary;
+    assert!(known.is_some());
+    let down = Refusal {
+        status: 503,
         headers: Vec::new(),
-        body: json!({"error": {
-            "code": 429, "message": "quota of the minute", "status": "RESOURCE_EXHAUSTED", "details": details,
-        }}),
+        body: json!({"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}),
     };
-    studio
-        .services
-        .refuse("/v1beta/models/smart:", quota.clone());
-    studio.services.refuse("/v1beta/models/quick:", quota);
-    let broken = Refusal {
-        status: 200,
-        headers: Vec::new(),
-        body: json!({"embeddings": "soon"}),
+    let attempts = 5;
+    for _ in 0..attempts {
+        for model in ["/v1beta/models/smart:", "/v1beta/models/quick:"] {
+            studio.services.refuse(model, down.clone());
+        }
+    }
+    let sync = || IntelligenceSyncRequested {
+        workspace_id: "w".to_owned(),
     };
-    studio.services.refuse("/v1beta/models/vectors:", broken);
-    let run = studio.run(pictured(&studio).await).await;
-    assert_output(&run, &json!({"status": "synchronized", "assetId": "image"}));
-    let failures = studio.failures(&run).await;
-    assert_eq!(failures.len(), 2, "{failures:?}");
-    let (first, wait) = &failures[0];
-    assert!(first.starts_with("extract-visual-dna: "), "{first}");
-    assert!(
-        first.contains("the service answered 429: RESOURCE_EXHAUSTED: quota of the minute"),
-        "{first}"
-    );
-    assert_eq!(*wait, Some(77));
-    let (second, wait) = &failures[1];
-    assert!(second.starts_with("index-visual-knowledge: "), "{second}");
-    assert!(second.contains("at embeddings"), "{second}");
-    assert!(wait.is_some());
-
-    // A block for safety is no quota: it is final.
-    let blocked = Refusal {
-        status: 200,
-        headers: Vec::new(),
-        body: json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 9}}),
-    };
-    studio.services.refuse("/v1beta/models/smart:", blocked);
-    let url = studio
-        .put("uploads/other.jpg", media("cmyk.jpg"), "image/jpeg")
-        .await;
-    let mut event = pictured(&studio).await;
-    event.url = url;
-    let run = studio.run(event).await;
+    let run = studio.run(sync()).await;
     assert_eq!(run.status, RunStatus::Failed);
     let failures = studio.failures(&run).await;
-    assert_eq!(failures.len(), 1, "{failures:?}");
-    assert!(failures[0].0.contains("SAFETY"), "{failures:?}");
-    assert_eq!(failures[0].1, None);
+    assert_eq!(failures.len(), attempts, "{failures:?}");
+    for (number, (told, wait)) in failures.iter().enumerate() {
+        assert!(told.starts_with("synthesize-dna: "), "{told}");
+        assert!(told.contains("smart failed first"), "{told}");
+        assert!(told.contains("503: UNAVAILABLE: overloaded"), "{told}");
+        assert_eq!(wait.is_none(), number + 1 == attempts, "{wait:?}");
+    }
+    assert_eq!(studio.workspace().await.brand_summary, known);
+
+    // What failed is over: the next one sums up.
+    let run = studio.run(sync()).await;
+    assert_output(&run, &json!({"status": "synthesized", "workspaceId": "w"}));
 }

@@ -2,6 +2,7 @@
 //! with the real clients of the services, which speak to a server that answers as the services do.
 
 mod brand;
+mod history;
 mod media;
 mod services;
 mod studio;

@@ -4,6 +4,7 @@ use crate::services::{Refusal, media};
 use crate::studio::{Studio, assert_output, on_both};
 use serde_json::{Value, json};
 use stepwell::OutgoingEvent;
+use stepwell::embedded::RunStatus;
 use studio233_db::{
     BatchJobId, BatchJobStatus, NewBatchJob, NewStep, NewWorkflowRun, RunState, WorkflowRunId,
 };
@@ -11,25 +12,43 @@ use studio233_inngest::events::studio::{ProcessFashionItem, WorkflowRequested};
 
 on_both!(
     a_workflow_runs_with_the_service_of_its_node,
-    another_service_does_what_the_first_refused,
     a_dry_run_executes_nothing,
+    a_dry_run_tells_all_problems_at_once,
     a_product_is_dressed_and_judged,
     an_item_without_an_image_fails_its_job,
 );
 
-/// A workflow that removes a photo's background and makes it small, as the web app asks for it.
 async fn requested(studio: &Studio, mode: &str) -> OutgoingEvent {
+    cut_out(studio, mode, json!({})).await
+}
+
+/// A workflow that removes a photo's background, by this config, and makes it small, as the web app asks for it.
+pub(crate) async fn cut_out(studio: &Studio, mode: &str, config: Value) -> OutgoingEvent {
     let url = studio
         .put("uploads/photo.jpg", media("photo.jpg"), "image/jpeg")
         .await;
-    let node = |id: &str, plugin: &str, config: Value| json!({"id": id, "position": {"x": 0, "y": 0}, "data": {"label": id, "pluginId": plugin, "config": config}});
+    let nodes = [
+        ("cut", "background-removal", config),
+        ("small", "image-resize", json!({"width": 10})),
+    ];
+    workflow(studio, mode, &url, &nodes, &[("cut", "small")]).await
+}
+
+/// A run `r` of these nodes (id, plugin and config), over a photo.
+async fn workflow(
+    studio: &Studio,
+    mode: &str,
+    photo: &str,
+    nodes: &[(&str, &str, Value)],
+    edges: &[(&str, &str)],
+) -> OutgoingEvent {
+    let node = |(id, plugin, config): &(&str, &str, Value)| json!({"id": id, "position": {"x": 0, "y": 0}, "data": {"label": id, "pluginId": plugin, "config": config}});
+    let edge = |(source, target): &(&str, &str)| json!({"source": source, "target": target});
     let event = json!({
         "runId": "r", "workflowId": "flow", "projectId": "p", "userId": "u", "idempotencyKey": "r", "mode": mode,
-        "nodes": [
-            node("cut", "background-removal", json!({})), node("small", "image-resize", json!({"width": 10})),
-        ],
-        "edges": [{"source": "cut", "target": "small"}],
-        "input": {"files": [{"url": url, "name": "photo.jpg"}]},
+        "nodes": nodes.iter().map(node).collect::<Vec<_>>(),
+        "edges": edges.iter().map(edge).collect::<Vec<_>>(),
+        "input": {"files": [{"url": photo, "name": "photo.jpg"}]},
     });
     let event: WorkflowRequested = serde_json::from_value(event).unwrap();
     let step = |id: &str| NewStep {
@@ -43,14 +62,14 @@ async fn requested(studio: &Studio, mode: &str) -> OutgoingEvent {
         user_id: Some("u".to_owned()),
         project_id: Some("p".to_owned()),
         input: None,
-        steps: vec![step("cut"), step("small")],
+        steps: nodes.iter().map(|(id, ..)| step(id)).collect(),
     };
     let database = &studio.parts.deps.database;
     database.create_run(&run, 1).await.unwrap();
     OutgoingEvent::new(&event).id("r")
 }
 
-async fn row(studio: &Studio) -> studio233_db::WorkflowRun {
+pub(crate) async fn row(studio: &Studio) -> studio233_db::WorkflowRun {
     let id = WorkflowRunId::new("r");
     let run = studio.parts.deps.database.run(&id).await;
     run.unwrap().unwrap()
@@ -77,23 +96,68 @@ async fn a_workflow_runs_with_the_service_of_its_node(studio: Studio) {
     assert_eq!((receipts.len(), files.len()), (1, 2), "{keys:?}");
 }
 
-async fn another_service_does_what_the_first_refused(studio: Studio) {
-    let down = Refusal {
-        status: 500,
-        headers: Vec::new(),
-        body: json!({"detail": "runner died"}),
-    };
-    studio.services.refuse("/fal-ai/imageutils/rembg", down);
-    studio.run(requested(&studio, "run").await).await;
-    let output = row(&studio).await.output.unwrap();
-    let provider = output.pointer("/steps/0/outputs/0/metadata/provider");
-    assert_eq!(provider, Some(&json!("gemini")), "{output:#}");
-}
-
 async fn a_dry_run_executes_nothing(studio: Studio) {
     let run = studio.run(requested(&studio, "dryRun").await).await;
     assert_eq!(run.output::<Value>().unwrap()["status"], "completed");
     assert_eq!(row(&studio).await.state, RunState::Completed);
+    assert!(studio.keys("studio").await.is_empty());
+    assert!(studio.services.asked("/").is_empty());
+}
+
+async fn a_dry_run_tells_all_problems_at_once(studio: Studio) {
+    let nodes = [
+        ("cut", "background-removal", json!({"apiKey": "mine"})),
+        ("small", "image-resize", json!({"width": 0})),
+        ("bright", "sparkle", json!({})),
+        ("out", "media-output", json!({})),
+    ];
+    let edges = [("cut", "small"), ("small", "cut"), ("out", "gone")];
+    let event = workflow(&studio, "dryRun", "blob:uploads/none.jpg", &nodes, &edges).await;
+    let run = studio.run(event).await;
+    assert_eq!(run.status, RunStatus::Completed, "{:?}", run.error());
+    let output: Value = run.output().unwrap();
+    assert_eq!(output["status"], "failed");
+    let problems = output["problems"].as_array().unwrap();
+    let expected = [
+        (Value::Null, "a cycle"),
+        (json!("cut"), "name it in `provider`"),
+        (json!("small"), "width: expected at least 1, found 0"),
+        (json!("bright"), "which this studio does not have"),
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:?}");
+    for (problem, (node, told)) in problems.iter().zip(expected) {
+        assert_eq!(problem["nodeId"], node, "{problem}");
+        assert!(
+            problem["message"].as_str().unwrap().contains(told),
+            "{problem}"
+        );
+    }
+    let graph = problems[0]["message"].as_str().unwrap();
+    assert!(
+        graph.contains("needs \"gone\", which is no node"),
+        "{graph}"
+    );
+
+    let row = row(&studio).await;
+    assert_eq!(row.state, RunState::Failed);
+    let shown = row.error.unwrap()["message"].as_str().unwrap().to_owned();
+    for problem in problems {
+        let message = problem["message"].as_str().unwrap();
+        assert!(shown.contains(message), "{message} in {shown}");
+        assert!(!message.contains("mine"), "{message}");
+    }
+    let steps = studio.parts.deps.database.run_steps(&row.id).await.unwrap();
+    let steps = steps.iter().map(|step| (&*step.node_id, step.state));
+    let failed = |id| (id, RunState::Failed);
+    assert_eq!(
+        steps.collect::<Vec<_>>(),
+        [
+            failed("cut"),
+            failed("small"),
+            failed("bright"),
+            ("out", RunState::Canceled)
+        ]
+    );
     assert!(studio.keys("studio").await.is_empty());
     assert!(studio.services.asked("/").is_empty());
 }

@@ -12,7 +12,9 @@ use studio233_ai::fal::FalSettings;
 use studio233_ai::gemini::{GeminiSettings, Models};
 use studio233_ai::llama_parse::LlamaParseSettings;
 use studio233_ai::{ApiKey, EncodedImage, Polling};
+use studio233_rag::Origin;
 use studio233_setup::{GeminiProvider, Providers};
+use tokio::sync::Notify;
 
 /// The key to every service; it must show up nowhere.
 pub(crate) const KEY: &str = "k3y-that-nobody-may-see";
@@ -25,10 +27,17 @@ pub(crate) struct Refusal {
     pub(crate) body: Value,
 }
 
+#[derive(Debug)]
+enum Reply {
+    Refusal(Refusal),
+    /// It never comes.
+    Nothing,
+}
+
 #[derive(Debug, Default)]
 struct Script {
     /// The beginning of a path, and what is answered there, once each.
-    refusals: Vec<(&'static str, Refusal)>,
+    refusals: Vec<(&'static str, Reply)>,
     asked: Vec<String>,
     /// What the model makes of a document's text, and of its pictures.
     of_text: Value,
@@ -37,8 +46,9 @@ struct Script {
 
 #[derive(Clone)]
 pub(crate) struct Services {
-    url: String,
+    pub(crate) url: String,
     script: Arc<Mutex<Script>>,
+    unanswered: Arc<Notify>,
 }
 
 impl Services {
@@ -53,15 +63,38 @@ impl Services {
         let services = Self {
             url,
             script: Arc::new(Mutex::new(script)),
+            unanswered: Arc::default(),
         };
         let app = Router::new().fallback(answer).with_state(services.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         services
     }
 
+    /// Where they are, for what fetches images.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::parse(&self.url).expect("the server is at an origin")
+    }
+
     /// The next request to a path that begins so is answered so.
     pub(crate) fn refuse(&self, path: &'static str, refusal: Refusal) {
-        self.script.lock().unwrap().refusals.push((path, refusal));
+        self.reply(path, Reply::Refusal(refusal));
+    }
+
+    /// The next request to a path that begins so is never answered.
+    pub(crate) fn never_answer(&self, path: &'static str) {
+        self.reply(path, Reply::Nothing);
+    }
+
+    fn reply(&self, path: &'static str, reply: Reply) {
+        self.script.lock().unwrap().refusals.push((path, reply));
+    }
+
+    /// Lets so much time pass as soon as there is a request that is never answered.
+    pub(crate) async fn leave_waiting(&self, patience: Duration) {
+        self.unanswered.notified().await;
+        tokio::time::pause();
+        tokio::time::advance(patience).await;
+        tokio::time::resume();
     }
 
     pub(crate) fn read_in_text(&self, profile: Value) {
@@ -90,7 +123,7 @@ impl Services {
         let gemini = GeminiSettings {
             base_url: format!("{}/v1beta", self.url),
             language: Models::new("smart", Some("quick")),
-            image: Models::new("painter", None),
+            image: Models::new("painter", Some("brush")),
             embedding: "vectors".to_owned(),
             ..GeminiSettings::default()
         };
@@ -192,7 +225,7 @@ async fn answer(
     body: Bytes,
 ) -> Response<Body> {
     let path = uri.path();
-    let refusal = {
+    let reply = {
         let mut script = services.script.lock().unwrap();
         script.asked.push(format!("{method} {path}"));
         let refusals = script.refusals.iter();
@@ -201,11 +234,18 @@ async fn answer(
             .position(|(begin, _)| path.starts_with(begin));
         at.map(|at| script.refusals.remove(at).1)
     };
-    let refusal = refusal.unwrap_or_else(|| Refusal {
-        status: 200,
-        headers: Vec::new(),
-        body: services.usual(&method, path, &body),
-    });
+    let refusal = match reply {
+        Some(Reply::Refusal(refusal)) => refusal,
+        Some(Reply::Nothing) => {
+            services.unanswered.notify_one();
+            std::future::pending().await
+        }
+        None => Refusal {
+            status: 200,
+            headers: Vec::new(),
+            body: services.usual(&method, path, &body),
+        },
+    };
     let mut response = Response::builder().status(refusal.status);
     for (name, value) in refusal.headers {
         response = response.header(name, value);

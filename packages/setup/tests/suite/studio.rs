@@ -10,8 +10,8 @@ use studio233_blob::{ContentType, Key, Put};
 use studio233_db::{DatabaseUrl, NewWorkspace, Workspace, WorkspaceId};
 use studio233_setup::{Parts, Settings};
 
-/// A failing test ends, some time.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// A failing test ends, some time; it takes longer than any service that a test leaves waiting.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Declares tests of a studio, once for each kind of database.
 macro_rules! on_both {
@@ -49,6 +49,7 @@ impl Studio {
         let settings = Settings {
             database: database.map(|url| DatabaseUrl::parse(url).unwrap()),
             providers: services.providers(),
+            allow_origins: vec![services.origin()],
             ..Settings::in_folder(folder.path())
         };
         let parts = Parts::open(&settings).await.unwrap();
@@ -152,6 +153,20 @@ impl Studio {
             (format!("{}: {error}", attempt.name), wait)
         });
         failures.collect()
+    }
+
+    /// Who is noted as passed over in a run's steps: `who: why`, as people who look at the run see it.
+    pub(crate) async fn passed_over(&self, run: &Run) -> Vec<String> {
+        let id = run.id;
+        let handle = self.engine.handle();
+        let notes = handle.read(move |reader| reader.metadata(id)).await;
+        let mut told = Vec::new();
+        for note in notes.unwrap() {
+            assert_eq!(note.kind, "userland.passed-over");
+            let told_of = note.values.iter();
+            told.extend(told_of.map(|(who, why)| format!("{who}: {}", why.as_str().unwrap())));
+        }
+        told
     }
 
     pub(crate) async fn workspace(&self) -> Workspace {

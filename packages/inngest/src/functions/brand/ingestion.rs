@@ -22,7 +22,7 @@ use crate::middleware::{Spent, metered};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use stepwell::{Concurrency, Context, Error, Function, State, Throttle};
-use studio233_ai::{AcceptedReading, Document};
+use studio233_ai::{AcceptedReading, Document, PassedOver};
 use studio233_db::{AssetId, DbError, Indexed, IndexingRun, UsageKind, WorkspaceId};
 use studio233_rag::{DocumentSource, Indexer, shown_url};
 
@@ -56,6 +56,9 @@ pub struct Extracted {
     pub path: String,
     /// Who read it.
     pub provider: String,
+    /// The parser, if it was asked before and its reading did not do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_over: Option<PassedOver>,
     /// How complete it is, 0 to 1.
     pub score: f64,
     /// The parts of the profile that are not empty.
@@ -232,6 +235,7 @@ async fn extract_brand_dna(
         score: accepted.score.get(),
         fields_extracted: fields.collect(),
         provider: accepted.reading.provider,
+        passed_over: accepted.passed_over,
     })
 }
 

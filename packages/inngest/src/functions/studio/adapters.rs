@@ -7,7 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use studio233_ai::{EncodedImage, ImageError, Usage};
 use studio233_plugins::{
-    BackgroundRemover, Cost, Provider, Removal, Removed, ServiceError, Source, Spending,
+    BackgroundRemover, Cost, PassedOver, Provider, Removal, Removed, Secret, ServiceError, Source,
+    Spending,
 };
 use studio233_rag::Fetcher;
 
@@ -18,7 +19,7 @@ pub struct FetchedFiles(Fetcher);
 
 impl FetchedFiles {
     /// Gets files with this fetcher, whose limits have to be for media
-    /// ([`FetchLimits::images`](studio233_rag::FetchLimits::images)).
+    /// ([`FetchLimits::photos`](studio233_rag::FetchLimits::photos)).
     #[must_use]
     pub fn new(fetcher: Fetcher) -> Self {
         Self(fetcher)
@@ -41,18 +42,68 @@ impl Source for FetchedFiles {
     }
 }
 
+type Remover = Arc<dyn studio233_ai::BackgroundRemover>;
+
+/// Makes a remover with a key. The error says nothing of the key.
+type WithKey = Arc<dyn Fn(&str) -> Result<Remover, Unusable> + Send + Sync>;
+
+/// Why there is no remover with a key.
+type Unusable = Box<dyn std::error::Error + Send + Sync>;
+
 /// A capability that removes backgrounds, as the provider that nodes know it by.
 #[derive(Clone)]
 pub struct RemovedBy {
     provider: Provider,
-    remover: Arc<dyn studio233_ai::BackgroundRemover>,
+    /// With the app's key.
+    remover: Option<Remover>,
+    /// With a node's own.
+    with_key: Option<WithKey>,
 }
 
 impl RemovedBy {
     /// Asks this one when a node asks for that provider.
     #[must_use]
-    pub fn new(provider: Provider, remover: Arc<dyn studio233_ai::BackgroundRemover>) -> Self {
-        Self { provider, remover }
+    pub fn new(provider: Provider, remover: Remover) -> Self {
+        Self {
+            provider,
+            remover: Some(remover),
+            with_key: None,
+        }
+    }
+
+    /// Asks for that provider with a node's own key, and not at all without one.
+    #[must_use]
+    pub fn with_keys_of_nodes(
+        provider: Provider,
+        with_key: impl Fn(&str) -> Result<Remover, Unusable> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            provider,
+            remover: None,
+            with_key: Some(Arc::new(with_key)),
+        }
+    }
+
+    /// Asks this one where a node has no key of its own.
+    #[must_use]
+    pub fn or_else(mut self, remover: Remover) -> Self {
+        self.remover = Some(remover);
+        self
+    }
+
+    /// Who removes with that key, or without one.
+    fn remover(&self, key: Option<&Secret>) -> Result<Remover, ServiceError> {
+        match (key, &self.with_key, &self.remover) {
+            (Some(key), Some(with_key), _) => with_key(key.reveal()).map_err(|error| {
+                ServiceError::permanent("the node's own API key cannot be used").because(error)
+            }),
+            (Some(_), None, _) => {
+                let message = "this provider takes no API key; leave apiKey out of the config";
+                Err(ServiceError::permanent(message))
+            }
+            (None, _, Some(remover)) => Ok(Arc::clone(remover)),
+            (None, _, None) => Err(ServiceError::permanent("no API key is configured")),
+        }
     }
 }
 
@@ -61,7 +112,10 @@ impl fmt::Debug for RemovedBy {
         formatter
             .debug_struct("RemovedBy")
             .field("provider", &self.provider)
-            .field("remover", &self.remover.provider())
+            .field(
+                "remover",
+                &self.remover.as_ref().map(|remover| remover.provider()),
+            )
             .finish()
     }
 }
@@ -72,15 +126,15 @@ impl BackgroundRemover for RemovedBy {
         self.provider
     }
 
+    fn needs_key(&self) -> bool {
+        self.remover.is_none()
+    }
+
     async fn remove(&self, removal: Removal) -> Result<Removed, ServiceError> {
-        // A capability is made with its key; one of a node's own would go to another client.
-        if removal.api_key.is_some() {
-            let message = "a node's own API key is not used here; leave apiKey out of its config";
-            return Err(ServiceError::permanent(message));
-        }
+        let remover = self.remover(removal.api_key.as_ref())?;
         let image = EncodedImage::new(removal.image)
             .map_err(|error| ServiceError::permanent("it is no image").because(error))?;
-        match self.remover.remove_background(&image).await {
+        match remover.remove_background(&image).await {
             Ok(answer) => {
                 removal.spending.add(cost(&answer.usage));
                 Ok(Removed {
@@ -105,6 +159,10 @@ fn cost(usage: &Usage) -> Cost {
         output_tokens: usage.output_tokens,
         images: usage.images,
         seconds: usage.seconds,
+        passed_over: usage.passed_over.as_ref().map(|model| PassedOver {
+            provider: model.provider.clone(),
+            reason: model.reason.clone(),
+        }),
     }
 }
 
@@ -118,6 +176,10 @@ pub(super) fn spending(spent: Spent) -> Spending {
             output_tokens: cost.output_tokens,
             images: cost.images,
             seconds: cost.seconds,
+            passed_over: cost.passed_over.map(|model| studio233_ai::PassedOver {
+                provider: model.provider,
+                reason: model.reason,
+            }),
         });
     })
 }

@@ -178,7 +178,7 @@ impl DryRun<'_> {
         for node in event.nodes.iter().take(node::NODES_MAX) {
             let config = node.data.as_ref().and_then(|data| data.config.as_ref());
             let checked = node::plugin(&self.deps.plugins, node).and_then(|plugin| {
-                let checked = plugin.check_config(config);
+                let checked = plugin.check_ready(config);
                 checked.map_err(|error| format!("node {}: {error}", node::shown(node)))
             });
             if let Err(message) = checked {

@@ -73,7 +73,8 @@ const BRAND_QUESTION: &str =
 /// Fragments of it: the model is to make a photo, and not to read.
 const BRAND_FRAGMENTS: u32 = 3;
 
-const BRAND_TASK: &str = "Where the two images leave light, background and mood open, keep to what the brand is like. The     product and the mannequin stay as they are, whatever is said there.";
+const BRAND_TASK: &str = "Where the two images leave light, background and mood open, keep to what the brand is like. The \
+    product and the mannequin stay as they are, whatever is said there.";
 
 /// What a run returns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,6 +25,7 @@ fn usage() -> Usage {
         output_tokens: 200,
         images: 2,
         seconds: 1.25,
+        passed_over: None,
     }
 }
 

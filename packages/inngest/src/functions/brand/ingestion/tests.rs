@@ -4,30 +4,28 @@ use self::stand_ins::{Closing, Faltering};
 use super::*;
 use crate::events::brand::Classification;
 use crate::functions::app;
-use crate::functions::brand::synthesize;
-use crate::functions::fixture::{self, Fixture};
+use crate::functions::fixture;
 use crate::middleware::ErrorReport;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use stepwell::embedded::{
     Backoff, Embedded, EngineClock, EngineConfig, ManualClock, Run, RunStatus, Timestamp,
 };
-use stepwell::testing::{TestError, assert_survives_crashes};
 use stepwell::{Config, OutgoingEvent};
 use studio233_ai::BrandExtraction;
 use studio233_blob::{BlobStore, ContentType, Key, Put};
 use studio233_db::IndexingStatus;
 use studio233_rag::blob_url;
 
+mod crashes;
 mod spending;
 
 const SAMPLE: &[u8] = include_bytes!("../../../../../../samples/brand-guidelines.pdf");
 
-/// One page of text, and two that were scanned.
-const SHORT: &[u8] = include_bytes!("../../../../../rag/tests/files/generated.pdf");
+/// Two pages.
 const SCANNED: &[u8] = include_bytes!("../../../../../rag/tests/files/scanned.pdf");
 
 /// A workspace `w` with a document, an engine in memory, and everything real behind it.
@@ -309,6 +307,28 @@ async fn a_scan_is_looked_at_and_what_it_shows_is_found() {
 }
 
 #[tokio::test]
+async fn a_scan_with_a_stamp_is_looked_at() {
+    let studio = Studio::new().await;
+    let page = "q 300 0 0 200 0 0 cm /I Do Q 1 0 0 rg 10 10 100 100 re f \
+        BT /F1 8 Tf 20 100 Td (Scanned with Marram Scan, page 1) Tj ET";
+    let url = studio.document(pdf_of(page)).await;
+    let ingested = studio.ingest(event(&url)).await;
+    assert_eq!(
+        ingested.values["index-and-store"]["data"],
+        json!({"chunkCount": 0})
+    );
+    let known = studio
+        .deps
+        .database
+        .newest_knowledge(&WorkspaceId::new("w"), 5)
+        .await
+        .unwrap();
+    let texts: Vec<&str> = known.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].starts_with("Colours: #"), "{texts:?}");
+}
+
+#[tokio::test]
 async fn pages_that_show_nothing_fail_at_once_with_what_to_do() {
     let studio = Studio::new().await;
     let url = studio.document(blank_pdf()).await;
@@ -349,56 +369,6 @@ async fn a_document_without_colours_leaves_those_that_are_known() {
     assert_eq!(profile["coreIdentity"]["colors"], colors);
     assert_eq!(profile["coreIdentity"]["slogans"], json!([]));
     assert_eq!(shown.brand_summary.unwrap()["palette"], palette);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_survives_crashes_on_sqlite() {
-    survives_crashes(Fixture::new().await, SHORT).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_survives_crashes_on_postgres() {
-    survives_crashes(Fixture::on_postgres().await, SHORT).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_picture_survives_crashes() {
-    let picture = pdf_of("1 0 0 rg 10 10 100 100 re f");
-    survives_crashes(Fixture::new().await, &picture).await;
-}
-
-/// Reads a document of one piece.
-async fn survives_crashes(fixture: Fixture, file: &[u8]) {
-    fixture
-        .put("uploads/doc.pdf", file.to_vec(), "application/pdf")
-        .await;
-    let database = &fixture.deps.database;
-    // Each play has a workspace of its own, in one database: the virtual time of all begins alike.
-    let plays = AtomicU32::new(0);
-    let crashes = assert_survives_crashes(
-        || fixture.builder().real_time_max(Duration::from_secs(300)),
-        async |app| {
-            let id = format!("w{}", plays.fetch_add(1, Ordering::Relaxed));
-            fixture::make_workspace_named(&fixture.deps, &id).await;
-            let event = KnowledgeIngested {
-                workspace_id: id.clone(),
-                asset_id: format!("asset-of-{id}"),
-                ..event("blob:uploads/doc.pdf")
-            };
-            let run = app.run(event).await?;
-            run.assert_completed();
-            app.settle().await?;
-            assert_eq!(app.runs_of(synthesize::ID)?.len(), 1);
-            let id = WorkspaceId::new(id);
-            let workspace = database.workspace(&id).await.unwrap().unwrap();
-            assert_eq!(workspace.indexing_status, IndexingStatus::Idle);
-            let known = database.knowledge_count(&id, None).await.unwrap();
-            assert_eq!(known, 1, "a repeated step stores the same");
-            Ok::<_, TestError>(())
-        },
-    )
-    .await;
-    assert!(crashes >= 20, "{crashes}");
 }
 
 #[tokio::test]
@@ -617,30 +587,5 @@ fn blank_pdf() -> Bytes {
 
 /// One page with this content.
 fn pdf_of(content: &str) -> Bytes {
-    let objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>".to_owned(),
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 200] /Contents 4 0 R \
-         /Resources << /Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >> >>"
-            .to_owned(),
-        format!(
-            "<< /Length {} >>\nstream\n{content}\nendstream",
-            content.len()
-        ),
-    ];
-    let mut file = "%PDF-1.4\n".to_owned();
-    let mut offsets = Vec::new();
-    for (number, object) in (1..).zip(&objects) {
-        offsets.push(file.len());
-        file.push_str(&format!("{number} 0 obj\n{object}\nendobj\n"));
-    }
-    let start = file.len();
-    file.push_str("xref\n0 5\n0000000000 65535 f \n");
-    for offset in offsets {
-        file.push_str(&format!("{offset:010} 00000 n \n"));
-    }
-    file.push_str(&format!(
-        "trailer\n<< /Size 5 /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
-    ));
-    file.into()
+    testbed::pdf::pages((300, 200), &[content], "").into()
 }

@@ -67,6 +67,8 @@ async fn all_problems_are_told_at_once(studio: Studio) {
         ("b", "sparkle", json!({})),
         ("c", "media-output", json!({})),
         ("d", "", json!({})),
+        ("e", "background-removal", json!({"provider": "fal"})),
+        ("f", "python-script", json!({"scriptRef": "s.py"})),
     ];
     let edges = [("a", "c"), ("c", "a"), ("c", "gone")];
     let event = studio
@@ -79,14 +81,18 @@ async fn all_problems_are_told_at_once(studio: Studio) {
              or \"stretch\" or \"scale-down\", found \"squeeze\"; width: expected at least 1, found 0";
     let b = "node \"B\" (b) needs the plugin \"sparkle\", which this studio does not have";
     let d = "node \"D\" has no plugin";
+    let e = "node \"E\" (e): background-removal cannot run: fal.ai is not configured";
+    let f = "node \"F\" (f): python-script cannot run: no Python executor is configured";
     run.assert_output(json!({"status": "failed", "problems": [
         {"nodeId": null, "message": graph},
         {"nodeId": "a", "message": a},
         {"nodeId": "b", "message": b},
         {"nodeId": "d", "message": d},
+        {"nodeId": "e", "message": e},
+        {"nodeId": "f", "message": f},
     ]}));
     run.assert_steps(["mark-run-running", "validate-workflow", "mark-run-failed"]);
-    let all = [graph, a, b, d].join("; ");
+    let all = [graph, a, b, d, e, f].join("; ");
     assert_eq!(studio.state("r").await, (RunState::Failed, Some(all)));
     assert_eq!(
         studio.nodes("r").await,
@@ -95,6 +101,8 @@ async fn all_problems_are_told_at_once(studio: Studio) {
             format!("b FAILED: {b}"),
             "c CANCELED".to_owned(),
             format!("d FAILED: {d}"),
+            format!("e FAILED: {e}"),
+            format!("f FAILED: {f}"),
         ]
     );
 }

@@ -468,6 +468,7 @@ fn usage(images: u32) -> Usage {
         output_tokens: 20,
         images,
         seconds: 0.0,
+        passed_over: None,
     }
 }
 

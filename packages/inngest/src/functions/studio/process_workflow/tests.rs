@@ -1,7 +1,7 @@
 mod photos;
 mod plugins;
 
-use self::plugins::{Cancelling, Faltering, Releasing, Waiting};
+use self::plugins::{cancelling, faltering, releasing, waiting};
 use crate::events::studio::WorkflowRequested;
 use crate::functions::studio::fixture::{Studio, media, on_both, request};
 use serde_json::{Value, json};
@@ -162,7 +162,7 @@ async fn a_run_that_is_not_there_or_has_ended_is_ignored(studio: Studio) {
 }
 
 async fn a_run_that_is_cancelled_in_the_database_is_left(mut studio: Studio) {
-    let plugin = Cancelling(studio.deps.database.clone());
+    let plugin = cancelling(studio.deps.database.clone());
     studio.deps.plugins = Registry::builder().with(plugin).build();
     let nodes = [
         ("a", "cancelling", json!({})),
@@ -178,7 +178,7 @@ async fn a_run_that_is_cancelled_in_the_database_is_left(mut studio: Studio) {
 }
 
 async fn a_cancelled_run_shows_that_it_was_cancelled(mut studio: Studio) {
-    let plugin = Faltering::new(u32::MAX, Some(Duration::from_secs(3600)));
+    let plugin = faltering(u32::MAX, Some(Duration::from_secs(3600)));
     studio.deps.plugins = Registry::builder().with(plugin).build();
     let event = request("r", &[("a", "faltering", json!({}))], &[], &[]);
     let event = studio.requested(&event).await;
@@ -292,8 +292,8 @@ async fn nodes_run_as_soon_as_their_inputs_are_there() {
     let mut studio = Studio::on_sqlite().await;
     let released = Arc::new(Notify::new());
     studio.deps.plugins = Registry::builder()
-        .with(Waiting(Arc::clone(&released)))
-        .with(Releasing(released))
+        .with(waiting(Arc::clone(&released)))
+        .with(releasing(released))
         .with(studio233_plugins::standard::MediaOutput)
         .build();
     // `slow` ends only once `last`, the second in a row beside it, has run.
@@ -319,7 +319,7 @@ async fn a_node_that_fails_for_a_moment_is_tried_again_alone() {
     let mut studio = Studio::on_sqlite().await;
     let wait = Duration::from_secs(40);
     studio.deps.plugins = Registry::builder()
-        .with(Faltering::new(2, Some(wait)))
+        .with(faltering(2, Some(wait)))
         .with(studio233_plugins::standard::MediaInput)
         .build();
     let nodes = [
@@ -338,9 +338,7 @@ async fn a_node_that_fails_for_a_moment_is_tried_again_alone() {
 #[tokio::test]
 async fn a_node_that_stays_broken_fails_when_its_attempts_are_used_up() {
     let mut studio = Studio::on_sqlite().await;
-    studio.deps.plugins = Registry::builder()
-        .with(Faltering::new(u32::MAX, None))
-        .build();
+    studio.deps.plugins = Registry::builder().with(faltering(u32::MAX, None)).build();
     let event = request("r", &[("a", "faltering", json!({}))], &[], &[]);
     let run = studio.play(&event).await;
     let told = "node \"A\" (a): faltering failed: the service is away";
@@ -381,6 +379,21 @@ async fn a_rows_config_shows_no_secret() {
         .await
         .unwrap();
     assert!(!format!("{rows:?} {}", run.history()).contains("fal-secret"));
+}
+
+#[tokio::test]
+async fn a_photo_that_is_larger_than_models_are_shown_is_worked_on() {
+    let studio = Studio::on_sqlite().await;
+    // What follows a picture is of no interest to who decodes it.
+    let mut photo = media("photo.jpg");
+    photo.resize(40 * 1024 * 1024, 0);
+    let file = studio.upload("large.jpg", &photo).await;
+    let nodes = [
+        ("input", "media-input", json!({})),
+        ("shrink", "image-resize", json!({"width": 8})),
+    ];
+    let event = request("r", &nodes, &[("input", "shrink")], &[file]);
+    studio.play(&event).await.assert_completed();
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! Photos of all kinds, and files that only look like some.
 
-use crate::functions::studio::fixture::{Studio, media, request};
+use crate::functions::studio::fixture::{Studio, media, on_both, request};
 use serde_json::json;
 use studio233_media::{Format, Limits, decode};
 use studio233_plugins::MediaFile;
 
-#[tokio::test]
-async fn photos_of_all_kinds_go_through() {
-    let studio = Studio::on_sqlite().await;
+on_both!(
+    photos_of_all_kinds_go_through,
+    hostile_files_fail_their_node_with_their_names,
+);
+
+async fn photos_of_all_kinds_go_through(studio: Studio) {
     let names = [
         "alpha.png",
         "alpha.webp",
@@ -66,8 +69,7 @@ async fn photos_of_all_kinds_go_through() {
     assert!(green > 200 && red < 60 && blue < 60, "{red} {green} {blue}");
 }
 
-#[tokio::test]
-async fn hostile_files_fail_their_node_with_their_names() {
+async fn hostile_files_fail_their_node_with_their_names(studio: Studio) {
     let photo = media("photo.jpg");
     let mut huge = b"GIF89a".to_vec();
     huge.extend([0x50, 0xc3, 0x50, 0xc3, 0x80, 0, 0, 0, 0, 0, 255, 255, 255]);
@@ -93,16 +95,16 @@ async fn hostile_files_fail_their_node_with_their_names() {
             "passwd: the file is no png",
         ),
     ];
-    for (name, bytes, told) in cases {
-        let studio = Studio::on_sqlite().await;
+    for (number, (name, bytes, told)) in cases.into_iter().enumerate() {
+        let id = format!("r{number}");
         let good = studio.upload("good.png", &media("alpha.png")).await;
         let bad = studio.upload(name, bytes).await;
         let nodes = [("shrink", "image-resize", json!({"width": 8}))];
-        let run = studio.play(&request("r", &nodes, &[], &[good, bad])).await;
+        let run = studio.play(&request(&id, &nodes, &[], &[good, bad])).await;
         let told = format!("node \"SHRINK\" (shrink): image-resize cannot process {told}");
         run.assert_failed_with(&told)
             .assert_attempts("step-shrink-execute", 1);
-        let nodes = studio.nodes("r").await;
+        let nodes = studio.nodes(&id).await;
         assert!(
             nodes[0].starts_with(&format!("shrink FAILED: {told}")),
             "{nodes:?}"

@@ -1,6 +1,7 @@
 //! Plugins that do what tests need.
 
 use async_trait::async_trait;
+use futures::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -12,126 +13,103 @@ use studio233_plugins::{
 };
 use tokio::sync::Notify;
 
-/// Takes anything, and needs no config.
+/// It has nothing to say.
 #[derive(Deserialize, JsonSchema)]
-pub(super) struct Nothing {}
+struct Config {}
 
-fn about(id: &'static str) -> About {
-    About {
-        id,
-        version: "1.0.0",
-        executor: Executor::Native,
-        accepts: MediaKind::ALL,
-    }
+/// Takes anything, and does with a run and its files what its function does.
+struct Doing<F> {
+    id: &'static str,
+    does: F,
 }
 
-/// Cancels the run while it is at work.
-pub(super) struct Cancelling(pub(super) Database);
+fn doing<F, D>(id: &'static str, does: F) -> impl Plugin
+where
+    F: Fn(WorkflowRunId, Vec<MediaFile>) -> D + Send + Sync + 'static,
+    D: Future<Output = Result<Output, PluginError>> + Send + 'static,
+{
+    let does = move |run, files| does(run, files).boxed();
+    Doing { id, does }
+}
 
 #[async_trait]
-impl Plugin for Cancelling {
-    type Config = Nothing;
+impl<F> Plugin for Doing<F>
+where
+    F: Fn(WorkflowRunId, Vec<MediaFile>) -> BoxFuture<'static, Result<Output, PluginError>>
+        + Send
+        + Sync
+        + 'static,
+{
+    type Config = Config;
 
     fn about(&self) -> About {
-        about("cancelling")
+        About {
+            id: self.id,
+            version: "1.0.0",
+            executor: Executor::Native,
+            accepts: MediaKind::ALL,
+        }
     }
 
     async fn run(
         &self,
         context: &Context,
-        _: Nothing,
-        _: Vec<MediaFile>,
+        _: Config,
+        files: Vec<MediaFile>,
     ) -> Result<Output, PluginError> {
-        let run = WorkflowRunId::new(&context.run_id);
-        let _ = self.0.cancel_run(&run, 7).await.unwrap();
-        Ok(Output::default())
+        (self.does)(WorkflowRunId::new(&context.run_id), files).await
     }
+}
+
+fn passed_on(files: Vec<MediaFile>) -> Output {
+    let metadata = Default::default();
+    Output { files, metadata }
+}
+
+/// Cancels the run while it is at work.
+pub(super) fn cancelling(database: Database) -> impl Plugin {
+    doing("cancelling", move |run, _| {
+        let database = database.clone();
+        async move {
+            let _ = database.cancel_run(&run, 7).await.unwrap();
+            Ok(Output::default())
+        }
+    })
 }
 
 /// Fails some times before it works.
-pub(super) struct Faltering {
-    failures: AtomicU32,
-    wait: Option<Duration>,
-}
-
-impl Faltering {
-    pub(super) fn new(failures: u32, wait: Option<Duration>) -> Self {
-        let failures = AtomicU32::new(failures);
-        Self { failures, wait }
-    }
-}
-
-#[async_trait]
-impl Plugin for Faltering {
-    type Config = Nothing;
-
-    fn about(&self) -> About {
-        about("faltering")
-    }
-
-    async fn run(
-        &self,
-        _: &Context,
-        _: Nothing,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        let left = self.failures.load(Ordering::SeqCst);
-        if left == 0 {
-            let metadata = Default::default();
-            return Ok(Output { files, metadata });
-        }
-        self.failures.store(left - 1, Ordering::SeqCst);
+pub(super) fn faltering(failures: u32, wait: Option<Duration>) -> impl Plugin {
+    let failures = AtomicU32::new(failures);
+    doing("faltering", move |_, files| {
+        let left = failures.load(Ordering::SeqCst);
+        failures.store(left.saturating_sub(1), Ordering::SeqCst);
         let mut source = ServiceError::transient("the service is away");
-        source.retry_after = self.wait;
-        Err(PluginError::Service {
-            plugin: "faltering",
-            source,
+        source.retry_after = wait;
+        std::future::ready(match left {
+            0 => Ok(passed_on(files)),
+            _ => Err(PluginError::Service {
+                plugin: "faltering",
+                source,
+            }),
         })
-    }
+    })
 }
 
 /// Ends once it is released.
-pub(super) struct Waiting(pub(super) Arc<Notify>);
-
-#[async_trait]
-impl Plugin for Waiting {
-    type Config = Nothing;
-
-    fn about(&self) -> About {
-        about("waiting")
-    }
-
-    async fn run(
-        &self,
-        _: &Context,
-        _: Nothing,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        self.0.notified().await;
-        let metadata = Default::default();
-        Ok(Output { files, metadata })
-    }
+pub(super) fn waiting(released: Arc<Notify>) -> impl Plugin {
+    doing("waiting", move |_, files| {
+        let released = Arc::clone(&released);
+        async move {
+            released.notified().await;
+            Ok(passed_on(files))
+        }
+    })
 }
 
 /// Releases the other.
-pub(super) struct Releasing(pub(super) Arc<Notify>);
-
-#[async_trait]
-impl Plugin for Releasing {
-    type Config = Nothing;
-
-    fn about(&self) -> About {
-        about("releasing")
-    }
-
-    async fn run(
-        &self,
-        _: &Context,
-        _: Nothing,
-        files: Vec<MediaFile>,
-    ) -> Result<Output, PluginError> {
-        self.0.notify_one();
-        let metadata = Default::default();
-        Ok(Output { files, metadata })
-    }
+pub(super) fn releasing(other: Arc<Notify>) -> impl Plugin {
+    doing("releasing", move |_, files| {
+        other.notify_one();
+        std::future::ready(Ok(passed_on(files)))
+    })
 }
