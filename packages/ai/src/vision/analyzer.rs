@@ -46,12 +46,35 @@ impl fmt::Display for ImageHash {
     }
 }
 
+/// An analysis of earlier times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownAnalysis {
+    pub analysis: VisionAnalysis,
+    /// Who looked, as [`Vision::provider`] says it; None where it was not kept.
+    pub provider: Option<String>,
+}
+
+impl KnownAnalysis {
+    /// Whether it is as good as asking this provider. Another model of a provider is no reason to look again, another
+    /// provider is: what one measures is not what the other sees.
+    fn stands_for(&self, provider: &str) -> bool {
+        let by_whom = self.provider.as_deref();
+        by_whom.is_none_or(|by| without_model(by) == without_model(provider))
+    }
+}
+
+/// `gemini` of `gemini (gemini-3.5-flash)`.
+fn without_model(provider: &str) -> &str {
+    provider.split(" (").next().unwrap_or(provider)
+}
+
 /// Knows analyses of earlier times.
 ///
-/// Contract: a lookup has no effect. It is given up after [`CACHE_TIMEOUT`], and an error counts as not known.
+/// Contract: a lookup has no effect. It is given up after [`CACHE_TIMEOUT`]; an error counts as not known, and so does
+/// an analysis of another provider than would be asked now.
 #[async_trait]
 pub trait VisionCache: Send + Sync {
-    async fn lookup(&self, hash: &ImageHash) -> Result<Option<VisionAnalysis>, BoxError>;
+    async fn lookup(&self, hash: &ImageHash) -> Result<Option<KnownAnalysis>, BoxError>;
 }
 
 /// An analysis that is to be kept.
@@ -61,6 +84,8 @@ pub struct ArchiveRequest {
     pub image_url: String,
     pub image_hash: ImageHash,
     pub analysis: VisionAnalysis,
+    /// Who looked, as [`Vision::provider`] says it.
+    pub provider: String,
 }
 
 /// Without the URL, which may be signed, or hold the image.
@@ -70,6 +95,7 @@ impl fmt::Debug for ArchiveRequest {
             .debug_struct("ArchiveRequest")
             .field("image_hash", &self.image_hash)
             .field("analysis", &self.analysis)
+            .field("provider", &self.provider)
             .finish_non_exhaustive()
     }
 }
@@ -407,7 +433,10 @@ impl Analyzer {
     async fn ask_cache(&self, hash: &ImageHash) -> Option<VisionAnalysis> {
         let cache = self.cache.as_ref()?;
         match tokio::time::timeout(CACHE_TIMEOUT, cache.lookup(hash)).await {
-            Ok(Ok(known)) => known.filter(VisionAnalysis::is_usable),
+            Ok(Ok(known)) => known
+                .filter(|known| known.stands_for(self.model.provider()))
+                .map(|known| known.analysis)
+                .filter(VisionAnalysis::is_usable),
             Ok(Err(error)) => {
                 tracing::warn!(image_hash = %hash, error = &*error as &dyn std::error::Error, "vision cache failed");
                 None
@@ -429,7 +458,10 @@ impl Analyzer {
         let Some(archive) = context.archive.clone() else {
             return;
         };
-        if analysed.answered_by == AnsweredBy::Cache || !flight.claim() {
+        let AnsweredBy::Model { provider, .. } = &analysed.answered_by else {
+            return;
+        };
+        if !flight.claim() {
             return;
         }
         let hash = analysed.image_hash.clone();
@@ -441,6 +473,7 @@ impl Analyzer {
             image_url: analysed.image_url.clone(),
             image_hash: hash.clone(),
             analysis: analysed.analysis.clone(),
+            provider: provider.clone(),
         };
         self.archiving.spawn(async move {
             let _permit = permit;

@@ -118,6 +118,7 @@ impl ImageSource for Images {
 /// What the cache does.
 enum Cache {
     Knows(u64),
+    KnowsBy(&'static str),
     KnowsNothingUseful,
     DoesNotKnow(u64),
     Fails,
@@ -125,7 +126,7 @@ enum Cache {
 
 #[async_trait]
 impl VisionCache for Cache {
-    async fn lookup(&self, hash: &ImageHash) -> Result<Option<VisionAnalysis>, BoxError> {
+    async fn lookup(&self, hash: &ImageHash) -> Result<Option<KnownAnalysis>, BoxError> {
         assert!(
             [URL, SLOW_URL, HANGING_URL]
                 .map(ImageHash::of_url)
@@ -134,9 +135,10 @@ impl VisionCache for Cache {
         match self {
             Self::Knows(after) => {
                 tokio::time::sleep(Duration::from_secs(*after)).await;
-                Ok(Some(seen("by the cache")))
+                Ok(known(seen("by the cache"), None))
             }
-            Self::KnowsNothingUseful => Ok(Some(VisionAnalysis::default())),
+            Self::KnowsBy(provider) => Ok(known(seen("by the cache"), Some(provider))),
+            Self::KnowsNothingUseful => Ok(known(VisionAnalysis::default(), None)),
             Self::DoesNotKnow(after) => {
                 tokio::time::sleep(Duration::from_secs(*after)).await;
                 Ok(None)
@@ -144,6 +146,13 @@ impl VisionCache for Cache {
             Self::Fails => Err("the store is down".into()),
         }
     }
+}
+
+fn known(analysis: VisionAnalysis, provider: Option<&str>) -> Option<KnownAnalysis> {
+    Some(KnownAnalysis {
+        analysis,
+        provider: provider.map(str::to_owned),
+    })
 }
 
 /// Keeps what it is told, and fails if it is told to.
@@ -227,7 +236,7 @@ fn an_image_is_known_by_the_hash_of_its_url() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_usable_answer_wins() {
-    use Cache::{DoesNotKnow, Fails, Knows, KnowsNothingUseful};
+    use Cache::{DoesNotKnow, Fails, Knows, KnowsBy, KnowsNothingUseful};
     use Model::{AnswersAfter, FailsAfter};
     // (model, cache, who answers, after seconds)
     let cases = [
@@ -239,6 +248,14 @@ async fn the_first_usable_answer_wins() {
             Some(KnowsNothingUseful),
             "by the model",
             10,
+        ),
+        (AnswersAfter(10), Some(KnowsBy("other")), "by the model", 10),
+        (AnswersAfter(10), Some(KnowsBy("fake")), "by the cache", 0),
+        (
+            AnswersAfter(10),
+            Some(KnowsBy("fake (of old)")),
+            "by the cache",
+            0,
         ),
         (AnswersAfter(10), Some(Fails), "by the model", 10),
         (AnswersAfter(10), Some(Knows(3)), "by the model", 10),
@@ -462,6 +479,7 @@ async fn archiving_does_not_hold_up_the_answer_and_its_failure_is_not_the_caller
     assert_eq!(archived[0].image_url, URL);
     assert_eq!(archived[0].image_hash, ImageHash::of_url(URL));
     assert_eq!(archived[0].analysis, seen("by the model"));
+    assert_eq!(archived[0].provider, "fake");
 }
 
 #[tokio::test(start_paused = true)]
