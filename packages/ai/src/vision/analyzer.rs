@@ -1,6 +1,6 @@
 use super::flight::{Flight, Flights};
 use super::{Mode, Vision, VisionAnalysis, VisionError, VisionRequest};
-use crate::{EncodedImage, ImageSource, NotAnImage, SourceError, Usage};
+use crate::{EncodedImage, ImageSource, NotAnImage, SourceError, Usage, local};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 pub const CACHE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An image that takes longer to come is not analysed. A model's own time begins when it is asked.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An archive that takes longer is given up, so that one that hangs does not pile up work.
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,23 +55,16 @@ pub struct KnownAnalysis {
 }
 
 impl KnownAnalysis {
-    /// Whether it is as good as asking this provider. Another model of a provider is no reason to look again, another
-    /// provider is: what one measures is not what the other sees.
+    /// Whether it is as good as asking this provider: what `local` measures is less than what a model sees.
     fn stands_for(&self, provider: &str) -> bool {
-        let by_whom = self.provider.as_deref();
-        by_whom.is_none_or(|by| without_model(by) == without_model(provider))
+        self.provider.as_deref() != Some(local::PROVIDER) || provider == local::PROVIDER
     }
-}
-
-/// `gemini` of `gemini (gemini-3.5-flash)`.
-fn without_model(provider: &str) -> &str {
-    provider.split(" (").next().unwrap_or(provider)
 }
 
 /// Knows analyses of earlier times.
 ///
 /// Contract: a lookup has no effect. It is given up after [`CACHE_TIMEOUT`]; an error counts as not known, and so does
-/// an analysis of another provider than would be asked now.
+/// what the local provider measured when a model can be asked.
 #[async_trait]
 pub trait VisionCache: Send + Sync {
     async fn lookup(&self, hash: &ImageHash) -> Result<Option<KnownAnalysis>, BoxError>;
