@@ -7,7 +7,7 @@
 mod embedding;
 mod fallback;
 mod generate;
-mod images;
+mod inline;
 mod wire;
 
 pub use crate::http::SetupError;
@@ -25,7 +25,7 @@ use wire::ErrorResponse;
 /// How the provider calls itself.
 pub const PROVIDER: &str = "gemini";
 
-/// Images of one request, encoded: the API takes 20 MB of a request inline, in base64.
+/// Images of one request, encoded: the API takes 20 MB of a request inline, in base64. Larger ones are made smaller.
 pub const INLINE_BYTES_MAX: usize = 14 * 1024 * 1024;
 
 /// A model, and the one that is asked when it fails.

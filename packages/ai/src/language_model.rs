@@ -74,6 +74,12 @@ pub enum LanguageError {
         problem: String,
         usage: Box<Usage>,
     },
+    #[error("image {number} cannot be read")]
+    Unreadable {
+        /// From 1, in the order of the request.
+        number: usize,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("{provider} takes at most {limit_bytes} bytes of images at once, these are {bytes}")]
     TooLarge {
         provider: String,
@@ -99,7 +105,10 @@ impl LanguageError {
         match self {
             Self::InvalidJson { .. } => true,
             Self::Call { source, .. } => source.is_transient(),
-            Self::Blocked { .. } | Self::TooLarge { .. } | Self::Unavailable { .. } => false,
+            Self::Blocked { .. }
+            | Self::Unreadable { .. }
+            | Self::TooLarge { .. }
+            | Self::Unavailable { .. } => false,
         }
     }
 

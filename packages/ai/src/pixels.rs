@@ -41,8 +41,13 @@ pub(crate) enum PixelError {
 }
 
 /// The image with its orientation applied, in sRGB; of an animation the first frame.
+pub(crate) fn decode_image(image: &EncodedImage) -> Result<Image, PixelError> {
+    Ok(studio233_media::decode(image.bytes(), &Limits::default())?)
+}
+
+/// The same, with four samples to each pixel.
 pub(crate) fn decode(image: &EncodedImage) -> Result<RgbaImage, PixelError> {
-    let decoded = studio233_media::decode(image.bytes(), &Limits::default())?;
+    let decoded = decode_image(image)?;
     let (width, height) = (decoded.width(), decoded.height());
     let samples = decoded.into_rgba();
     Ok(RgbaImage::from_raw(width, height, samples).expect("it has four samples to each pixel"))

@@ -15,7 +15,7 @@ pub use analysis::{
 };
 pub use analyzer::{
     Analysed, AnalysisContext, AnalysisError, AnalysisRequest, Analyzer, AnsweredBy, Archive,
-    ArchiveRequest, CACHE_TIMEOUT, ImageHash, VisionCache,
+    ArchiveRequest, CACHE_TIMEOUT, FETCH_TIMEOUT, ImageHash, KnownAnalysis, VisionCache,
 };
 pub(crate) use prompt::analyse_with;
 

@@ -5,11 +5,14 @@ use crate::functions::vision::FOLDER;
 use async_trait::async_trait;
 use serde_json::Value;
 use stepwell::{BoxError, Client, OutgoingEvent};
-use studio233_ai::vision::{Archive, ArchiveRequest, ImageHash, VisionAnalysis, VisionCache};
+use studio233_ai::vision::{Archive, ArchiveRequest, ImageHash, KnownAnalysis, VisionCache};
 use studio233_blob::{BlobError, BlobStore, Key};
 
 /// An analysis is a few kilobytes; what is longer is none of ours.
 const ANALYSIS_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Beside what was seen: who looked.
+const PROVIDER: &str = "provider";
 
 /// Asks for archiving by sending `vision.archive.requested`.
 ///
@@ -48,9 +51,10 @@ impl EventArchive {
 #[async_trait]
 impl Archive for EventArchive {
     async fn archive_requested(&self, request: ArchiveRequest) -> Result<(), BoxError> {
-        let Value::Object(metadata) = serde_json::to_value(&request.analysis)? else {
+        let Value::Object(mut metadata) = serde_json::to_value(&request.analysis)? else {
             unreachable!("an analysis is an object");
         };
+        metadata.insert(PROVIDER.to_owned(), request.provider.into());
         let id = format!("vision-archive/{}/{}", self.scope, request.image_hash);
         let event = ArchiveRequested {
             image_url: request.image_url,
@@ -76,10 +80,17 @@ impl ArchivedAnalyses {
 
 #[async_trait]
 impl VisionCache for ArchivedAnalyses {
-    async fn lookup(&self, hash: &ImageHash) -> Result<Option<VisionAnalysis>, BoxError> {
+    async fn lookup(&self, hash: &ImageHash) -> Result<Option<KnownAnalysis>, BoxError> {
         let key = Key::parse(&format!("{FOLDER}/metadata/{hash}/latest.json"))?;
         match self.0.get(&key, ANALYSIS_BYTES_MAX).await {
-            Ok(blob) => Ok(Some(serde_json::from_slice(&blob.bytes)?)),
+            Ok(blob) => {
+                let metadata: Value = serde_json::from_slice(&blob.bytes)?;
+                let provider = metadata.get(PROVIDER).and_then(Value::as_str);
+                Ok(Some(KnownAnalysis {
+                    provider: provider.map(str::to_owned),
+                    analysis: serde_json::from_value(metadata)?,
+                }))
+            }
             Err(BlobError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -102,6 +113,7 @@ mod tests {
             image_url: URL.to_owned(),
             image_hash: ImageHash::of_url(URL),
             analysis: serde_json::from_value(seen).unwrap(),
+            provider: "gemini (eyes)".to_owned(),
         }
     }
 
@@ -121,7 +133,27 @@ mod tests {
         }
         assert_eq!(
             archived.lookup(&hash).await.unwrap(),
-            Some(request().analysis)
+            Some(KnownAnalysis {
+                analysis: request().analysis,
+                provider: Some("gemini (eyes)".to_owned()),
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_archived_without_saying_who_looked_is_known() {
+        let fixture = Fixture::new().await;
+        let key = format!("vision/metadata/{}/latest.json", request().image_hash);
+        let seen = serde_json::to_vec(&request().analysis).unwrap();
+        fixture.put(&key, seen, "application/json").await;
+        let archived = ArchivedAnalyses::new(fixture.deps.blobs.clone());
+        let known = archived.lookup(&request().image_hash).await.unwrap();
+        assert_eq!(
+            known,
+            Some(KnownAnalysis {
+                analysis: request().analysis,
+                provider: None,
+            })
         );
     }
 

@@ -1,14 +1,15 @@
 //! When another model is asked, and what is told when none has an answer.
 
 use super::generate::shown;
+use super::inline::Unfit;
 use super::{INLINE_BYTES_MAX, Models};
 use crate::{Answer, ImageError, LanguageError, PassedOver, ProviderError, Usage};
 use std::future::Future;
 
 /// Why one model gave nothing, in the terms of a capability's error.
 pub(super) trait Failure: Sized {
-    /// The images of the question come to more than the API takes.
-    fn too_large(provider: String, bytes: usize) -> Self;
+    /// The images of the question cannot be sent.
+    fn unfit(provider: String, unfit: Unfit) -> Self;
     fn call(provider: String, source: ProviderError) -> Self;
     fn blocked(provider: String, reason: String, usage: Usage) -> Self;
     /// Another model may do better.
@@ -25,11 +26,17 @@ pub(super) trait Failure: Sized {
 macro_rules! failure {
     ($error:ident, $useless:ident) => {
         impl Failure for $error {
-            fn too_large(provider: String, bytes: usize) -> Self {
-                Self::TooLarge {
-                    provider,
-                    bytes,
-                    limit_bytes: INLINE_BYTES_MAX,
+            fn unfit(provider: String, unfit: Unfit) -> Self {
+                match unfit {
+                    Unfit::Unreadable { number, source } => Self::Unreadable {
+                        number,
+                        source: Box::new(source),
+                    },
+                    Unfit::TooLarge { bytes } => Self::TooLarge {
+                        provider,
+                        bytes,
+                        limit_bytes: INLINE_BYTES_MAX,
+                    },
                 }
             }
 

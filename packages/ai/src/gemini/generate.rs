@@ -1,5 +1,5 @@
 use super::fallback::{Failure, with_fallback};
-use super::images::fitted;
+use super::inline::fitted;
 use super::wire::{Candidate, Content, GenerateRequest, GenerateResponse, GenerationConfig, Part};
 use super::{Gemini, GeminiSettings, INLINE_BYTES_MAX, Models, PROVIDER};
 use crate::vision::{Vision, VisionAnalysis, VisionError, VisionRequest, analyse_with};
@@ -75,10 +75,8 @@ impl Gemini {
     where
         E: Failure + std::error::Error + 'static,
     {
-        let images = fitted(question.images).await;
-        if let Some(bytes) = too_many(&images) {
-            return Err(E::too_large(shown(&models.primary), bytes));
-        }
+        let images = fitted(question.images, INLINE_BYTES_MAX).await;
+        let images = images.map_err(|unfit| E::unfit(shown(&models.primary), unfit))?;
         let material = as_material(question.material);
         let mut parts = vec![Part::Text(question.prompt)];
         parts.extend(material.iter().map(|text| Part::Text(text)));
@@ -255,12 +253,6 @@ fn text_of(candidate: Candidate) -> String {
     let parts = candidate.content.unwrap_or_default().parts;
     let texts = parts.into_iter().filter(|part| !part.thought);
     texts.filter_map(|part| part.text).collect()
-}
-
-/// The bytes of all images, if they are too many.
-fn too_many(images: &[EncodedImage]) -> Option<usize> {
-    let bytes = images.iter().map(|image| image.bytes().len()).sum();
-    (bytes > INLINE_BYTES_MAX).then_some(bytes)
 }
 
 #[async_trait]

@@ -1,6 +1,6 @@
 use super::flight::{Flight, Flights};
 use super::{Mode, Vision, VisionAnalysis, VisionError, VisionRequest};
-use crate::{EncodedImage, ImageSource, NotAnImage, SourceError, Usage};
+use crate::{EncodedImage, ImageSource, NotAnImage, SourceError, Usage, local};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -13,8 +13,8 @@ use tokio_util::task::TaskTracker;
 /// What is known already is waited for this long.
 pub const CACHE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An image that takes longer is given up, so that its host is blamed, and not the model that never saw it.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// An image that takes longer to come is not analysed. A model's own time begins when it is asked.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An archive that takes longer is given up, so that one that hangs does not pile up work.
 const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,12 +46,28 @@ impl fmt::Display for ImageHash {
     }
 }
 
+/// An analysis of earlier times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnownAnalysis {
+    pub analysis: VisionAnalysis,
+    /// Who looked, as [`Vision::provider`] says it; None where it was not kept.
+    pub provider: Option<String>,
+}
+
+impl KnownAnalysis {
+    /// Whether it is as good as asking this provider: what `local` measures is less than what a model sees.
+    fn stands_for(&self, provider: &str) -> bool {
+        self.provider.as_deref() != Some(local::PROVIDER) || provider == local::PROVIDER
+    }
+}
+
 /// Knows analyses of earlier times.
 ///
-/// Contract: a lookup has no effect. It is given up after [`CACHE_TIMEOUT`], and an error counts as not known.
+/// Contract: a lookup has no effect. It is given up after [`CACHE_TIMEOUT`]; an error counts as not known, and so does
+/// what the local provider measured when a model can be asked.
 #[async_trait]
 pub trait VisionCache: Send + Sync {
-    async fn lookup(&self, hash: &ImageHash) -> Result<Option<VisionAnalysis>, BoxError>;
+    async fn lookup(&self, hash: &ImageHash) -> Result<Option<KnownAnalysis>, BoxError>;
 }
 
 /// An analysis that is to be kept.
@@ -61,6 +77,8 @@ pub struct ArchiveRequest {
     pub image_url: String,
     pub image_hash: ImageHash,
     pub analysis: VisionAnalysis,
+    /// Who looked, as [`Vision::provider`] says it.
+    pub provider: String,
 }
 
 /// Without the URL, which may be signed, or hold the image.
@@ -70,6 +88,7 @@ impl fmt::Debug for ArchiveRequest {
             .debug_struct("ArchiveRequest")
             .field("image_hash", &self.image_hash)
             .field("analysis", &self.analysis)
+            .field("provider", &self.provider)
             .finish_non_exhaustive()
     }
 }
@@ -286,8 +305,8 @@ impl Analyzer {
     ///
     /// The cache and the model are asked at once, and the first usable answer is taken; what goes wrong with the cache or
     /// the archive is logged. Requests for one image and mode that overlap share one call of the model, also when the one
-    /// that started it is dropped, and when the last is dropped the call is. Nothing comes later than [`Mode::timeout`].
-    /// Only full analyses are archived, so that the cache knows no others.
+    /// that started it is dropped, and when the last is dropped the call is. Nothing comes later than
+    /// [`FETCH_TIMEOUT`] and [`Mode::timeout`] together. Only full analyses are archived, so that the cache knows no others.
     pub async fn analyse(
         &self,
         request: &AnalysisRequest,
@@ -306,7 +325,7 @@ impl Analyzer {
         });
         let provider = || self.model.provider().to_owned();
         let after = request.mode.timeout();
-        let outcome = tokio::time::timeout(after, flight.outcome())
+        let outcome = tokio::time::timeout(FETCH_TIMEOUT + after, flight.outcome())
             .await
             .map_err(|_| AnalysisError::Timeout {
                 provider: provider(),
@@ -344,7 +363,7 @@ impl Analyzer {
     }
 
     async fn race(self, url: String, hash: ImageHash, mode: Mode) -> Outcome {
-        let model = tokio::time::timeout(mode.timeout(), self.ask_model(&url, mode));
+        let model = self.ask_model(&url, mode);
         let known = self.ask_cache(&hash);
         tokio::pin!(model, known);
         let mut may_be_known = true;
@@ -360,24 +379,14 @@ impl Analyzer {
                 asked = &mut model => break asked,
             }
         };
-        let failed = !matches!(asked, Ok(Ok(_)));
         // A cache that has not answered may still know what the model could not say.
-        if failed
+        if let Err(error) = &asked
             && may_be_known
             && let Some(analysis) = known.await
         {
-            let spent = match &asked {
-                Ok(Err(error)) => error.usage().cloned(),
-                Ok(Ok(_)) | Err(_) => None,
-            };
-            return Ok(Answered::by_cache(analysis, spent));
+            return Ok(Answered::by_cache(analysis, error.usage().cloned()));
         }
-        asked.unwrap_or_else(|_| {
-            Err(AnalysisError::Timeout {
-                provider: self.model.provider().to_owned(),
-                after: mode.timeout(),
-            })
-        })
+        asked
     }
 
     async fn ask_model(&self, url: &str, mode: Mode) -> Outcome {
@@ -386,13 +395,18 @@ impl Analyzer {
                 EncodedImage::from_data_url(url).map_err(AnalysisError::NotAnImage)?
             }
             _ => {
-                let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.images.fetch(url));
-                let fetched = fetched.await.unwrap_or_else(|_| Err(late(url)));
-                fetched.map_err(|error| AnalysisError::Source(Arc::new(error)))?
+                let fetched = tokio::time::timeout(FETCH_TIMEOUT, self.images.fetch(url)).await;
+                fetched
+                    .unwrap_or_else(|_| Err(SourceError::too_slow(url, FETCH_TIMEOUT)))
+                    .map_err(|error| AnalysisError::Source(Arc::new(error)))?
             }
         };
         let provider = self.model.provider().to_owned();
-        match self.model.analyse(&VisionRequest { image, mode }).await {
+        let (request, after) = (VisionRequest { image, mode }, mode.timeout());
+        let Ok(analysed) = tokio::time::timeout(after, self.model.analyse(&request)).await else {
+            return Err(AnalysisError::Timeout { provider, after });
+        };
+        match analysed {
             Ok(answer) => Ok(Answered {
                 analysis: answer.value,
                 spent: Some(answer.usage.clone()),
@@ -412,7 +426,10 @@ impl Analyzer {
     async fn ask_cache(&self, hash: &ImageHash) -> Option<VisionAnalysis> {
         let cache = self.cache.as_ref()?;
         match tokio::time::timeout(CACHE_TIMEOUT, cache.lookup(hash)).await {
-            Ok(Ok(known)) => known.filter(VisionAnalysis::is_usable),
+            Ok(Ok(known)) => known
+                .filter(|known| known.stands_for(self.model.provider()))
+                .map(|known| known.analysis)
+                .filter(VisionAnalysis::is_usable),
             Ok(Err(error)) => {
                 tracing::warn!(image_hash = %hash, error = &*error as &dyn std::error::Error, "vision cache failed");
                 None
@@ -434,7 +451,10 @@ impl Analyzer {
         let Some(archive) = context.archive.clone() else {
             return;
         };
-        if analysed.answered_by == AnsweredBy::Cache || !flight.claim() {
+        let AnsweredBy::Model { provider, .. } = &analysed.answered_by else {
+            return;
+        };
+        if !flight.claim() {
             return;
         }
         let hash = analysed.image_hash.clone();
@@ -446,6 +466,7 @@ impl Analyzer {
             image_url: analysed.image_url.clone(),
             image_hash: hash.clone(),
             analysis: analysed.analysis.clone(),
+            provider: provider.clone(),
         };
         self.archiving.spawn(async move {
             let _permit = permit;
@@ -458,16 +479,6 @@ impl Analyzer {
                 Err(_) => tracing::warn!(image_hash = %hash, "archiving did not end in time"),
             }
         });
-    }
-}
-
-fn late(url: &str) -> SourceError {
-    let host = url::Url::parse(url).ok();
-    let host = host.as_ref().and_then(url::Url::host_str);
-    SourceError {
-        url: host.unwrap_or("its host").to_owned(),
-        transient: true,
-        source: format!("it did not arrive within {} s", FETCH_TIMEOUT.as_secs()).into(),
     }
 }
 

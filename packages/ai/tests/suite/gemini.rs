@@ -167,6 +167,63 @@ async fn images_are_brought_into_what_the_service_takes() {
 }
 
 #[tokio::test]
+async fn a_gif_arrives_exactly_in_another_format() {
+    const GIF: &str =
+        "data:image/gif;base64,R0lGODlhAQABAIAAAP8AAP///yH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==";
+    let analysis = json!({"global_context": {"scene_description": "A red dot."}});
+    let server = Server::start([says(&analysis.to_string())]).await;
+    let request = VisionRequest {
+        image: EncodedImage::from_data_url(GIF).unwrap(),
+        mode: Mode::Quick,
+    };
+    gemini(&server).analyse(&request).await.unwrap();
+    let sent = images_of(&server.asked()[0]);
+    assert_eq!((sent.len(), sent[0].0.as_str()), (1, "image/png"));
+    let seen = image::load_from_memory(sent[0].1.bytes()).unwrap();
+    assert_eq!(seen.into_rgba8().get_pixel(0, 0).0, [255, 0, 0, 255]);
+}
+
+#[tokio::test]
+async fn a_verdict_is_given_on_images_that_are_too_large_together() {
+    let server = Server::start([says(r#"{"pass": true, "issues": []}"#)]).await;
+    let comparison = Comparison {
+        original: noise(1650, false),
+        reference: png(false),
+        result: noise(1650, false),
+    };
+    assert!(comparison.original.bytes().len() * 2 > INLINE_BYTES_MAX);
+    let verifier = ModelVerifier::new(std::sync::Arc::new(gemini(&server)));
+    assert!(verifier.verify(&comparison).await.unwrap().value.pass);
+    let sent = images_of(&server.asked()[0]);
+    let bytes: usize = sent.iter().map(|(_, image)| image.bytes().len()).sum();
+    assert!(bytes <= INLINE_BYTES_MAX, "{bytes}");
+    assert_eq!(sent[1], ("image/png".to_owned(), png(false)));
+    for at in [0, 2] {
+        let seen = image::load_from_memory(sent[at].1.bytes()).unwrap();
+        assert_eq!((seen.width(), seen.height()), (1650, 1650));
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_has_to_be_made_anew_and_cannot_be_read_is_told_without_asking() {
+    let server = Server::idle().await;
+    let broken = EncodedImage::new(&b"GIF89a and no more"[..]).unwrap();
+    let request = question().images([png(false), broken.clone()]);
+    let error = ask(&gemini(&server), &request).await.unwrap_err();
+    assert!(!error.is_transient());
+    let chain = shown(&error);
+    assert!(
+        chain.starts_with("image 2 cannot be read: the gif is "),
+        "{chain}"
+    );
+    let request = ImageRequest::new("Dress the mannequin.", [broken]);
+    let error = gemini(&server).make(&request).await.unwrap_err();
+    assert!(!error.is_transient());
+    assert_eq!(error.to_string(), "image 1 cannot be read");
+    assert!(server.asked().is_empty());
+}
+
+#[tokio::test]
 async fn another_model_is_asked_when_the_first_fails_and_not_when_the_request_does() {
     let good = || says(r#"{"pass": true, "issues": []}"#);
     let gone = || fails(404, "NOT_FOUND", json!([]));

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-const SLOW: &str = "https://slow.test/desk.png?signature=secret";
 const URL: &str = "https://images.test/desk.png";
 
 fn seen(scene: &str) -> VisionAnalysis {
@@ -89,15 +88,23 @@ impl Vision for FakeVision {
     }
 }
 
+/// Comes after two seconds.
+const SLOW_URL: &str = "https://images.test/slow.png";
+
+/// Never comes, and says what nobody may see.
+const HANGING_URL: &str = "https://me:s3cret@images.test/hanging.png?signature=s3cret";
+
 struct Images;
 
 #[async_trait]
 impl ImageSource for Images {
     async fn fetch(&self, url: &str) -> Result<EncodedImage, SourceError> {
-        if url == SLOW {
-            return std::future::pending().await;
+        match url {
+            SLOW_URL => tokio::time::sleep(Duration::from_secs(2)).await,
+            HANGING_URL => std::future::pending().await,
+            _ => {}
         }
-        if url == URL {
+        if matches!(url, URL | SLOW_URL) {
             return Ok(EncodedImage::new(b"\x89PNG\r\n\x1a\n".to_vec()).unwrap());
         }
         Err(SourceError {
@@ -111,6 +118,7 @@ impl ImageSource for Images {
 /// What the cache does.
 enum Cache {
     Knows(u64),
+    KnowsBy(&'static str),
     KnowsNothingUseful,
     DoesNotKnow(u64),
     Fails,
@@ -118,14 +126,19 @@ enum Cache {
 
 #[async_trait]
 impl VisionCache for Cache {
-    async fn lookup(&self, hash: &ImageHash) -> Result<Option<VisionAnalysis>, BoxError> {
-        assert_eq!(*hash, ImageHash::of_url(URL));
+    async fn lookup(&self, hash: &ImageHash) -> Result<Option<KnownAnalysis>, BoxError> {
+        assert!(
+            [URL, SLOW_URL, HANGING_URL]
+                .map(ImageHash::of_url)
+                .contains(hash)
+        );
         match self {
             Self::Knows(after) => {
                 tokio::time::sleep(Duration::from_secs(*after)).await;
-                Ok(Some(seen("by the cache")))
+                Ok(known(seen("by the cache"), None))
             }
-            Self::KnowsNothingUseful => Ok(Some(VisionAnalysis::default())),
+            Self::KnowsBy(provider) => Ok(known(seen("by the cache"), Some(provider))),
+            Self::KnowsNothingUseful => Ok(known(VisionAnalysis::default(), None)),
             Self::DoesNotKnow(after) => {
                 tokio::time::sleep(Duration::from_secs(*after)).await;
                 Ok(None)
@@ -133,6 +146,13 @@ impl VisionCache for Cache {
             Self::Fails => Err("the store is down".into()),
         }
     }
+}
+
+fn known(analysis: VisionAnalysis, provider: Option<&str>) -> Option<KnownAnalysis> {
+    Some(KnownAnalysis {
+        analysis,
+        provider: provider.map(str::to_owned),
+    })
 }
 
 /// Keeps what it is told, and fails if it is told to.
@@ -185,8 +205,12 @@ fn set(does: Model, cache: Option<Cache>) -> Set {
 
 impl Set {
     async fn analyse(&self, mode: Mode) -> Result<Analysed, AnalysisError> {
+        self.analyse_at(URL, mode).await
+    }
+
+    async fn analyse_at(&self, url: &str, mode: Mode) -> Result<Analysed, AnalysisError> {
         let request = AnalysisRequest {
-            image_url: Some(URL.to_owned()),
+            image_url: Some(url.to_owned()),
             mode,
         };
         self.analyzer.analyse(&request, &self.context).await
@@ -212,7 +236,7 @@ fn an_image_is_known_by_the_hash_of_its_url() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_usable_answer_wins() {
-    use Cache::{DoesNotKnow, Fails, Knows, KnowsNothingUseful};
+    use Cache::{DoesNotKnow, Fails, Knows, KnowsBy, KnowsNothingUseful};
     use Model::{AnswersAfter, FailsAfter};
     // (model, cache, who answers, after seconds)
     let cases = [
@@ -224,6 +248,14 @@ async fn the_first_usable_answer_wins() {
             Some(KnowsNothingUseful),
             "by the model",
             10,
+        ),
+        (AnswersAfter(10), Some(KnowsBy("local")), "by the model", 10),
+        (AnswersAfter(10), Some(KnowsBy("fake")), "by the cache", 0),
+        (
+            AnswersAfter(10),
+            Some(KnowsBy("other (eyes)")),
+            "by the cache",
+            0,
         ),
         (AnswersAfter(10), Some(Fails), "by the model", 10),
         (AnswersAfter(10), Some(Knows(3)), "by the model", 10),
@@ -267,25 +299,48 @@ async fn a_model_that_hangs_is_given_up_after_its_modes_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_image_that_does_not_come_is_not_the_models_fault() {
-    let set = set(Model::AnswersAfter(1), None);
-    let request = AnalysisRequest {
-        image_url: Some(SLOW.to_owned()),
-        mode: Mode::Full,
-    };
-    let begun = Instant::now();
-    let context = AnalysisContext::default();
-    let error = set.analyzer.analyse(&request, &context).await.unwrap_err();
-    assert_eq!(begun.elapsed(), FETCH_TIMEOUT);
-    assert!(error.is_transient());
-    let AnalysisError::Source(source) = &error else {
-        panic!("{error}");
-    };
-    assert_eq!(
-        format!("{source}: {}", source.source),
-        "cannot fetch the image at slow.test: it did not arrive within 30 s"
-    );
-    assert_eq!(set.calls(), 0);
+async fn an_image_that_does_not_come_is_told_and_not_blamed_on_the_model() {
+    for (mode, cache) in [
+        (Mode::Quick, None),
+        (Mode::Full, Some(Cache::DoesNotKnow(1))),
+    ] {
+        let set = set(Model::AnswersAfter(0), cache);
+        let started = Instant::now();
+        let error = set.analyse_at(HANGING_URL, mode).await.unwrap_err();
+        assert_eq!(started.elapsed(), FETCH_TIMEOUT);
+        assert!(error.is_transient());
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(
+            [error.to_string(), source.to_string()],
+            [
+                "there is nothing to analyse",
+                "cannot fetch the image at https://images.test/hanging.png"
+            ]
+        );
+        let reason = source.source().unwrap().to_string();
+        assert_eq!(reason, "it did not come within 30 s");
+        assert_eq!(set.calls(), 0);
+        assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+    }
+    let known = set(Model::AnswersAfter(0), Some(Cache::Knows(1)));
+    let analysed = known.analyse_at(HANGING_URL, Mode::Full).await.unwrap();
+    assert_eq!(analysed.answered_by, AnsweredBy::Cache);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_models_time_begins_when_it_is_asked() {
+    for (mode, seconds) in [(Mode::Quick, 60), (Mode::Full, 120)] {
+        let in_time = set(Model::AnswersAfter(seconds - 1), None);
+        in_time.analyse_at(SLOW_URL, mode).await.unwrap();
+        let late = set(Model::AnswersAfter(1_000), None);
+        let started = Instant::now();
+        let error = late.analyse_at(SLOW_URL, mode).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("fake did not analyse the image within {seconds} s")
+        );
+        assert_eq!(started.elapsed().as_secs(), 2 + seconds);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -424,6 +479,7 @@ async fn archiving_does_not_hold_up_the_answer_and_its_failure_is_not_the_caller
     assert_eq!(archived[0].image_url, URL);
     assert_eq!(archived[0].image_hash, ImageHash::of_url(URL));
     assert_eq!(archived[0].analysis, seen("by the model"));
+    assert_eq!(archived[0].provider, "fake");
 }
 
 #[tokio::test(start_paused = true)]

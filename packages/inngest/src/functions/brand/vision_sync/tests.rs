@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use stepwell::embedded::RunStatus;
 use studio233_ai::local::{LocalEmbedder, LocalVision};
-use studio233_ai::vision::{Analyzer, ImageHash, Vision, VisionCache, VisionError, VisionRequest};
+use studio233_ai::vision::{
+    Analyzer, ImageHash, KnownAnalysis, Vision, VisionCache, VisionError, VisionRequest,
+};
 use studio233_ai::{Answer, Embedder, LanguageError, ProviderError, Usage};
 use studio233_db::{Budget, BudgetScope, Period};
 
@@ -171,10 +173,9 @@ async fn an_image_becomes_knowledge_and_colours(fixture: Fixture) {
     archived[0].assert_completed();
     let asked: ArchiveRequested = archived[0].events()[0].decode().unwrap();
     assert_eq!(asked.image_hash, seen.image_hash);
-    assert_eq!(
-        serde_json::to_value(&seen.analysis).unwrap(),
-        Value::Object(asked.metadata)
-    );
+    let mut expected = serde_json::to_value(&seen.analysis).unwrap();
+    expected["provider"] = "local".into();
+    assert_eq!(Value::Object(asked.metadata), expected);
     let summed_up = app.runs_of(synthesize::ID).unwrap();
     assert_eq!(summed_up.len(), 1);
 }
@@ -360,11 +361,11 @@ async fn a_step_that_fails_for_a_moment_is_tried_again_alone() {
 
 /// What the archive held when it was last asked for, at hand at once: a disk may answer after the model.
 #[derive(Default)]
-struct Remembered(Mutex<Option<VisionAnalysis>>);
+struct Remembered(Mutex<Option<KnownAnalysis>>);
 
 #[async_trait]
 impl VisionCache for Remembered {
-    async fn lookup(&self, _: &ImageHash) -> Result<Option<VisionAnalysis>, BoxError> {
+    async fn lookup(&self, _: &ImageHash) -> Result<Option<KnownAnalysis>, BoxError> {
         Ok(self.0.lock().unwrap().clone())
     }
 }
