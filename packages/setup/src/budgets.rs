@@ -41,10 +41,7 @@ async fn set_all(
             continue;
         };
         let budget = file_budget.budget(scope);
-        let is_same = |other: &Budget| {
-            (&other.scope, other.kind, other.period) == (&budget.scope, budget.kind, budget.period)
-        };
-        if said.iter().any(is_same) {
+        if is_among(&budget, &said) {
             tracing::warn!(
                 workspace = ?file_budget.owner,
                 "a budget is for the same workspace as one before it, and is left out"
@@ -72,13 +69,21 @@ pub async fn set_budgets_of(
     client: &Client,
     database: &Database,
 ) -> Result<(), DbError> {
-    for file_budget in budgets {
-        if file_budget.is_of(workspace) {
-            let budget = file_budget.budget(BudgetScope::Workspace(workspace.id.clone()));
+    let mut said = Vec::new();
+    for file_budget in budgets.iter().filter(|budget| budget.is_of(workspace)) {
+        let budget = file_budget.budget(BudgetScope::Workspace(workspace.id.clone()));
+        if !is_among(&budget, &said) {
             apply(&budget, FileSource::Studio, client, database).await?;
+            said.push(budget);
         }
     }
     Ok(())
+}
+
+/// Whether one of them is for the same: the first counts.
+fn is_among(budget: &Budget, said: &[Budget]) -> bool {
+    let what = |budget: &Budget| (budget.scope.clone(), budget.kind, budget.period);
+    said.iter().any(|other| what(other) == what(budget))
 }
 
 /// Those that wait for a workspace that is not there.
@@ -268,10 +273,13 @@ mod tests {
     #[tokio::test]
     async fn of_two_for_one_workspace_the_first_counts_at_each_start() {
         let studio = studio().await;
-        studio.make("w", "Solvane").await;
+        let workspace = studio.make("w", "Solvane").await;
         for _ in 0..2 {
             let file = [of("w", 25), of("Solvane", 30)];
             studio.starts(FileSource::Studio, &file).await;
+            set_budgets_of(&workspace, &file, studio.app.client(), &studio.database)
+                .await
+                .unwrap();
             assert_eq!(
                 (studio.limit("w").await, studio.told().await),
                 (Some(25), 1)

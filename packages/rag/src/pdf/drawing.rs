@@ -205,7 +205,8 @@ impl<'a> Device<'a> for Collector {
         let place = props.transform.transform_rect_bbox(place);
         let area = place.intersect(self.target).area();
         if area > 0.0 {
-            self.drawn.pictures += area as f32;
+            let area = area.min(LENGTH_MAX * LENGTH_MAX) as f32;
+            self.drawn.pictures = (self.drawn.pictures + area).min(f32::MAX);
         }
     }
 

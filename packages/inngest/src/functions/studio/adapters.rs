@@ -132,18 +132,24 @@ impl BackgroundRemover for RemovedBy {
 
     async fn remove(&self, removal: Removal) -> Result<Removed, ServiceError> {
         let remover = self.remover(removal.api_key.as_ref())?;
+        // What a node's own key pays for is not the studio's spending.
+        let count = |usage: &Usage| {
+            if removal.api_key.is_none() {
+                removal.spending.add(cost(usage));
+            }
+        };
         let image = EncodedImage::new(removal.image)
             .map_err(|error| ServiceError::permanent("it is no image").because(error))?;
         match remover.remove_background(&image).await {
             Ok(answer) => {
-                removal.spending.add(cost(&answer.usage));
+                count(&answer.usage);
                 Ok(Removed {
                     image: answer.value.image.bytes().clone(),
                 })
             }
             Err(error) => {
                 if let Some(usage) = error.usage() {
-                    removal.spending.add(cost(usage));
+                    count(usage);
                 }
                 Err(failed(error))
             }
@@ -189,5 +195,81 @@ fn failed(error: ImageError) -> ServiceError {
         retriable: error.is_transient(),
         retry_after: error.retry_after(),
         ..ServiceError::permanent(error.to_string()).because(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use studio233_ai::Answer;
+    use studio233_ai::background::Cutout;
+
+    const PHOTO: &[u8] = include_bytes!("../../../../media/tests/files/alpha.png");
+
+    type Notes = Arc<Mutex<Vec<String>>>;
+
+    /// Notes who is asked, and answers the image itself.
+    struct Noting(String, Notes);
+
+    #[async_trait]
+    impl studio233_ai::BackgroundRemover for Noting {
+        fn provider(&self) -> &str {
+            "noting"
+        }
+
+        async fn remove_background(
+            &self,
+            image: &EncodedImage,
+        ) -> Result<Answer<Cutout>, ImageError> {
+            self.1.lock().unwrap().push(self.0.clone());
+            let cutout = Cutout {
+                image: image.clone(),
+                transparent_share: 0.5,
+                note: None,
+            };
+            let images = 1;
+            Ok(Answer::new(
+                cutout,
+                Usage {
+                    images,
+                    ..Usage::default()
+                },
+            ))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_nodes_own_key_is_used_for_it_alone_and_not_counted() {
+        let notes = Notes::default();
+        let by = |name: &str, notes: &Notes| Arc::new(Noting(name.to_owned(), notes.clone()));
+        let asked = notes.clone();
+        let keyed = RemovedBy::with_keys_of_nodes(Provider::Fal, move |key| {
+            Ok(by(&format!("with {key}"), &asked))
+        });
+        assert!(keyed.needs_key());
+        let both = keyed.clone().or_else(by("the studio's", &notes));
+        assert!(!both.needs_key());
+        let spending = {
+            let notes = notes.clone();
+            Spending::told_to(move |cost| {
+                notes.lock().unwrap().push(format!("{} spent", cost.images));
+            })
+        };
+        let removal = |key: Option<&str>| Removal {
+            image: PHOTO.into(),
+            content_type: "image/png",
+            api_key: key.map(Secret::new),
+            spending: spending.clone(),
+        };
+        both.remove(removal(Some("k1"))).await.unwrap();
+        both.remove(removal(None)).await.unwrap();
+        keyed.remove(removal(Some("k2"))).await.unwrap();
+        let error = keyed.remove(removal(None)).await.unwrap_err();
+        assert!(!error.retriable);
+        assert_eq!(
+            *notes.lock().unwrap(),
+            ["with k1", "the studio's", "1 spent", "with k2"]
+        );
     }
 }

@@ -4,6 +4,8 @@
 //! row to row; the cells of a table do not. Only rows that were drawn from the top to the bottom are looked at together: columns
 //! that were drawn one after the other stay in that order.
 //!
+//! The left column comes first, also where a script runs from right to left.
+//!
 //! Work is bounded: rows of many pieces part nothing, few gutters are open at once, and columns within columns end at a depth.
 
 use std::ops::Range;
