@@ -140,13 +140,7 @@ where
     Fut: Future<Output = Result<T, Error>> + Send + 'a,
     T: Serialize + DeserializeOwned + Send + 'a,
 {
-    let step = Metered {
-        ctx,
-        deps: deps.clone(),
-        id: id.into(),
-        payer: payer.clone(),
-        beside: Beside::Nothing,
-    };
+    let step = Metered::new(ctx, deps, id.into(), payer, Beside::Nothing);
     Box::pin(step.run(code))
 }
 
@@ -165,13 +159,7 @@ where
     Fut: Future<Output = Result<T, Error>> + Send + 'a,
     T: Serialize + DeserializeOwned + Send + 'a,
 {
-    let step = Metered {
-        ctx,
-        deps: deps.clone(),
-        id: id.into(),
-        payer: payer.clone(),
-        beside: Beside::Others,
-    };
+    let step = Metered::new(ctx, deps, id.into(), payer, Beside::Others);
     Box::pin(step.run(code))
 }
 
@@ -184,6 +172,16 @@ struct Metered<'a, E> {
 }
 
 impl<'a, E: Send + Sync> Metered<'a, E> {
+    fn new(ctx: &'a Context<E>, deps: &Deps, id: String, payer: &Payer, beside: Beside) -> Self {
+        Self {
+            ctx,
+            deps: deps.clone(),
+            id,
+            payer: payer.clone(),
+            beside,
+        }
+    }
+
     async fn run<T, F, Fut>(self, code: F) -> Result<T, StepError>
     where
         F: FnOnce(Spent) -> Fut + Send + 'a,

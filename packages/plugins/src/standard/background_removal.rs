@@ -112,7 +112,7 @@ impl Plugin for BackgroundRemoval {
     }
 
     fn spends(&self) -> bool {
-        // What a node's own key pays for is not the app's to hold.
+        // Those that work with nodes' own keys alone spend nothing of the app's.
         let mut removers = self.services.removers.iter();
         removers.any(|remover| remover.provider() != Provider::Local && !remover.needs_key())
     }

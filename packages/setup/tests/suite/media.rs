@@ -92,7 +92,7 @@ async fn a_workflow_runs_with_the_service_of_its_node(studio: Studio) {
     let keys = studio.keys("studio/runs/r").await;
     let (receipts, files): (Vec<_>, Vec<_>) =
         keys.iter().partition(|key| key.ends_with(".receipt"));
-    // Only what was paid for leaves a receipt.
+    // The picture without its background has a receipt, the resized one has none.
     assert_eq!((receipts.len(), files.len()), (1, 2), "{keys:?}");
 }
 
